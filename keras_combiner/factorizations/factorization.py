@@ -1,0 +1,139 @@
+"""The interface of every plan: what it means (`support`) and how it is computed (`attend`)."""
+
+from typing import NamedTuple
+
+from keras import ops
+
+from keras_combiner.factorizations import heads, summaries
+
+
+class Support(NamedTuple):
+    """What one query attends to: tokens one by one, and parts as a whole.
+
+    Attributes:
+        direct: tuple of int, the positions attended one by one.
+        parts: tuple of tuples of int, the positions of each abstracted part. `direct` and the
+            parts are disjoint and together hold every position that the query may see.
+    """
+
+    direct: tuple
+    parts: tuple
+
+
+class Factorization:
+    """How the attention of a sequence is split into direct and abstracted parts.
+
+    A plan is a subclass with three methods: `support` states what the plan means, slowly and in
+    plain Python; `attend_heads` computes the same fast, in `keras.ops`; `get_config` gives the
+    constructor's arguments. Everything that plans share (heads, scaling, masks) is done here.
+
+    Source: Ren et al., "Combiner: Full Attention Transformer with Sparse Computation Cost",
+    NeurIPS 2021, section 3.
+    """
+
+    def support(self, length, causal=False):
+        """States which positions every query attends to, and how.
+
+        Args:
+            length: int, number of tokens.
+            causal: bool, whether a query sees only itself and the past.
+
+        Returns:
+            A list of `length` `Support`s, one a query position.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement support().")
+
+    def attend_heads(self, query, key, value, padding_mask, causal, summary, dropout):
+        """Attends within sequences of one head each; subclasses implement this.
+
+        Legend: G batch * heads, T tokens, D key dim, V value dim.
+
+        Args:
+            query: float tensor `[G, T, D]`, already divided by sqrt(D).
+            key: float tensor `[G, T, D]`.
+            value: float tensor `[G, T, V]`.
+            padding_mask: bool tensor `[G, T]`, true at tokens that count, or None for all.
+            causal: bool.
+            summary: str, one of `keras_combiner.factorizations.summaries.SUMMARIES`.
+            dropout: callable on attention weights, or None.
+
+        Returns:
+            `(outputs, attention_scores)`: float tensor `[G, T, V]`, and a callable without
+            arguments that gives the effective attention matrix `[G, T, T]`, so that its
+            quadratic cost is paid only by those who ask.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement attend_heads().")
+
+    def get_config(self):
+        """Returns the constructor's arguments as a dictionary."""
+        return {}
+
+    def attend(
+        self,
+        query,
+        key,
+        value,
+        padding_mask=None,
+        causal=False,
+        summary="max",
+        dropout=None,
+        return_attention_scores=False,
+    ):
+        """Computes Combiner attention on projected heads.
+
+        Legend: B batch, H heads, T tokens, D key dim, V value dim.
+
+        Args:
+            query: float tensor `[B, H, T, D]`.
+            key: float tensor `[B, H, T, D]`.
+            value: float tensor `[B, H, T, V]`.
+            padding_mask: bool tensor `[B, T]`, true at tokens that count, or None for all.
+                A token that does not count is left out of everything: of direct attention, of the
+                pooling that makes a part's query and key, and of the part's local attention. A
+                query that has nothing to attend to gives zeros.
+            causal: bool, whether a query sees only itself and the past.
+            summary: "max", "mean" or "variational", see `summaries.summarize`.
+            dropout: callable applied to the joint attention weights, or None.
+            return_attention_scores: bool, whether to return the effective attention matrix too.
+                It takes memory that grows with the square of T.
+
+        Returns:
+            float tensor `[B, H, T, V]`, or with `return_attention_scores` a pair of it and the
+            effective attention matrix `[B, H, T, T]` (before dropout): rows are non-negative,
+            sum to one over the positions that count, and `scores @ value` is the output.
+
+        Raises:
+            ValueError: for an unknown `summary`.
+
+        Example:
+
+        >>> import numpy as np
+        >>> from keras_combiner.factorizations import Fixed
+        >>> heads = np.random.default_rng(0).normal(size=(2, 4, 100, 8)).astype("float32")
+        >>> outputs, scores = Fixed(block_size=16).attend(
+        ...     heads, heads, heads, return_attention_scores=True
+        ... )
+        >>> tuple(outputs.shape), tuple(scores.shape)
+        ((2, 4, 100, 8), (2, 4, 100, 100))
+
+        Source: Ren et al., NeurIPS 2021, equation 5.
+        """
+        summaries.check(summary)
+        query, key, value = (ops.convert_to_tensor(x) for x in (query, key, value))
+        num_heads, key_dim = query.shape[1], query.shape[3]
+        query = ops.multiply(query, ops.cast(key_dim**-0.5, query.dtype))
+        if padding_mask is not None:
+            padding_mask = heads.repeat_for_heads(ops.cast(padding_mask, "bool"), num_heads)
+        outputs, attention_scores = self.attend_heads(
+            heads.flatten(query),
+            heads.flatten(key),
+            heads.flatten(value),
+            padding_mask=padding_mask,
+            causal=causal,
+            summary=summary,
+            dropout=dropout,
+        )
+        outputs = heads.unflatten(outputs, num_heads)
+        if return_attention_scores:
+            return outputs, heads.unflatten(attention_scores(), num_heads)
+        return outputs

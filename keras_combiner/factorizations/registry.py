@@ -1,0 +1,46 @@
+"""Plans by name."""
+
+from keras_combiner.factorizations.factorization import Factorization
+from keras_combiner.factorizations.fixed import Fixed
+
+# What the layer's `block_size` means to each plan.
+_PLANS = {
+    "fixed": lambda block_size: Fixed(block_size=block_size),
+}
+
+
+def names():
+    """Returns the names that `get` knows, a tuple of str.
+
+    >>> "fixed" in names()
+    True
+    """
+    return tuple(_PLANS)
+
+
+def get(identifier, block_size=64):
+    """Returns the plan that `identifier` stands for.
+
+    Args:
+        identifier: str, a name out of `names()`, or a `Factorization`, which is returned as it is.
+        block_size: int, used by plans that are given by name.
+
+    Returns:
+        `Factorization`.
+
+    Raises:
+        ValueError: for an unknown name, or a `block_size` that the plan refuses.
+
+    Example:
+
+    >>> get("fixed", block_size=32).get_config()
+    {'block_size': 32}
+    """
+    if isinstance(identifier, Factorization):
+        return identifier
+    if identifier in _PLANS:
+        return _PLANS[identifier](block_size)
+    raise ValueError(
+        f"`factorization` must be one of {', '.join(map(repr, names()))}, or a Factorization "
+        f"object. Received: {identifier!r}."
+    )

@@ -1,0 +1,110 @@
+"""Summaries of parts: one key and one value that stand for all tokens of a part.
+
+Legend: G batch * heads, N parts, S tokens a part, D key dim, V value dim.
+"""
+
+from typing import Any, NamedTuple
+
+from keras import ops
+
+from keras_combiner.factorizations.softmax import joint_softmax
+
+SUMMARIES = ("max", "mean", "variational")
+
+
+class Summaries(NamedTuple):
+    """What `summarize` returns.
+
+    Attributes:
+        key: float tensor `[G, N, D]`, the key of every part.
+        value: float tensor `[G, N, V]`, its local expectation of the values.
+        bias: float32 tensor `[G, N]` added to the part's logit, or None for zero.
+        local_weights: float32 tensor `[G, N, S]`, the local distribution p(token | part).
+        mask: bool tensor `[G, N]`, true for parts that have a token, or None if all have.
+    """
+
+    key: Any
+    value: Any
+    bias: Any
+    local_weights: Any
+    mask: Any
+
+
+def check(summary):
+    """Raises a ValueError unless `summary` is the name of a way to summarize."""
+    if summary not in SUMMARIES:
+        raise ValueError(
+            f"`summary` must be one of {', '.join(map(repr, SUMMARIES))}. Received: {summary!r}."
+        )
+
+
+def summarize(query, key, value, mask, summary):
+    """Summarizes every part by attention inside the part.
+
+    With q_P and k_P pooled over the tokens of a part P, the local distribution is
+    `w_P(j) = softmax_j(q_P . k_j)` and the part's value is `v_P = sum_j w_P(j) v_j`:
+
+    - "max": q_P and k_P are maxima over the part, feature by feature (the paper's choice).
+    - "mean": they are means.
+    - "variational": q_P is the mean, `k_P = sum_j w_P(j) k_j`, and the entropy of w_P is added
+      to the part's logit: the weight of the part that brings a query's attention closest to full
+      softmax attention, given w_P.
+
+    Args:
+        query: float tensor `[G, N, S, D]`, already divided by sqrt(D).
+        key: float tensor `[G, N, S, D]`.
+        value: float tensor `[G, N, S, V]`.
+        mask: bool tensor `[G, N, S]` (G may be 1), true at tokens that count, or None for all.
+            Tokens that do not count take no part in pooling or attention; a part without any
+            token has `mask` False in the result.
+        summary: "max", "mean" or "variational".
+
+    Returns:
+        `Summaries`.
+
+    Source: Ren et al., NeurIPS 2021, section 3.1 and appendix; the variational weight minimises
+    the KL divergence to softmax attention.
+    """
+    pool = _max_pool if summary == "max" else _mean_pool
+    part_query = ops.expand_dims(pool(query, mask), 2)  # [G, N, 1, D]
+    logits = ops.matmul(part_query, ops.swapaxes(key, 2, 3))  # [G, N, 1, S]
+    local_mask = None if mask is None else ops.expand_dims(mask, 2)
+    (local_weights,) = joint_softmax([(logits, local_mask)])
+    weights = ops.cast(local_weights, value.dtype)
+    part_value = ops.squeeze(ops.matmul(weights, value), 2)  # [G, N, V]
+    bias = None
+    if summary == "variational":
+        part_key = ops.squeeze(ops.matmul(weights, key), 2)
+        bias = ops.squeeze(_entropy(local_weights), 2)
+    else:
+        part_key = pool(key, mask)
+    return Summaries(
+        key=part_key,
+        value=part_value,
+        bias=bias,
+        local_weights=ops.squeeze(local_weights, 2),
+        mask=None if mask is None else ops.any(mask, axis=-1),
+    )
+
+
+def _max_pool(x, mask):
+    if mask is not None:
+        # Filled with the smallest value at hand: changes no maximum, and stays finite.
+        smallest = ops.stop_gradient(ops.min(x, axis=2, keepdims=True))
+        x = ops.where(ops.expand_dims(mask, -1), x, smallest)
+    return ops.max(x, axis=2)
+
+
+def _mean_pool(x, mask):
+    if mask is None:
+        return ops.mean(x, axis=2)
+    counts = ops.cast(ops.expand_dims(mask, -1), "float32")  # [G, N, S, 1]
+    total = ops.maximum(ops.sum(counts, axis=2, keepdims=True), 1.0)
+    # Shares before the sum, which could otherwise exceed what float16 holds.
+    return ops.sum(x * ops.cast(counts / total, x.dtype), axis=2)
+
+
+def _entropy(weights):
+    """Entropy over the last axis, in nats; terms of weight zero contribute zero."""
+    tiny = 1e-30  # keeps the logarithm, and its gradient times zero, finite
+    return -ops.sum(weights * ops.log(ops.maximum(weights, tiny)), axis=-1)
