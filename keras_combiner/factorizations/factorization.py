@@ -68,6 +68,11 @@ class Factorization:
         """Returns the constructor's arguments as a dictionary."""
         return {}
 
+    @classmethod
+    def from_config(cls, config):
+        """Undoes `get_config`."""
+        return cls(**config)
+
     def attend(
         self,
         query,

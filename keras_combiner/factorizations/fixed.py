@@ -1,5 +1,6 @@
 """The plan "fixed": the own block directly, every other block as a whole."""
 
+import keras
 from keras import ops
 
 from keras_combiner.factorizations import blocks
@@ -8,6 +9,7 @@ from keras_combiner.factorizations.softmax import joint_softmax
 from keras_combiner.factorizations.summaries import summarize
 
 
+@keras.saving.register_keras_serializable(package="keras_combiner")
 class Fixed(Factorization):
     """Attends to the own block token by token, and to every other block through its summary.
 

@@ -1,4 +1,6 @@
-"""Plans by name."""
+"""Plans by name, and to and from a layer's config."""
+
+import keras
 
 from keras_combiner.factorizations.factorization import Factorization
 from keras_combiner.factorizations.fixed import Fixed
@@ -38,9 +40,23 @@ def get(identifier, block_size=64):
     """
     if isinstance(identifier, Factorization):
         return identifier
-    if identifier in _PLANS:
+    if isinstance(identifier, str) and identifier in _PLANS:
         return _PLANS[identifier](block_size)
     raise ValueError(
         f"`factorization` must be one of {', '.join(map(repr, names()))}, or a Factorization "
         f"object. Received: {identifier!r}."
     )
+
+
+def serialize(identifier):
+    """What a layer's config holds for `identifier`: a name as it is, an object as a dictionary."""
+    if isinstance(identifier, str):
+        return identifier
+    return keras.saving.serialize_keras_object(identifier)
+
+
+def deserialize(config):
+    """Undoes `serialize`; names and objects are returned as they are."""
+    if isinstance(config, dict):
+        return keras.saving.deserialize_keras_object(config)
+    return config

@@ -1,5 +1,13 @@
 """Keras layers: attention, the encoder block, embeddings and pooling."""
 
 from keras_combiner.layers.combiner_attention import CombinerAttention
+from keras_combiner.layers.combiner_encoder import CombinerEncoder
+from keras_combiner.layers.masked_average_pooling import MaskedAveragePooling
+from keras_combiner.layers.token_and_position_embedding import TokenAndPositionEmbedding
 
-__all__ = ["CombinerAttention"]
+__all__ = [
+    "CombinerAttention",
+    "CombinerEncoder",
+    "MaskedAveragePooling",
+    "TokenAndPositionEmbedding",
+]

@@ -109,11 +109,9 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             output_shape=output_shape,
             **kwargs,
         )
-        if isinstance(factorization, dict):
-            factorization = keras.saving.deserialize_keras_object(factorization)
         summaries.check(summary)
-        self.plan = factorizations.get(factorization, block_size)
-        self.factorization = factorization
+        self.factorization = factorizations.deserialize(factorization)
+        self.plan = factorizations.get(self.factorization, block_size)
         self.block_size = block_size
         self.summary = summary
 
@@ -195,12 +193,9 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         config = super().get_config()
         for name in ("attention_axes", "sliding_window"):
             config.pop(name, None)
-        factorization = self.factorization
-        if not isinstance(factorization, str):
-            factorization = keras.saving.serialize_keras_object(factorization)
         return {
             **config,
-            "factorization": factorization,
+            "factorization": factorizations.serialize(self.factorization),
             "block_size": self.block_size,
             "summary": self.summary,
         }

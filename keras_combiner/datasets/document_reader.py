@@ -1,0 +1,174 @@
+"""DocumentReader: documents that can be read again and again, one at a time."""
+
+import abc
+import hashlib
+import math
+import numbers
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+
+from keras_combiner.datasets.document import Document
+
+
+class DocumentReader(abc.ABC):
+    """Documents read from disk, one at a time, as often as they are asked for.
+
+    `read_documents` makes one. Every `for` loop over a reader opens the files anew, so it serves
+    any number of epochs, and never holds more than one document: a file may be larger than memory.
+    Whatever is wrong in a file is a `ValueError` that names the file and the line, raised by the
+    loop when it gets there.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> from keras_combiner.datasets import read_documents
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "reviews.csv"
+    >>> _ = path.write_text("text,label\\nA fine book.,good\\nToo long.,bad\\n")
+    >>> reader = read_documents(path)
+    >>> next(iter(reader))
+    Document(text='A fine book.', label='good')
+    >>> sorted(set(reader.labels()))
+    ['bad', 'good']
+    """
+
+    @abc.abstractmethod
+    def __iter__(self) -> Iterator[Document]:
+        """Yield every document, from the first."""
+
+    def texts(self) -> Iterable[str]:
+        """Give the texts alone, for a vocabulary to be learned from.
+
+        Returns:
+            A re-iterable of str, which streams as the reader does.
+        """
+        return _Column(self, "text")
+
+    def labels(self) -> Iterable[str | None]:
+        """Give the labels alone.
+
+        Returns:
+            A re-iterable of str, or of None for a document without a label.
+        """
+        return _Column(self, "label")
+
+    def split(
+        self, validation_fraction: float, seed: int = 0
+    ) -> tuple["DocumentReader", "DocumentReader"]:
+        """Divide the documents into a training and a validation part, without reading them yet.
+
+        The documents are taken in runs of about `1 / validation_fraction` neighbours, and the seed
+        picks one of each run for validation. So a file sorted by class still gives every class its
+        share, the share is met to within one document, and the same seed gives the same parts for
+        ever. Each part streams the whole file and skips what belongs to the other.
+
+        Args:
+            validation_fraction: float. The share held out, between 0 and 1, exclusive. With fewer
+                than `1 / validation_fraction` documents the validation part may come out empty.
+            seed: int. Another seed picks other documents.
+
+        Returns:
+            A pair of readers, training and validation.
+
+        Raises:
+            ValueError: `validation_fraction` is not between 0 and 1, or `seed` is not an int.
+
+        Example:
+
+        >>> import pathlib, tempfile
+        >>> from keras_combiner.datasets import read_documents
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "numbers.csv"
+        >>> _ = path.write_text("text,label\\n" + "\\n".join(f"{i},few" for i in range(100)))
+        >>> train, validation = read_documents(path).split(0.1)
+        >>> len(list(train)), len(list(validation))
+        (90, 10)
+        """
+        if not isinstance(validation_fraction, numbers.Real) or not 0 < validation_fraction < 1:
+            raise ValueError(
+                "validation_fraction must be a number between 0 and 1, exclusive. Received: "
+                f"{validation_fraction!r}. To hold nothing out, use the reader itself."
+            )
+        if not isinstance(seed, numbers.Integral):
+            raise ValueError(f"seed must be an int. Received: {seed!r}.")
+        return (
+            _Part(self, validation_fraction, seed, validation=False),
+            _Part(self, validation_fraction, seed, validation=True),
+        )
+
+    def dataset(self):
+        """Give the documents as a `tf.data.Dataset`, to be shuffled, mapped and batched.
+
+        Returns:
+            A `tf.data.Dataset` of pairs of scalar strings, text and label; the label is the empty
+            string where a document has none. It streams, and its cardinality is unknown. What is
+            wrong in a file arrives as a `tf.errors.InvalidArgumentError` that holds the reader's
+            own message.
+
+        Example:
+
+        >>> import pathlib, tempfile
+        >>> from keras_combiner.datasets import read_documents
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "reviews.csv"
+        >>> _ = path.write_text("text,label\\nA fine book.,good\\n")
+        >>> for text, label in read_documents(path).dataset():
+        ...     print(text.numpy(), label.numpy())
+        b'A fine book.' b'good'
+        """
+        # Imported here so that reading documents does not wait for TensorFlow to load.
+        import tensorflow as tf
+
+        def encoded_pairs():
+            for text, label in self:
+                yield text.encode(), (label or "").encode()
+
+        scalar_string = tf.TensorSpec(shape=(), dtype=tf.string)
+        return tf.data.Dataset.from_generator(
+            encoded_pairs, output_signature=(scalar_string, scalar_string)
+        )
+
+
+class _Column:
+    """One field of every document of a reader."""
+
+    def __init__(self, reader: DocumentReader, field: str):
+        self._reader = reader
+        self._field = field
+
+    def __iter__(self):
+        for document in self._reader:
+            yield getattr(document, self._field)
+
+
+class _Part(DocumentReader):
+    """The validation documents of a reader, or all the others."""
+
+    def __init__(self, reader: DocumentReader, fraction: float, seed: int, validation: bool):
+        self._reader = reader
+        self._fraction = fraction
+        self._seed = seed
+        self._validation = validation
+
+    def __iter__(self):
+        for index, document in enumerate(self._reader):
+            if _is_held_out(index, self._fraction, self._seed) == self._validation:
+                yield document
+
+    def __repr__(self):
+        part = "validation" if self._validation else "training"
+        return (
+            f"<{part} part of {self._reader!r}, "
+            f"validation_fraction={self._fraction}, seed={self._seed}>"
+        )
+
+
+def _is_held_out(index: int, fraction: float, seed: int) -> bool:
+    """Tell whether the document at `index` is the one its run gives to validation.
+
+    Run number r covers the indices from ceil(r / fraction) up to ceil((r + 1) / fraction); the
+    arithmetic is exact, so that 0.1 means runs of ten however far the file goes.
+    """
+    share = Fraction(fraction).limit_denominator(10**6) or Fraction(1, 10**6)
+    run = math.floor(index * share)
+    start = math.ceil(run / share)
+    length = math.ceil((run + 1) / share) - start
+    digest = hashlib.blake2b(f"{seed}/{run}".encode(), digest_size=8).digest()
+    return index == start + int.from_bytes(digest, "big") % length

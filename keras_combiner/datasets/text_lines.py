@@ -1,0 +1,80 @@
+"""Reading UTF-8 with errors that say where: what the readers of lines and of files share."""
+
+import codecs
+import pathlib
+from collections.abc import Iterator
+
+_ADVICE = "Save the file as UTF-8."
+
+
+def decoded_lines(path: pathlib.Path) -> Iterator[str]:
+    """Yield the lines of a UTF-8 file with their line ends, without a byte order mark.
+
+    Args:
+        path: pathlib.Path. The file.
+
+    Returns:
+        An iterator of str, one line in memory at a time.
+
+    Raises:
+        ValueError: a line is not UTF-8; the message names line and byte.
+
+    Example:
+
+    >>> import tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "two.txt"
+    >>> _ = path.write_bytes(codecs.BOM_UTF8 + b"one\\r\\ntwo")
+    >>> list(decoded_lines(path))
+    ['one\\r\\n', 'two']
+    """
+    offset = 0  # of the line in the file, in bytes
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            if number == 1 and line.startswith(codecs.BOM_UTF8):
+                offset = len(codecs.BOM_UTF8)
+                line = line[offset:]
+            try:
+                text = line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise ValueError(_not_utf8(path, number, line, error, offset)) from None
+            yield text
+            offset += len(line)
+
+
+def decoded_file(path: pathlib.Path) -> str:
+    """Read a whole UTF-8 file, without a byte order mark and with line ends as "\\n".
+
+    Args:
+        path: pathlib.Path. The file.
+
+    Returns:
+        str, the text.
+
+    Raises:
+        ValueError: the file is not UTF-8; the message names line and byte.
+
+    Example:
+
+    >>> import tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "two.txt"
+    >>> _ = path.write_bytes(b"one\\r\\ntwo")
+    >>> decoded_file(path)
+    'one\\ntwo'
+    """
+    content = path.read_bytes()
+    mark = len(codecs.BOM_UTF8) if content.startswith(codecs.BOM_UTF8) else 0
+    try:
+        text = content[mark:].decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = content[mark : mark + error.start]
+        number = before.count(b"\n") + 1
+        raise ValueError(_not_utf8(path, number, content[mark:], error, mark)) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _not_utf8(path, number, content, error, offset):
+    found = content[error.start]
+    return (
+        f"{path}:{number}: not UTF-8 at byte {offset + error.start} of the file "
+        f"(0x{found:02x}, {error.reason}). {_ADVICE}"
+    )

@@ -1,0 +1,113 @@
+"""TokenAndPositionEmbedding: token ids to vectors that know their place."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_combiner")
+class TokenAndPositionEmbedding(keras.layers.Layer):
+    """Sum of a learned token embedding and a learned position embedding.
+
+    Masking: id 0 is padding; the layer gives its output the implicit Keras mask `token_ids != 0`.
+
+    Args:
+        vocabulary_size: int, number of token ids.
+        sequence_length: int, the longest sequence that has positions.
+        embedding_dim: int, number of features.
+        embeddings_initializer: initializer of both tables.
+        **kwargs: `name`, `dtype` and what else `keras.layers.Layer` takes.
+
+    Call arguments:
+        token_ids: int tensor `[batch, length]`, `length <= sequence_length`.
+
+    Returns:
+        float tensor `[batch, length, embedding_dim]`.
+
+    Raises:
+        ValueError: if a size is not an int of at least 1, or the sequence is longer than
+            `sequence_length`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> layer = TokenAndPositionEmbedding(100, sequence_length=50, embedding_dim=8)
+    >>> tuple(layer(np.ones((2, 20), "int32")).shape)
+    (2, 20, 8)
+    """
+
+    def __init__(
+        self,
+        vocabulary_size,
+        sequence_length,
+        embedding_dim,
+        embeddings_initializer="uniform",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        sizes = {
+            "vocabulary_size": vocabulary_size,
+            "sequence_length": sequence_length,
+            "embedding_dim": embedding_dim,
+        }
+        for name, size in sizes.items():
+            if not isinstance(size, int) or size < 1:
+                raise ValueError(f"`{name}` must be an int of at least 1. Received: {size!r}.")
+        self.supports_masking = True
+        self.vocabulary_size = vocabulary_size
+        self.sequence_length = sequence_length
+        self.embedding_dim = embedding_dim
+        self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+        self.token_embedding = keras.layers.Embedding(
+            vocabulary_size,
+            embedding_dim,
+            embeddings_initializer=self._new_initializer(),
+            dtype=self.dtype_policy,
+            name="token_embedding",
+        )
+
+    def _new_initializer(self):
+        # Two tables must not start out with the same numbers.
+        return self.embeddings_initializer.clone()
+
+    def build(self, input_shape):
+        """Creates both tables."""
+        self.token_embedding.build(input_shape)
+        self.position_embeddings = self.add_weight(
+            shape=(self.sequence_length, self.embedding_dim),
+            initializer=self._new_initializer(),
+            name="position_embeddings",
+        )
+
+    def call(self, token_ids):
+        """See the class docstring."""
+        self._check_length(token_ids.shape)
+        length = ops.shape(token_ids)[1]
+        positions = ops.cast(self.position_embeddings, self.compute_dtype)
+        return self.token_embedding(token_ids) + ops.expand_dims(positions[:length], 0)
+
+    def _check_length(self, shape):
+        if shape[1] is not None and shape[1] > self.sequence_length:
+            raise ValueError(
+                f"Expected at most {self.sequence_length} token ids (sequence_length), there are "
+                f"no positions beyond. Received: shape {tuple(shape)}. Cut the documents, or build "
+                "the model with a larger sequence_length."
+            )
+
+    def compute_mask(self, token_ids, previous_mask=None):
+        """True at ids other than 0."""
+        return ops.not_equal(token_ids, 0)
+
+    def compute_output_shape(self, input_shape):
+        """`[batch, length, embedding_dim]`."""
+        self._check_length(input_shape)
+        return (*input_shape, self.embedding_dim)
+
+    def get_config(self):
+        """Returns the constructor's arguments as a dictionary."""
+        return {
+            **super().get_config(),
+            "vocabulary_size": self.vocabulary_size,
+            "sequence_length": self.sequence_length,
+            "embedding_dim": self.embedding_dim,
+            "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
+        }

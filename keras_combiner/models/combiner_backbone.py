@@ -1,0 +1,149 @@
+"""CombinerBackbone: token ids to one vector a token."""
+
+import keras
+
+from keras_combiner import factorizations
+from keras_combiner.layers import CombinerEncoder, TokenAndPositionEmbedding
+
+SIZES = {
+    "tiny": {"num_layers": 2, "num_heads": 4, "hidden_dim": 128, "intermediate_dim": 512},
+    "small": {"num_layers": 4, "num_heads": 8, "hidden_dim": 256, "intermediate_dim": 1024},
+    "base": {"num_layers": 12, "num_heads": 12, "hidden_dim": 768, "intermediate_dim": 3072},
+}
+
+
+@keras.saving.register_keras_serializable(package="keras_combiner")
+class CombinerBackbone(keras.Model):
+    """Transformer encoder for long documents: embeddings, then `num_layers` CombinerEncoders.
+
+    A functional model from token ids `[batch, length]`, for any length up to `sequence_length`,
+    to vectors `[batch, length, hidden_dim]`.
+
+    Masking: token id 0 is padding; the output carries the implicit Keras mask `token_ids != 0`.
+
+    Args:
+        vocabulary_size: int, number of token ids.
+        sequence_length: int, the longest document, in tokens.
+        num_layers: int, number of encoder blocks.
+        num_heads: int, attention heads of each block.
+        hidden_dim: int, features of a token.
+        intermediate_dim: int, width of the feed-forward networks.
+        dropout: float, dropout rate.
+        normalize_first: bool, pre-norm blocks and a last normalization if true, post-norm blocks
+            and a first one if false.
+        use_causal_mask: bool, whether a position sees only itself and the past.
+        factorization: see `keras_combiner.layers.CombinerAttention`.
+        block_size: see `keras_combiner.layers.CombinerAttention`.
+        summary: see `keras_combiner.layers.CombinerAttention`.
+        dtype: dtype or dtype policy of the layers.
+        **kwargs: `name` and `trainable`.
+
+    Raises:
+        ValueError: for what the layers refuse.
+
+    Example:
+
+    >>> import numpy as np
+    >>> backbone = CombinerBackbone.from_size("tiny", vocabulary_size=100, sequence_length=512)
+    >>> tuple(backbone(np.ones((1, 300), "int32")).shape)
+    (1, 300, 128)
+    """
+
+    def __init__(
+        self,
+        vocabulary_size,
+        sequence_length,
+        num_layers,
+        num_heads,
+        hidden_dim,
+        intermediate_dim,
+        dropout=0.1,
+        normalize_first=True,
+        use_causal_mask=False,
+        factorization="fixed",
+        block_size=64,
+        summary="variational",
+        dtype=None,
+        **kwargs,
+    ):
+        arguments = {
+            "vocabulary_size": vocabulary_size,
+            "sequence_length": sequence_length,
+            "num_layers": num_layers,
+            "num_heads": num_heads,
+            "hidden_dim": hidden_dim,
+            "intermediate_dim": intermediate_dim,
+            "dropout": dropout,
+            "normalize_first": normalize_first,
+            "use_causal_mask": use_causal_mask,
+            "factorization": factorizations.deserialize(factorization),
+            "block_size": block_size,
+            "summary": summary,
+            "dtype": keras.dtype_policies.get(dtype),
+        }
+        dtype = arguments["dtype"]
+        token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+        embedding = TokenAndPositionEmbedding(
+            vocabulary_size, sequence_length, hidden_dim, dtype=dtype, name="embedding"
+        )
+        norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype, name="norm")
+        x = embedding(token_ids)
+        if not normalize_first:
+            x = norm(x)
+        x = keras.layers.Dropout(dropout, dtype=dtype, name="embedding_dropout")(x)
+        for i in range(num_layers):
+            x = CombinerEncoder(
+                num_heads,
+                intermediate_dim,
+                dropout=dropout,
+                normalize_first=normalize_first,
+                use_causal_mask=use_causal_mask,
+                factorization=arguments["factorization"],
+                block_size=block_size,
+                summary=summary,
+                dtype=dtype,
+                name=f"encoder_{i}",
+            )(x)
+        if normalize_first:
+            x = norm(x)
+        super().__init__(inputs=token_ids, outputs=x, **kwargs)
+        self.arguments = arguments  # `summary` may not shadow keras.Model.summary()
+        self.embedding = embedding
+
+    @classmethod
+    def from_size(cls, size, vocabulary_size, sequence_length, **kwargs):
+        """Builds a backbone of a named size.
+
+        Args:
+            size: str, one of `SIZES`: "tiny" (2 layers, width 128), "small" (4 layers, width
+                256) or "base" (12 layers, width 768).
+            vocabulary_size: int, number of token ids.
+            sequence_length: int, the longest document, in tokens.
+            **kwargs: what else the constructor takes; overrides the size.
+
+        Returns:
+            `CombinerBackbone`.
+
+        Raises:
+            ValueError: for an unknown size.
+        """
+        if size not in SIZES:
+            raise ValueError(
+                f"`size` must be one of {', '.join(map(repr, SIZES))}. Received: {size!r}."
+            )
+        return cls(vocabulary_size, sequence_length, **{**SIZES[size], **kwargs})
+
+    def get_config(self):
+        """Returns the constructor's arguments as a dictionary."""
+        return {
+            **self.arguments,
+            "factorization": factorizations.serialize(self.arguments["factorization"]),
+            "dtype": keras.dtype_policies.serialize(self.arguments["dtype"]),
+            "name": self.name,
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Undoes `get_config`."""
+        return cls(**config)
