@@ -1,0 +1,152 @@
+"""Classify a document with a .tflite model: ai-edge-litert and numpy, no TensorFlow.
+
+    python examples/on_device/classify.py --model model.tflite --vocabulary vocab.txt \
+        --labels labels.txt document.txt
+
+The document is UTF-8 text, `-` is standard input. labels.txt has one label a line, in the order of
+the model's outputs.
+"""
+
+import argparse
+import pathlib
+import sys
+import time
+
+import numpy as np
+
+# So that the file also runs from another folder, and when loaded by its path.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from wordpiece import WordPiece
+
+MIN_SEQUENCE_LENGTH = 3
+
+
+class Classifier:
+    """A .tflite model that takes int32 token ids [1, length] and gives one score a label.
+
+    Args:
+        path: str, the .tflite file.
+        num_threads: int or None, for the interpreter.
+
+    Raises:
+        ValueError: If the file is no model, or the model has other inputs or outputs.
+    """
+
+    def __init__(self, path, num_threads=None):
+        from ai_edge_litert.interpreter import Interpreter
+
+        # A missing or unreadable file gets the operating system's own words.
+        content = pathlib.Path(path).read_bytes()
+        try:
+            self._interpreter = Interpreter(model_content=content, num_threads=num_threads)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise ValueError(f"{path} cannot be run as a .tflite model: {error}") from error
+        self._input = self._only(self._interpreter.get_input_details(), "input", path)
+        self._output = self._only(self._interpreter.get_output_details(), "output", path)
+        shape = self._input["shape_signature"].tolist()
+        is_ids = self._input["dtype"] == np.int32 and len(shape) == 2 and shape[0] == 1
+        if not is_ids or shape[1] < MIN_SEQUENCE_LENGTH:
+            raise ValueError(
+                f"{path} must take int32 token ids of shape [1, length] with a fixed length of at "
+                f"least {MIN_SEQUENCE_LENGTH}, but takes {np.dtype(self._input['dtype'])} of shape "
+                f"{shape}. Export it with a batch of 1 and a fixed length."
+            )
+        self.sequence_length = shape[1]
+        shape = self._output["shape"].tolist()
+        if len(shape) != 2 or shape[0] != 1:
+            raise ValueError(f"{path} must give scores of shape [1, labels], but gives {shape}.")
+        self.num_labels = shape[1]
+
+    @staticmethod
+    def _only(details, what, path):
+        if len(details) != 1:
+            names = ", ".join(each["name"] for each in details)
+            raise ValueError(f"{path} must have one {what}, but has {len(details)}: {names}.")
+        return details[0]
+
+    def __call__(self, token_ids):
+        """Runs the model.
+
+        Args:
+            token_ids: np.ndarray int32 [sequence_length].
+
+        Returns:
+            np.ndarray float32 [num_labels]: probabilities. A model without a softmax at its end
+            gives logits; they are told by not being positive numbers that sum to one.
+        """
+        self._interpreter.set_tensor(self._input["index"], token_ids[np.newaxis])
+        self._interpreter.invoke()
+        scores = self._interpreter.get_tensor(self._output["index"])[0]
+        scale, zero_point = self._output["quantization"]
+        scores = scores.astype(np.float32)
+        if scale:  # An integer output: the real value is (q - zero_point) * scale.
+            scores = (scores - zero_point) * scale
+        if scores.min() >= 0 and abs(scores.sum() - 1) < 0.02:
+            return scores
+        scores = np.exp(scores - scores.max())
+        return scores / scores.sum()
+
+
+def _read_labels(path, num_labels):
+    labels = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
+    labels = [label.strip() for label in labels if label.strip()]
+    if len(labels) != num_labels:
+        raise ValueError(
+            f"{path} has {len(labels)} labels, but the model gives {num_labels} scores."
+        )
+    return labels
+
+
+def _classify(arguments):
+    classifier = Classifier(arguments.model, arguments.threads)
+    labels = _read_labels(arguments.labels, classifier.num_labels)
+    wordpiece = WordPiece(arguments.vocabulary, lowercase=not arguments.cased)
+    if arguments.document == "-":
+        text = sys.stdin.buffer.read()
+    else:
+        text = pathlib.Path(arguments.document).read_bytes()
+
+    start = time.perf_counter()
+    tokens = wordpiece.tokenize(text)
+    ids = wordpiece.frame(tokens, classifier.sequence_length)
+    encoded = time.perf_counter()
+    probabilities = classifier(ids)
+    ran = time.perf_counter()
+
+    width = max(map(len, labels))
+    for index in np.argsort(-probabilities, kind="stable"):
+        print(f"{labels[index]:{width}}  {probabilities[index]:.4f}")
+    room = classifier.sequence_length - 2
+    cut = f"cut to the first {room:,}" if len(tokens) > room else "not cut"
+    print(f"tokens: {len(tokens):,} ({cut}; the model reads {room:,} and 2 special ones)")
+    print(f"latency: tokenizer {1000 * (encoded - start):.1f} ms, ", end="")
+    print(f"model {1000 * (ran - encoded):.1f} ms")
+
+
+def main(argv=None):
+    """Runs the command line.
+
+    Args:
+        argv: list of str, the arguments; None for those of the process.
+
+    Returns:
+        int, the exit status: 0, or 1 after a message on standard error.
+    """
+    parser = argparse.ArgumentParser(description="Classify a document with a .tflite model.")
+    parser.add_argument("--model", required=True, help=".tflite: int32 ids [1, length] -> scores")
+    parser.add_argument("--vocabulary", required=True, help="vocab.txt, one token a line")
+    parser.add_argument("--labels", required=True, help="labels.txt, one label a line")
+    parser.add_argument("--cased", action="store_true", help="the vocabulary has capital letters")
+    parser.add_argument("--threads", type=int, help="threads of the interpreter")
+    parser.add_argument("document", help="a UTF-8 text file, or - for standard input")
+    try:
+        _classify(parser.parse_args(argv))
+    except (OSError, ValueError, ImportError) as error:
+        print(f"classify: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""A classifier as a SavedModel that TF Serving loads."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_combiner.export import verification
+from keras_combiner.export.whole_files import refuse_existing, written_whole
+
+
+def export_saved_model(classifier, path, documents=None, overwrite=False):
+    """Writes a SavedModel that takes texts, reads it back and compares it with the model.
+
+    It needs tensorflow and tensorflow-text where it is loaded (`import tensorflow_text` registers
+    the ops of the tokenizer), but neither Keras nor this package. Signatures:
+
+    - `serving_default`: `text` (string `[batch]`) to `probabilities` (float32 `[batch, classes]`)
+      and `label` (string `[batch]`).
+    - `serving_token_ids`: `token_ids` (int32 `[batch, length]`, 0 is padding) to
+      `probabilities`.
+
+    Args:
+        classifier: `keras_combiner.LongDocumentClassifier`.
+        path: str or path of the directory to make; TF Serving wants a number as its last part,
+            as in "saved_models/my_model/1".
+        documents: list of str for the comparison; texts that ship with the package if None.
+        overwrite: bool, whether an existing directory may be replaced.
+
+    Returns:
+        `ExportReport`.
+
+    Raises:
+        FileExistsError: if `path` exists and `overwrite` is false.
+        RuntimeError: if Keras runs on another backend than TensorFlow.
+
+    Example:
+
+    >>> import tempfile
+    >>> from keras_combiner import LongDocumentClassifier
+    >>> classifier = LongDocumentClassifier.from_texts(
+    ...     ["a b", "c d"], ["x", "y"], sequence_length=64, tokenizer="bytes"
+    ... )
+    >>> report = export_saved_model(classifier, tempfile.mkdtemp() + "/model/1")
+    >>> report.agreement
+    1.0
+    """
+    refuse_existing(path, overwrite)
+    require_tensorflow_backend()
+    documents = verification.sample_documents() if documents is None else list(documents)
+    labels = tf.constant(classifier.labels)
+    sequence_length = classifier.sequence_length
+
+    def serve_token_ids(token_ids):
+        # Cut, not refused: one long document must not fail the batch that it came with.
+        return {"probabilities": classifier(token_ids[:, :sequence_length], training=False)}
+
+    def serve_text(text):
+        token_ids = classifier.tokenizer.encode(text, sequence_length).to_tensor()
+        outputs = serve_token_ids(token_ids)
+        best = tf.argmax(outputs["probabilities"], axis=-1)
+        return {**outputs, "label": tf.gather(labels, best)}
+
+    archive = keras.export.ExportArchive()
+    archive.track(classifier)
+    text_spec = tf.TensorSpec([None], tf.string, name="text")
+    token_ids_spec = tf.TensorSpec([None, None], tf.int32, name="token_ids")
+    archive.add_endpoint("serving_default", serve_text, input_signature=[text_spec])
+    archive.add_endpoint("serving_token_ids", serve_token_ids, input_signature=[token_ids_spec])
+    with written_whole(path, overwrite) as unfinished:
+        archive.write_out(str(unfinished), verbose=False)
+        serve = tf.saved_model.load(str(unfinished)).signatures["serving_default"]
+        received = [serve(text=tf.constant([x]))["probabilities"].numpy() for x in documents]
+        size = sum(file.stat().st_size for file in unfinished.rglob("*") if file.is_file())
+        expected = classifier.predict(documents, verbose=0)
+        report = verification.compare(path, size, expected, np.concatenate(received))
+    return report
+
+
+def require_tensorflow_backend():
+    """Raises a RuntimeError unless Keras runs on TensorFlow."""
+    if keras.backend.backend() != "tensorflow":
+        raise RuntimeError(
+            "Exports need the TensorFlow backend of Keras. Received: "
+            f"{keras.backend.backend()}. Save the model to a .keras file, and load and export it "
+            "in a process with KERAS_BACKEND=tensorflow."
+        )

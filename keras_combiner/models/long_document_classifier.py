@@ -1,0 +1,464 @@
+"""LongDocumentClassifier: whole documents in, labels out."""
+
+import math
+import os
+import uuid
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_combiner.layers import MaskedAveragePooling
+from keras_combiner.models.combiner_backbone import CombinerBackbone
+
+SHUFFLE_BUFFER = 4096
+
+
+@keras.saving.register_keras_serializable(package="keras_combiner")
+class LongDocumentClassifier(keras.Model):
+    """Classifies whole documents: tokenizer, backbone, masked average, softmax over the labels.
+
+    A functional `keras.Model` from token ids `[batch, length]` to probabilities
+    `[batch, classes]` that also takes texts: `fit`, `evaluate` and `predict` accept, besides
+    arrays of token ids, lists of strings and the readers of `keras_combiner.datasets`. The
+    tokenizer and the labels are saved with the model.
+
+    `fit` on a model that was never compiled brings its own recipe: AdamW with gradient clipping,
+    and a learning rate that warms up and decays along a cosine over the epochs asked for. Calling
+    `compile` yourself replaces it, as in any Keras model (outputs are probabilities).
+
+    Masking: token id 0 is padding. Probabilities do not depend on how much of it there is.
+
+    Args:
+        backbone: `CombinerBackbone`.
+        tokenizer: `keras_combiner.text.Tokenizer`.
+        labels: list of str, the name of each class.
+        dropout: float, dropout rate before the last layer.
+        **kwargs: `name` and `trainable`.
+
+    Raises:
+        ValueError: if there are fewer than two labels, a label occurs twice, or the backbone has
+            fewer token ids than the tokenizer.
+
+    Example:
+
+    >>> texts = ["long ago and far away"] * 8 + ["tomorrow it will rain"] * 8
+    >>> labels = ["tale"] * 8 + ["weather"] * 8
+    >>> classifier = LongDocumentClassifier.from_texts(
+    ...     texts, labels, sequence_length=32, vocabulary_size=60, verbose=False
+    ... )
+    >>> _ = classifier.fit(texts, labels, epochs=4, batch_size=4, verbose=0)
+    >>> classifier.classify(["it will rain"])[0]["tokens"]
+    5
+    """
+
+    def __init__(self, backbone, tokenizer, labels, dropout=0.1, **kwargs):
+        labels = [str(label) for label in labels]
+        if len(labels) < 2 or len(set(labels)) < len(labels):
+            raise ValueError(
+                "`labels` must be at least two different names, one a class. "
+                f"Received: {labels!r}."
+            )
+        if backbone.arguments["vocabulary_size"] < tokenizer.vocabulary_size:
+            raise ValueError(
+                f"The tokenizer has {tokenizer.vocabulary_size} token ids, the backbone only "
+                f"{backbone.arguments['vocabulary_size']}: build the backbone with "
+                f"vocabulary_size={tokenizer.vocabulary_size}."
+            )
+        dtype = backbone.arguments["dtype"]
+        token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+        x = backbone(token_ids)
+        x = MaskedAveragePooling(dtype=dtype, name="pooling")(x)
+        x = keras.layers.Dropout(dropout, dtype=dtype, name="dropout")(x)
+        # Probabilities in float32, whatever the policy of the layers before.
+        outputs = keras.layers.Dense(
+            len(labels), activation="softmax", dtype="float32", name="probabilities"
+        )(x)
+        super().__init__(inputs=token_ids, outputs=outputs, **kwargs)
+        self.backbone = backbone
+        self.tokenizer = tokenizer
+        self.labels = labels
+        self.dropout = dropout
+        self._compiled_by_user = False
+
+    @classmethod
+    def from_texts(
+        cls,
+        texts,
+        labels,
+        sequence_length=4096,
+        size="tiny",
+        vocabulary_size=8000,
+        tokenizer="wordpiece",
+        dropout=0.1,
+        verbose=True,
+        **kwargs,
+    ):
+        """Builds an untrained classifier for these texts and labels.
+
+        Args:
+            texts: iterable of str that can be read more than once; the vocabulary is learned
+                from it.
+            labels: iterable of str (or of what `str` turns into a name), one a text.
+            sequence_length: int, the longest document, in tokens; longer ones are cut.
+            size: str, one of `keras_combiner.models.SIZES`.
+            vocabulary_size: int, the most tokens that a learned vocabulary may have.
+            tokenizer: "wordpiece" (learned from `texts`), "bytes" (no vocabulary), or a
+                `keras_combiner.text.Tokenizer`.
+            dropout: float, dropout rate everywhere.
+            verbose: bool, whether to say what is being done.
+            **kwargs: what else `CombinerBackbone` takes, for example `block_size`.
+
+        Returns:
+            `LongDocumentClassifier`.
+
+        Raises:
+            ValueError: for an unknown `size` or `tokenizer`, or fewer than two different labels.
+        """
+        # Text belongs to another extra; models of token ids do without it.
+        from keras_combiner import text
+
+        if tokenizer == "wordpiece":
+            vocabulary = text.learn_wordpiece_vocabulary(
+                texts, vocabulary_size=vocabulary_size, verbose=verbose
+            )
+            tokenizer = text.WordPieceTokenizer(vocabulary)
+        elif tokenizer == "bytes":
+            tokenizer = text.ByteTokenizer()
+        elif not isinstance(tokenizer, text.Tokenizer):
+            raise ValueError(
+                "`tokenizer` must be 'wordpiece', 'bytes' or a keras_combiner.text.Tokenizer. "
+                f"Received: {tokenizer!r}."
+            )
+        backbone = CombinerBackbone.from_size(
+            size, tokenizer.vocabulary_size, sequence_length, dropout=dropout, **kwargs
+        )
+        names = sorted({str(label) for label in labels})
+        return cls(backbone, tokenizer, names, dropout=dropout)
+
+    @property
+    def sequence_length(self):
+        """int, the longest document, in tokens."""
+        return self.backbone.arguments["sequence_length"]
+
+    def compile(self, *args, **kwargs):
+        """As `keras.Model.compile`; replaces the recipe that `fit` would bring."""
+        super().compile(*args, **kwargs)
+        self._compiled_by_user = True
+
+    def _compile_by_default(self, steps=1):
+        """AdamW, one tenth of the steps to warm up, then a cosine to zero."""
+        warmup = max(1, steps // 10)
+        learning_rate = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0,
+            warmup_target=1e-3,
+            warmup_steps=warmup,
+            decay_steps=max(1, steps - warmup),
+        )
+        self.compile(
+            keras.optimizers.AdamW(learning_rate, weight_decay=0.01, clipnorm=1.0),
+            loss="sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+        )
+        self._compiled_by_user = False
+
+    def get_compile_config(self):
+        """None after the default recipe, whose schedule has run out when a fit is over."""
+        return super().get_compile_config() if self._compiled_by_user else None
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=16,
+        epochs=1,
+        validation_split=0.0,
+        validation_data=None,
+        **kwargs,
+    ):
+        """Trains on texts, or as `keras.Model.fit` on token ids.
+
+        Args:
+            x: list (or array) of str, a `keras_combiner.datasets.DocumentReader` (streamed, never
+                held in memory as a whole), or what `keras.Model.fit` takes.
+            y: list of labels, one a text; None if `x` is a reader.
+            batch_size: int, documents a step.
+            epochs: int, passes over the documents.
+            validation_split: float, share of the texts held out for validation, drawn with a
+                fixed seed.
+            validation_data: pair `(texts, labels)`, or a reader; wins over `validation_split`.
+            **kwargs: what else `keras.Model.fit` takes.
+
+        Returns:
+            `keras.callbacks.History`.
+
+        Raises:
+            ValueError: if texts and labels differ in number, a label is unknown, or there is
+                nothing to train on.
+        """
+        if not _is_text(x):
+            if not self.compiled:
+                self._compile_by_default(_steps(x, batch_size) * epochs)
+            return super().fit(
+                x,
+                y,
+                batch_size=batch_size if isinstance(x, np.ndarray) else None,
+                epochs=epochs,
+                validation_split=validation_split,
+                validation_data=validation_data,
+                **kwargs,
+            )
+        if validation_split and validation_data is None:
+            (x, y), validation_data = _split(x, y, validation_split)
+        count = len(x) if _is_list(x) else sum(1 for _ in x)
+        if count == 0:
+            raise ValueError("There is no document to train on.")
+        steps = math.ceil(count / batch_size)
+        if not self._compiled_by_user:
+            self._compile_by_default(steps * epochs)
+        batches = self._batches(x, y, batch_size, shuffle=kwargs.pop("shuffle", True))
+        batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
+        if validation_data is not None:
+            if not isinstance(validation_data, tuple):
+                validation_data = (validation_data, None)
+            validation_data = self._batches(*validation_data, batch_size)
+        return super().fit(
+            batches, epochs=epochs, validation_data=validation_data, shuffle=False, **kwargs
+        )
+
+    def evaluate(self, x=None, y=None, batch_size=16, **kwargs):
+        """Loss and metrics on texts, or as `keras.Model.evaluate` on token ids.
+
+        Args:
+            x: as in `fit`.
+            y: as in `fit`.
+            batch_size: int, documents a step.
+            **kwargs: what else `keras.Model.evaluate` takes, for example `return_dict=True`.
+
+        Returns:
+            Whatever `keras.Model.evaluate` returns.
+        """
+        if not self.compiled:
+            self._compile_by_default()
+        if _is_text(x):
+            return super().evaluate(self._batches(x, y, batch_size), **kwargs)
+        return super().evaluate(x, y, batch_size=batch_size, **kwargs)
+
+    def predict(self, x, batch_size=16, **kwargs):
+        """Probabilities of texts, or as `keras.Model.predict` of token ids.
+
+        Args:
+            x: list (or array) of str, a reader, or what `keras.Model.predict` takes.
+            batch_size: int, documents a step.
+            **kwargs: what else `keras.Model.predict` takes.
+
+        Returns:
+            float32 array `[documents, classes]`, in the order of `labels`.
+        """
+        if not _is_text(x):
+            return super().predict(x, batch_size=batch_size, **kwargs)
+        if _is_list(x) and len(x) == 0:
+            return np.zeros((0, len(self.labels)), "float32")
+        return super().predict(self._batches(x, None, batch_size, labelled=False), **kwargs)
+
+    def classify(self, texts, batch_size=16):
+        """Names the class of every text.
+
+        Args:
+            texts: list of str.
+            batch_size: int, documents a step.
+
+        Returns:
+            A list of dictionaries, one a text: "label" (str), "probabilities" (label -> float, the
+            most probable first), "tokens" (int, how many the model read) and "truncated" (bool,
+            whether the text had more).
+        """
+        texts = list(texts)
+        rows = self.predict(texts, batch_size=batch_size, verbose=0)
+        results = []
+        for text, row in zip(texts, rows, strict=True):
+            # One token more than the model reads shows whether the text goes on.
+            tokens = int(self.tokenizer.encode([text], self.sequence_length + 1).row_lengths()[0])
+            order = np.argsort(-row, kind="stable")
+            results.append(
+                {
+                    "label": self.labels[order[0]],
+                    "probabilities": {self.labels[i]: float(row[i]) for i in order},
+                    "tokens": min(tokens, self.sequence_length),
+                    "truncated": tokens > self.sequence_length,
+                }
+            )
+        return results
+
+    def _batches(self, texts, labels, batch_size, shuffle=False, labelled=True):
+        """tf.data.Dataset of `(token_ids [batch, length], class ids [batch])`."""
+        if _is_list(texts):
+            examples = self._from_lists(list(texts), labels if labelled else None)
+        else:
+            examples = self._from_reader(texts, labelled)
+
+        def encode(text, *label):
+            text = tf.expand_dims(text, 0)
+            return (self.tokenizer.encode(text, self.sequence_length)[0], *label)
+
+        examples = examples.map(encode, num_parallel_calls=tf.data.AUTOTUNE)
+        if _is_list(texts):
+            examples = examples.cache()  # encoded once; a reader's documents may not fit
+        if shuffle:
+            examples = examples.shuffle(SHUFFLE_BUFFER)
+        # Under XLA every length is a program of its own: there all batches get the same one.
+        fixed = keras.backend.backend() == "jax" or getattr(self, "jit_compile", False) is True
+        shapes = ([self.sequence_length if fixed else None], [])[: 1 + labelled]
+        batches = examples.padded_batch(batch_size, padded_shapes=tuple(shapes))
+        return batches.prefetch(tf.data.AUTOTUNE)
+
+    def _from_lists(self, texts, labels):
+        if labels is None:
+            return tf.data.Dataset.from_tensor_slices((_as_bytes(texts),))
+        labels = list(labels)
+        if len(texts) != len(labels):
+            raise ValueError(
+                f"Every text needs a label. Received: {len(texts)} texts, {len(labels)} labels."
+            )
+        class_ids = [self._class_id(label) for label in labels]
+        return tf.data.Dataset.from_tensor_slices((_as_bytes(texts), np.array(class_ids, "int32")))
+
+    def _from_reader(self, documents, labelled):
+        def generate():
+            for document in documents:
+                text = document.text.encode("utf-8", "replace")
+                yield (text, self._class_id(document.label)) if labelled else (text,)
+
+        signature = (tf.TensorSpec((), tf.string), tf.TensorSpec((), tf.int32))[: 1 + labelled]
+        return tf.data.Dataset.from_generator(generate, output_signature=signature)
+
+    def _class_id(self, label):
+        try:
+            return self.labels.index(str(label))
+        except ValueError:
+            raise ValueError(
+                f"Unknown label {label!r}; this model knows {', '.join(map(repr, self.labels))}."
+            ) from None
+
+    def save(self, filepath, overwrite=True, **kwargs):
+        """As `keras.Model.save`, but the file appears whole or not at all.
+
+        Args:
+            filepath: str or path, ending in ".keras".
+            overwrite: bool, whether an existing file may be replaced.
+            **kwargs: what else `keras.Model.save` takes.
+
+        Raises:
+            ValueError: if the path has another ending.
+            FileExistsError: if the file exists and `overwrite` is false.
+        """
+        path = Path(filepath)
+        if path.suffix != ".keras":
+            raise ValueError(f"A model is saved to a path that ends in .keras. Received: {path}.")
+        if path.exists() and not overwrite:
+            raise FileExistsError(f"{path} exists. Pass overwrite=True to replace it.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f"{path.stem}.tmp-{uuid.uuid4().hex[:8]}.keras")
+        try:
+            super().save(unfinished, **kwargs)
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path):
+        """Loads what `save` wrote.
+
+        Args:
+            path: str or path of a .keras file, or of a directory that holds a model.keras.
+
+        Returns:
+            `LongDocumentClassifier`.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if the file holds another model.
+        """
+        path = Path(path)
+        file = path / "model.keras" if path.is_dir() else path
+        if not file.is_file():
+            raise FileNotFoundError(f"Expected a .keras file. There is none at {file}.")
+        model = keras.saving.load_model(file)
+        if not isinstance(model, cls):
+            raise ValueError(f"{file} holds a {type(model).__name__}, not a {cls.__name__}.")
+        return model
+
+    def export_saved_model(self, path, **kwargs):
+        """Writes a SavedModel for TF Serving; see `keras_combiner.export.export_saved_model`."""
+        # Models come below export; only these two shortcuts look up.
+        from keras_combiner.export import export_saved_model
+
+        return export_saved_model(self, path, **kwargs)
+
+    def export_litert(self, path, **kwargs):
+        """Writes a .tflite file for devices; see `keras_combiner.export.export_litert`."""
+        from keras_combiner.export import export_litert
+
+        return export_litert(self, path, **kwargs)
+
+    def get_config(self):
+        """Returns the constructor's arguments as a dictionary."""
+        return {
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "tokenizer": keras.saving.serialize_keras_object(self.tokenizer),
+            "labels": self.labels,
+            "dropout": self.dropout,
+            "name": self.name,
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Undoes `get_config`."""
+        config = dict(config)
+        for name in ("backbone", "tokenizer"):
+            config[name] = keras.saving.deserialize_keras_object(
+                config[name], custom_objects=custom_objects
+            )
+        return cls(**config)
+
+
+def _is_list(x):
+    return isinstance(x, (list, tuple, np.ndarray))
+
+
+def _is_text(x):
+    """Whether `x` is texts: a list of strings, or a re-iterable of documents."""
+    if isinstance(x, np.ndarray):
+        return x.dtype.kind in "OSU"
+    if isinstance(x, (list, tuple)):
+        return all(isinstance(text, (str, bytes)) for text in x)
+    return hasattr(x, "texts") and hasattr(x, "labels")
+
+
+def _as_bytes(texts):
+    """str or bytes -> bytes; lone surrogates, which UTF-8 cannot hold, become question marks."""
+    return [x if isinstance(x, bytes) else str(x).encode("utf-8", "replace") for x in texts]
+
+
+def _steps(x, batch_size):
+    return math.ceil(len(x) / batch_size) if isinstance(x, np.ndarray) else len(x)
+
+
+def _split(texts, labels, validation_split):
+    """Holds out a share: `((texts, labels), validation_data)`."""
+    if not _is_list(texts):
+        training, validation = texts.split(validation_split)
+        return (training, None), (validation, None)
+    if not 0 < validation_split < 1:
+        raise ValueError(
+            f"`validation_split` must lie between 0 and 1. Received: {validation_split!r}."
+        )
+    order = np.random.default_rng(0).permutation(len(texts))
+    held_out = max(1, round(len(texts) * validation_split))
+
+    def pick(indices):
+        return [texts[i] for i in indices], [labels[i] for i in indices]
+
+    return pick(order[held_out:]), pick(order[:held_out])

@@ -1,0 +1,58 @@
+"""A tokenizer without a vocabulary: the bytes themselves are the tokens."""
+
+import keras
+import tensorflow as tf
+
+from keras_combiner.text.tokenizer import Tokenizer
+
+_NUM_SPECIAL_TOKENS = 3
+_NUM_BYTES = 256
+
+
+@keras.saving.register_keras_serializable(package="keras_combiner")
+class ByteTokenizer(Tokenizer):
+    """Turns texts into their UTF-8 bytes: nothing to learn, nothing unknown.
+
+    Ids: 0 is padding, 1 the start token, 2 the end token, and byte b is b + 3. Any bytes are
+    accepted, valid UTF-8 or not, NUL bytes too. Sequences are several times longer than with word
+    pieces, which is what sub-quadratic attention is for. Needs TensorFlow only.
+
+    Example:
+
+    >>> from keras_combiner.text import ByteTokenizer
+    >>> tokenizer = ByteTokenizer()
+    >>> tokenizer.vocabulary_size
+    259
+    >>> tokenizer(["Hi", b"\\xff"], sequence_length=5).numpy().tolist()
+    [[1, 75, 108, 2, 0], [1, 258, 2, 0, 0]]
+    """
+
+    start_token_id = 1
+    end_token_id = 2
+
+    @property
+    def vocabulary_size(self):
+        """259: the bytes and the three special tokens."""
+        return _NUM_SPECIAL_TOKENS + _NUM_BYTES
+
+    def _tokenize(self, texts, max_tokens):
+        # decode_raw pads and cuts each row to a fixed length in one op; the string lengths then say
+        # which of its zeros are NUL bytes of the text and which are padding.
+        values = tf.io.decode_raw(texts, tf.uint8, fixed_length=max_tokens)
+        lengths = tf.minimum(tf.strings.length(texts), max_tokens)
+        return tf.RaggedTensor.from_tensor(
+            tf.cast(values, tf.int32) + _NUM_SPECIAL_TOKENS, lengths=lengths
+        )
+
+    def get_config(self):
+        """Returns an empty dict: there is nothing to configure.
+
+        Returns:
+            A dict.
+
+        Example:
+
+        >>> ByteTokenizer().get_config()
+        {}
+        """
+        return {}

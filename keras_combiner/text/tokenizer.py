@@ -1,0 +1,223 @@
+"""What every tokenizer of this package does alike: check texts, frame, cut and pad the ids."""
+
+import abc
+import operator
+import os
+
+import numpy as np
+import tensorflow as tf
+
+# The start token, the end token and one token of text.
+MIN_SEQUENCE_LENGTH = 3
+
+_EXPECTED_TEXTS = (
+    "Expected `texts` to be a tf.string tensor of shape [batch], or a list, tuple or numpy array "
+    "of str or bytes."
+)
+
+
+class Tokenizer(abc.ABC):
+    """Base class of the tokenizers: texts in, int32 token ids out.
+
+    A tokenizer is made of TensorFlow ops only, so the same object works eagerly, inside a
+    `tf.function`, inside `tf.data.Dataset.map` and inside a SavedModel. It is not a Keras layer: it
+    has no weights and belongs to the data, or to the string signature of an exported model.
+
+    A subclass sets `start_token_id` and `end_token_id`, and writes `vocabulary_size`, `_tokenize`
+    and `get_config`. Registering it with `keras.saving.register_keras_serializable` makes
+    `keras.saving.deserialize_keras_object` find it without `custom_objects`.
+
+    Example:
+
+    >>> from keras_combiner.text import ByteTokenizer, Tokenizer
+    >>> isinstance(ByteTokenizer(), Tokenizer)
+    True
+    """
+
+    # Always 0, so that keras.layers.Embedding(mask_zero=True) masks exactly the padding.
+    pad_token_id = 0
+    start_token_id: int
+    end_token_id: int
+
+    @property
+    @abc.abstractmethod
+    def vocabulary_size(self):
+        """How many different ids there are: the `input_dim` of an embedding of them."""
+
+    @abc.abstractmethod
+    def _tokenize(self, texts, max_tokens):
+        """Turns a string tensor [batch] into a tf.RaggedTensor int32 [batch, None] of bare tokens.
+
+        A row may hold more than `max_tokens` (int); only the first `max_tokens` are looked at.
+        """
+
+    @abc.abstractmethod
+    def get_config(self):
+        """Returns a dict of plain Python values from which `from_config` makes an equal tokenizer.
+
+        Returns:
+            A dict that JSON can hold.
+        """
+
+    @classmethod
+    def from_config(cls, config):
+        """Makes a tokenizer from what `get_config` returned.
+
+        Args:
+            config: dict, the keyword arguments of the constructor.
+
+        Returns:
+            A tokenizer of this class.
+        """
+        return cls(**config)
+
+    def encode(self, texts, sequence_length):
+        """Turns texts into ids: start token, tokens, end token, without padding.
+
+        Args:
+            texts: tf.string tensor of shape [batch], or a list, tuple or numpy array of str or
+                bytes.
+            sequence_length: int, at least 3. A longer row loses its last tokens and keeps its end
+                token, as in BERT.
+
+        Returns:
+            A tf.RaggedTensor of int32, shape [batch, None], of at most `sequence_length` ids a row.
+
+        Raises:
+            ValueError: If `sequence_length` is less than 3, `texts` is a single string or has
+                another rank than 1.
+            TypeError: If `texts` holds something else than strings, or `sequence_length` is not an
+                integer.
+
+        Example:
+
+        >>> from keras_combiner.text import ByteTokenizer
+        >>> ByteTokenizer().encode(["ab", ""], sequence_length=8).to_list()
+        [[1, 100, 101, 2], [1, 2]]
+        """
+        sequence_length = _checked_sequence_length(sequence_length)
+        texts = _as_string_tensor(texts)
+        max_tokens = sequence_length - 2
+        tokens = self._tokenize(texts, max_tokens)[:, :max_tokens]
+        column = tf.stack([tf.shape(texts)[0], 1])
+        start = tf.fill(column, tf.constant(self.start_token_id, tf.int32))
+        end = tf.fill(column, tf.constant(self.end_token_id, tf.int32))
+        return tf.concat([start, tokens, end], axis=1)
+
+    def __call__(self, texts, sequence_length):
+        """Turns texts into ids of one length: `encode`, then padding with `pad_token_id`.
+
+        Args:
+            texts: tf.string tensor of shape [batch], or a list, tuple or numpy array of str or
+                bytes.
+            sequence_length: int, at least 3: the length of every row.
+
+        Returns:
+            A tf.Tensor of int32, shape [batch, sequence_length].
+
+        Raises:
+            ValueError: If `sequence_length` is less than 3, `texts` is a single string or has
+                another rank than 1.
+            TypeError: If `texts` holds something else than strings, or `sequence_length` is not an
+                integer.
+
+        Example:
+
+        >>> from keras_combiner.text import ByteTokenizer
+        >>> ByteTokenizer()(["abcd", "a"], sequence_length=5).numpy().tolist()
+        [[1, 100, 101, 102, 2], [1, 100, 2, 0, 0]]
+        """
+        ids = self.encode(texts, sequence_length)
+        return ids.to_tensor(default_value=self.pad_token_id, shape=[None, int(sequence_length)])
+
+
+def _checked_sequence_length(sequence_length):
+    # bool is an int for Python, but True is never a length that anyone meant.
+    try:
+        length = None if isinstance(sequence_length, bool) else operator.index(sequence_length)
+    except TypeError:
+        length = None
+    if length is None:
+        raise TypeError(
+            f"Expected `sequence_length` to be a Python int. Received: {sequence_length!r} "
+            f"(of type {type(sequence_length).__name__})."
+        )
+    if length < MIN_SEQUENCE_LENGTH:
+        raise ValueError(
+            f"Expected `sequence_length` to be at least {MIN_SEQUENCE_LENGTH} (start token, one "
+            f"token of text, end token). Received: sequence_length={length}. Pass the input length "
+            "of your model."
+        )
+    return length
+
+
+def _as_string_tensor(texts):
+    """Checks what a caller gave as texts and returns it as a tf.string tensor of shape [batch]."""
+    if isinstance(texts, (str, bytes)):
+        raise ValueError(
+            f"{_EXPECTED_TEXTS} Received a single {type(texts).__name__}: {texts[:40]!r}. Wrap it "
+            "in a list: [text]."
+        )
+    if tf.is_tensor(texts):
+        return _checked_tensor(texts)
+    if isinstance(texts, (dict, set, os.PathLike)) or not (
+        isinstance(texts, (list, tuple)) or hasattr(texts, "__array__")
+    ):
+        raise TypeError(
+            f"{_EXPECTED_TEXTS} Received: {_shortened(texts)} (of type {type(texts).__name__}). "
+            "Turn it into a list of strings."
+        )
+    if not isinstance(texts, (list, tuple)):
+        # Whatever holds an array (numpy, pandas): its shape first, then its elements.
+        array = np.asarray(texts)
+        if array.ndim != 1:
+            raise ValueError(
+                f"{_EXPECTED_TEXTS} Received an array of shape {array.shape}. Reshape it to "
+                "[batch]."
+            )
+        texts = array.tolist()
+    return tf.constant([as_bytes(text, i) for i, text in enumerate(texts)], tf.string, [len(texts)])
+
+
+def _checked_tensor(texts):
+    if isinstance(texts, (tf.RaggedTensor, tf.SparseTensor)) or texts.dtype != tf.string:
+        raise TypeError(
+            f"{_EXPECTED_TEXTS} Received a {type(texts).__name__} of dtype {texts.dtype.name} and "
+            f"shape {texts.shape}. Pass the strings themselves, before any tokenization."
+        )
+    if texts.shape.rank is None:
+        return tf.ensure_shape(texts, [None])
+    if texts.shape.rank != 1:
+        mend = "Wrap it in a list: [text]." if texts.shape.rank == 0 else "Reshape it to [batch]."
+        raise ValueError(f"{_EXPECTED_TEXTS} Received a tensor of shape {texts.shape}. {mend}")
+    return texts
+
+
+def as_bytes(text, position):
+    """Returns one text as UTF-8 bytes.
+
+    Args:
+        text: str or bytes.
+        position: int, where it stood, for the message.
+
+    Returns:
+        bytes. A lone surrogate of a str, which UTF-8 cannot hold, becomes three bytes that are not
+        valid UTF-8 rather than an error: texts are data, and one odd character in a corpus must
+        not stop a run.
+
+    Raises:
+        TypeError: If `text` is neither str nor bytes.
+    """
+    if isinstance(text, str):
+        return text.encode("utf-8", "surrogatepass")
+    if isinstance(text, bytes):
+        return text
+    raise TypeError(
+        f"Expected texts to be str or bytes. Received at position {position}: {_shortened(text)} "
+        f"(of type {type(text).__name__}). Leave out or replace what is not text."
+    )
+
+
+def _shortened(value):
+    shown = repr(value)
+    return shown if len(shown) <= 80 else shown[:77] + "..."

@@ -1,0 +1,231 @@
+"""BERT's word pieces inside the graph, on tensorflow-text's fast ops."""
+
+import os
+
+import keras
+
+from keras_combiner.text.tensorflow_text_ops import (
+    SUFFIX_INDICATOR,
+    UNKNOWN_TOKEN,
+    build_normalizer,
+    build_wordpiece,
+    replace_invalid_utf8,
+)
+from keras_combiner.text.tokenizer import Tokenizer
+
+PAD_TOKEN = "[PAD]"
+START_TOKEN = "[CLS]"
+END_TOKEN = "[SEP]"
+SPECIAL_TOKENS = (PAD_TOKEN, UNKNOWN_TOKEN, START_TOKEN, END_TOKEN)
+
+# The trie of tensorflow-text stores the length of a piece in eight bits.
+_MAX_BYTES_PER_PIECE = 256
+
+
+@keras.saving.register_keras_serializable(package="keras_combiner")
+class WordPieceTokenizer(Tokenizer):
+    """Turns texts into the ids of word pieces, as BERT does.
+
+    Three ops: invalid UTF-8 is replaced, the text is normalized (tensorflow-text's
+    FastBertNormalizer), then split and cut into the longest pieces that the vocabulary has
+    (FastWordpieceTokenizer; a piece inside a word is written with a leading `##`).
+
+    What comes out of what goes in:
+
+    - An empty text, or one of white space only: `[CLS] [SEP]`.
+    - `lowercase=True`: case folding, NFKC (a full-width A is an a, a ligature its letters) and no
+      accents; invisible characters such as the soft hyphen and zero-width spaces vanish.
+      `lowercase=False`: the characters stay as they are.
+    - White space, control and format characters, NUL among them, separate words and yield nothing.
+    - Each punctuation character, each Chinese character is a word of its own. So `[CLS]` or `[PAD]`
+      in a text is three words, never a special token, and a piece of several characters with
+      punctuation in it (`...`) is never found.
+    - A word with a character that the vocabulary lacks, or of more than 100 bytes of UTF-8, is one
+      `[UNK]`.
+    - Bytes that are not valid UTF-8 become U+FFFD, like Python's `decode("utf-8", "replace")`; the
+      word they stand in is an `[UNK]` unless the vocabulary has U+FFFD.
+    - A text of any length is taken; the whole of it is tokenized, then cut.
+
+    Args:
+        vocabulary: list of str, a token's id being its index; or the path of a vocab.txt in UTF-8,
+            one token a line. `[PAD]` comes first; `[UNK]`, `[CLS]` and `[SEP]` are anywhere.
+        lowercase: bool, whether to fold case and strip accents. Use what the vocabulary was learnt
+            with.
+
+    Raises:
+        ImportError: If tensorflow-text is not installed.
+        FileNotFoundError: If `vocabulary` is the path of no file.
+        ValueError: If a special token is missing, `[PAD]` is not the first, a token comes twice, is
+            empty, longer than 256 bytes or holds a line break or NUL; or if there is nothing but
+            special tokens and tokens with punctuation in them.
+        TypeError: If `vocabulary` is neither a path nor a sequence of str, or `lowercase` not a
+            bool.
+
+    Example:
+
+    >>> from keras_combiner.text import WordPieceTokenizer
+    >>> vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "long", "##er", "text", "!"]
+    >>> tokenizer = WordPieceTokenizer(vocabulary)
+    >>> tokenizer.vocabulary_size
+    8
+    >>> tokenizer(["Longer text!", "zebra"], sequence_length=7).numpy().tolist()
+    [[2, 4, 5, 6, 7, 3, 0], [2, 1, 3, 0, 0, 0, 0]]
+
+    Reference:
+        Song et al., Fast WordPiece Tokenization, https://arxiv.org/abs/2012.15524
+    """
+
+    def __init__(self, vocabulary, lowercase=True):
+        if not isinstance(lowercase, bool):
+            raise TypeError(f"Expected `lowercase` to be True or False. Received: {lowercase!r}.")
+        if isinstance(vocabulary, (str, os.PathLike)):
+            vocabulary = _read_vocabulary(vocabulary)
+        vocabulary = _checked_vocabulary(vocabulary)
+        self._normalizer = build_normalizer(lowercase)
+        try:
+            self._wordpiece = build_wordpiece(vocabulary)
+        except RuntimeError as error:
+            raise ValueError(
+                "Expected the vocabulary to hold word pieces besides the special tokens. Received "
+                f"{len(vocabulary)} tokens, of which tensorflow-text says: {error} Learn a "
+                "vocabulary with keras_combiner.text.learn_wordpiece_vocabulary."
+            ) from error
+        self._vocabulary = vocabulary
+        self._lowercase = lowercase
+        self.start_token_id = vocabulary.index(START_TOKEN)
+        self.end_token_id = vocabulary.index(END_TOKEN)
+        self.unknown_token_id = vocabulary.index(UNKNOWN_TOKEN)
+
+    @property
+    def vocabulary(self):
+        """The tokens, a list of str; a token's id is its index."""
+        return list(self._vocabulary)
+
+    @property
+    def vocabulary_size(self):
+        """How many tokens the vocabulary has."""
+        return len(self._vocabulary)
+
+    @property
+    def lowercase(self):
+        """Whether case is folded and accents are stripped, bool."""
+        return self._lowercase
+
+    def _tokenize(self, texts, max_tokens):
+        # max_tokens cannot shorten the work: where a text may be cut is known only once its words
+        # are.
+        return self._wordpiece.tokenize(self._normalizer.normalize(replace_invalid_utf8(texts)))
+
+    def save_vocabulary(self, path):
+        """Writes the vocabulary as vocab.txt: UTF-8, one token a line, in the order of the ids.
+
+        The file appears whole or not at all: it is written beside `path` and then renamed.
+
+        Args:
+            path: str or path-like, the file to write; its folder must exist.
+
+        Raises:
+            OSError: If the file cannot be written.
+
+        Example:
+
+        >>> import os, tempfile
+        >>> tokenizer = WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "vocab.txt")
+        ...     tokenizer.save_vocabulary(path)
+        ...     WordPieceTokenizer(path).vocabulary == tokenizer.vocabulary
+        True
+        """
+        path = os.fspath(path)
+        temporary = f"{path}.{os.getpid()}.tmp"
+        try:
+            with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+                file.writelines(token + "\n" for token in self._vocabulary)
+            os.replace(temporary, path)
+        except BaseException:
+            if os.path.exists(temporary):
+                os.remove(temporary)
+            raise
+
+    def get_config(self):
+        """Returns the constructor's arguments, the whole vocabulary among them.
+
+        Returns:
+            A dict with "vocabulary" (list of str) and "lowercase" (bool).
+
+        Example:
+
+        >>> WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a"]).get_config()
+        {'vocabulary': ['[PAD]', '[UNK]', '[CLS]', '[SEP]', 'a'], 'lowercase': True}
+        """
+        return {"vocabulary": self.vocabulary, "lowercase": self._lowercase}
+
+
+def _read_vocabulary(path):
+    try:
+        # newline="\n" and split("\n"): U+2028 and its like end no line here, they may be tokens.
+        with open(path, encoding="utf-8", newline="\n") as file:
+            lines = file.read().split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"Expected the vocabulary {os.fspath(path)!r} to be UTF-8 text, one token a line. "
+            f"Received other bytes: {error}."
+        ) from error
+    if lines[-1] == "":
+        lines.pop()
+    return [line.removesuffix("\r") for line in lines]
+
+
+def _checked_vocabulary(vocabulary):
+    """Returns the vocabulary as a list of str, or raises an error that names what is wrong."""
+    if isinstance(vocabulary, (bytes, dict, set)) or not hasattr(vocabulary, "__iter__"):
+        raise TypeError(
+            "Expected `vocabulary` to be a list of str or the path of a vocab.txt. Received: "
+            f"{type(vocabulary).__name__}."
+        )
+    vocabulary = list(vocabulary)
+    ids = {}
+    for index, token in enumerate(vocabulary):
+        _check_token(token, index)
+        if token in ids:
+            raise ValueError(
+                "Expected every token of the vocabulary once. Received "
+                f"{token!r} at {ids[token]} and at {index} (counted from 0). Remove one of them."
+            )
+        ids[token] = index
+    missing = [token for token in SPECIAL_TOKENS if token not in ids]
+    if missing:
+        raise ValueError(
+            f"Expected the vocabulary to hold {', '.join(SPECIAL_TOKENS)}. Missing: "
+            f"{', '.join(missing)}. Add them, {PAD_TOKEN} as the first token."
+        )
+    if ids[PAD_TOKEN] != Tokenizer.pad_token_id:
+        raise ValueError(
+            f"Expected {PAD_TOKEN} to be the first token of the vocabulary: padding is id 0. "
+            f"Received it at {ids[PAD_TOKEN]} (counted from 0). Move it."
+        )
+    return [str(token) for token in vocabulary]
+
+
+def _check_token(token, index):
+    if not isinstance(token, str):
+        raise TypeError(
+            f"Expected every token of the vocabulary to be a str. Received at {index} (counted "
+            f"from 0): {token!r} (of type {type(token).__name__})."
+        )
+    # What a line of vocab.txt or the trie of tensorflow-text cannot hold.
+    problem = None
+    if token in ("", SUFFIX_INDICATOR):
+        problem = "is empty"
+    elif any(character in token for character in "\n\r\0"):
+        problem = "holds a line break or NUL"
+    elif any("\ud800" <= character <= "\udfff" for character in token):
+        problem = "holds a lone surrogate"
+    elif len(token.removeprefix(SUFFIX_INDICATOR).encode()) > _MAX_BYTES_PER_PIECE:
+        problem = f"is longer than {_MAX_BYTES_PER_PIECE} bytes"
+    if problem:
+        raise ValueError(
+            "Expected every token of the vocabulary to be a piece of a word. Received at "
+            f"{index} (counted from 0): {token[:40]!r}, which {problem}. Remove it."
+        )
