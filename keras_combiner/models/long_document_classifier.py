@@ -57,8 +57,7 @@ class LongDocumentClassifier(keras.Model):
         labels = [str(label) for label in labels]
         if len(labels) < 2 or len(set(labels)) < len(labels):
             raise ValueError(
-                "`labels` must be at least two different names, one a class. "
-                f"Received: {labels!r}."
+                f"`labels` must be at least two different names, one a class. Received: {labels!r}."
             )
         if backbone.arguments["vocabulary_size"] < tokenizer.vocabulary_size:
             raise ValueError(
