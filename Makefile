@@ -6,10 +6,14 @@ INSTALLED := $(VENV)/.installed
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo test test-slow lint format clean
+.PHONY: demo saved-models test test-slow lint format clean
 
 demo: $(INSTALLED)
 	$(BIN)/keras-combiner demo
+
+# The model that ships is what the demo trains.
+saved-models: $(INSTALLED)
+	$(BIN)/keras-combiner demo --output saved_models/sotu_era
 
 test: $(INSTALLED) lint
 	$(BIN)/pytest -m "not slow"

@@ -65,3 +65,38 @@ def attend(plan, query, key, value, padding_mask=None, causal=False, summary="ma
         ]
     )
     return scores @ np.asarray(value, "float64"), scores
+
+
+PADDINGS = ("none", "right", "left", "scattered", "all")
+
+
+def padding_mask(kind, batch, length, seed=0):
+    """[batch, length], true at tokens that count, or None; the last row is all padding in "all".
+
+    Every other row keeps at least one token.
+    """
+    if kind == "none":
+        return None
+    generator = np.random.default_rng(seed)
+    count = np.maximum(1, generator.integers(length // 3, length + 1, size=(batch, 1)))
+    places = np.arange(length)
+    if kind == "left":
+        return places >= length - count
+    if kind == "scattered":
+        mask = generator.random((batch, length)) < 0.5
+        mask[:, generator.integers(length)] = True
+        return mask
+    mask = places < count
+    if kind == "all":
+        mask[-1] = False
+    return mask
+
+
+def heads(shape, value_dim=None, seed=0, scale=1.0):
+    """Random query, key [B, H, T, D] and value [B, H, T, V], float32."""
+    generator = np.random.default_rng(seed)
+    value_shape = (*shape[:3], shape[3] if value_dim is None else value_dim)
+    return tuple(
+        (scale * generator.normal(size=each)).astype("float32")
+        for each in (shape, shape, value_shape)
+    )

@@ -1,7 +1,7 @@
 """SavedModel and LiteRT out, each read back and compared with the model it came from."""
 
-from keras_combiner.export.litert import QUANTIZATIONS, export_litert
+from keras_combiner.export.litert import QUANTIZATIONS, export_litert, run_litert
 from keras_combiner.export.saved_model import export_saved_model
 from keras_combiner.export.verification import ExportReport
 
-__all__ = ["QUANTIZATIONS", "ExportReport", "export_litert", "export_saved_model"]
+__all__ = ["QUANTIZATIONS", "ExportReport", "export_litert", "export_saved_model", "run_litert"]

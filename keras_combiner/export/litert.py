@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import tempfile
+import time
 
 import keras
 import numpy as np
@@ -44,6 +45,7 @@ def export_litert(classifier, path, quantization="float32", documents=None, over
     Example:
 
     >>> import tempfile
+import time
     >>> from keras_combiner import LongDocumentClassifier
     >>> classifier = LongDocumentClassifier.from_texts(
     ...     ["a b", "c d"], ["x", "y"], sequence_length=128, tokenizer="bytes"
@@ -63,13 +65,13 @@ def export_litert(classifier, path, quantization="float32", documents=None, over
         raise ValueError(f"A LiteRT file ends in .tflite. Received: {path}.")
     refuse_existing(path, overwrite)
     require_tensorflow_backend()
-    interpreter_class = _interpreter_class()
+    _interpreter_class()  # says what is missing before the work, not after
     documents = verification.sample_documents() if documents is None else list(documents)
     content = _convert(classifier, quantization)
     with written_whole(path, overwrite) as unfinished:
         unfinished.write_bytes(content)
         token_ids = classifier.tokenizer(documents, classifier.sequence_length).numpy()
-        received = _run(interpreter_class(model_path=str(unfinished)), token_ids)
+        received, _ = run_litert(unfinished, token_ids)
         expected = classifier.predict(token_ids, verbose=0)
         report = verification.compare(path, len(content), expected, received)
     return report
@@ -132,8 +134,27 @@ def _quiet():
             os.close(saved)
 
 
-def _run(interpreter, token_ids):
-    """Probabilities `[documents, classes]` of token ids `[documents, length]`."""
+def run_litert(path, token_ids, num_threads=1):
+    """Runs a .tflite file that `export_litert` wrote on documents, one after the other.
+
+    Args:
+        path: str or path of the file.
+        token_ids: int32 array `[documents, sequence_length]`.
+        num_threads: int, threads of the interpreter.
+
+    Returns:
+        `(probabilities, seconds)`: float32 `[documents, classes]`, and float `[documents]`, the
+        time that each took.
+
+    Raises:
+        ImportError: if ai-edge-litert is missing (extra "litert").
+    """
+    interpreter = _interpreter_class()(model_path=str(path), num_threads=num_threads)
     runner = interpreter.get_signature_runner("serving_default")
-    rows = [runner(token_ids=row[np.newaxis])["probabilities"] for row in token_ids]
-    return np.concatenate(rows)
+    probabilities, seconds = [], []
+    for row in token_ids:
+        start = time.perf_counter()
+        outputs = runner(token_ids=row[np.newaxis])
+        seconds.append(time.perf_counter() - start)
+        probabilities.append(outputs["probabilities"])
+    return np.concatenate(probabilities), np.array(seconds)

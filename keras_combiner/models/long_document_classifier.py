@@ -359,8 +359,13 @@ class LongDocumentClassifier(keras.Model):
             raise FileExistsError(f"{path} exists. Pass overwrite=True to replace it.")
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f"{path.stem}.tmp-{uuid.uuid4().hex[:8]}.keras")
+        model = self
+        if not self._compiled_by_user:
+            # `fit` will start its recipe anew: the optimizer's state would be dead weight.
+            model = type(self).from_config(self.get_config())
+            model.set_weights(self.get_weights())
         try:
-            super().save(unfinished, **kwargs)
+            keras.Model.save(model, unfinished, **kwargs)
             os.replace(unfinished, path)
         finally:
             unfinished.unlink(missing_ok=True)

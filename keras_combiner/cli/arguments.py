@@ -1,0 +1,166 @@
+"""Arguments that several subcommands share, and checks that need no TensorFlow."""
+
+import argparse
+from pathlib import Path
+
+MODEL_FILE = "model.keras"
+
+
+def integer(minimum):
+    """Makes an argparse type: an int of at least `minimum`.
+
+    Args:
+        minimum: int.
+
+    Returns:
+        A function of str that returns an int.
+
+    Example:
+
+    >>> integer(1)("16")
+    16
+    """
+
+    def parse(string):
+        try:
+            value = int(string)
+        except ValueError:
+            value = None
+        if value is None or value < minimum:
+            raise argparse.ArgumentTypeError(f"expected an integer >= {minimum}, not {string!r}")
+        return value
+
+    return parse
+
+
+def fraction(string):
+    """An argparse type: a share of at least 0 and less than 1.
+
+    Args:
+        string: str.
+
+    Returns:
+        float.
+
+    Example:
+
+    >>> fraction("0.1")
+    0.1
+    """
+    try:
+        value = float(string)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:  # also refuses nan
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to below 1, not {string!r}")
+    return value
+
+
+def add_command(subparsers, name, help, description, example):
+    """Adds a subcommand in the shape that all of them have.
+
+    Args:
+        subparsers: what `argparse.ArgumentParser.add_subparsers` returned.
+        name: str, the subcommand.
+        help: str, its line in the list of commands.
+        description: str, what its own help says first.
+        example: str, commands to show, one a line.
+
+    Returns:
+        `argparse.ArgumentParser`.
+    """
+    commands = "".join(f"\n  {line.strip()}" for line in example.strip().splitlines())
+    return subparsers.add_parser(
+        name,
+        help=help,
+        description=description,
+        epilog=f"example:{commands}",
+        # Keeps the example's lines apart.
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        # An abbreviation that works today is ambiguous after the next option.
+        allow_abbrev=False,
+    )
+
+
+def add_data_fields(parser):
+    """Adds --text-field and --label-field."""
+    parser.add_argument(
+        "--text-field",
+        default="text",
+        metavar="NAME",
+        help="field or column that holds the text; not used for a directory (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--label-field",
+        default="label",
+        metavar="NAME",
+        help="field or column that holds the label; not used for a directory "
+        "(default: %(default)s)",
+    )
+
+
+def add_model(parser):
+    """Adds --model."""
+    parser.add_argument(
+        "--model",
+        required=True,
+        metavar="PATH",
+        help=f"a .keras file that train wrote, or a directory that holds a {MODEL_FILE}",
+    )
+
+
+def add_batch_size(parser):
+    """Adds --batch-size."""
+    parser.add_argument(
+        "--batch-size",
+        type=integer(1),
+        default=16,
+        metavar="N",
+        help="documents a step; fewer need less memory (default: %(default)s)",
+    )
+
+
+def add_overwrite(parser, what):
+    """Adds --overwrite.
+
+    Args:
+        parser: `argparse.ArgumentParser`.
+        what: str, what may be replaced.
+    """
+    parser.add_argument("--overwrite", action="store_true", help=f"replace {what}")
+
+
+def check_model(path):
+    """Refuses a --model that is not there, which importing TensorFlow first would take seconds for.
+
+    Args:
+        path: str, the argument.
+
+    Raises:
+        FileNotFoundError: if there is no such file, or the directory holds no model.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if not (path / MODEL_FILE).is_file():
+            raise FileNotFoundError(f"{path} holds no {MODEL_FILE}. Name a .keras file.")
+    elif not path.is_file():
+        raise FileNotFoundError(f"There is no model at {path}. Name a .keras file.")
+
+
+def load_model(path):
+    """Loads a --model.
+
+    Args:
+        path: str, the argument.
+
+    Returns:
+        `keras_combiner.LongDocumentClassifier`.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if the file is not a model of this package.
+    """
+    check_model(path)
+    from keras_combiner.models import LongDocumentClassifier
+
+    return LongDocumentClassifier.load(path)

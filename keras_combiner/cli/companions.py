@@ -1,0 +1,60 @@
+"""The text files that go with a model: vocab.txt and labels.txt."""
+
+import contextlib
+from pathlib import Path
+
+LABELS_FILE = "labels.txt"
+VOCABULARY_FILE = "vocab.txt"
+
+
+def companion_texts(classifier):
+    """Gives what the files beside a model hold.
+
+    Args:
+        classifier: `keras_combiner.LongDocumentClassifier`.
+
+    Returns:
+        dict of file name to str: "labels.txt", one label a line in the order of the outputs, and,
+        for a model of word pieces, "vocab.txt", one token a line in the order of the ids.
+
+    Raises:
+        ValueError: for a label that is more than one line.
+    """
+    check_labels(classifier.labels)
+    texts = {LABELS_FILE: "".join(f"{label}\n" for label in classifier.labels)}
+    # Bytes have no vocabulary.
+    vocabulary = getattr(classifier.tokenizer, "vocabulary", None)
+    if vocabulary is not None:
+        texts[VOCABULARY_FILE] = "".join(f"{token}\n" for token in vocabulary)
+    return texts
+
+
+def check_labels(labels):
+    """Raises a ValueError for a label that does not fit on one line of labels.txt."""
+    for label in labels:
+        if len(label.splitlines()) != 1:
+            raise ValueError(
+                f"The label {label!r} holds a line break, and {LABELS_FILE} has one label a line. "
+                "Rename it in the data."
+            )
+
+
+@contextlib.contextmanager
+def written_together(directory, texts):
+    """Writes text files that all appear, whole, if the block goes well, or none of them does.
+
+    Args:
+        directory: str or path, made if need be.
+        texts: dict of file name to str; existing files are replaced.
+
+    Yields:
+        None, when the contents are on disk under other names.
+    """
+    from keras_combiner.export.whole_files import written_whole
+
+    with contextlib.ExitStack() as stack:
+        for name, text in texts.items():
+            unfinished = stack.enter_context(written_whole(Path(directory) / name, overwrite=True))
+            # Bytes, or Windows would end lines otherwise than the readers on a device expect.
+            unfinished.write_bytes(text.encode("utf-8"))
+        yield

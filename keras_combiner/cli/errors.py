@@ -1,0 +1,72 @@
+"""Errors as one line that a user can act on."""
+
+import re
+import sys
+
+# What the package raises on purpose; anything else is a bug, and wants its traceback.
+_EXPECTED = (OSError, ValueError, ImportError, RuntimeError)
+
+# tf.data reports an error of a Python generator as the error's own text, between the name of a
+# graph node and a traceback:
+#   {{function_node ...}} ValueError: reviews.jsonl:3: no field 'text'; ...
+#   Traceback (most recent call last):
+_IN_GENERATOR = re.compile(
+    r"(?:^|\s)(?:\w+\.)*(?P<type>\w+(?:Error|Exception)): (?P<message>.*?)"
+    r"\s*(?:\nTraceback \(most recent|\n\s*\[\[|\Z)",
+    re.DOTALL,
+)
+
+# Readers name the argument of Python; here it is an option.
+_OPTIONS = {
+    "text_field=...": "--text-field",
+    "label_field=...": "--label-field",
+    "overwrite=True (--overwrite on the command line)": "--overwrite",
+}
+
+
+def one_line(error):
+    """Says what an error says, on one line.
+
+    Args:
+        error: Exception.
+
+    Returns:
+        str, or None if the error is none that the package raises on purpose.
+
+    Example:
+
+    >>> one_line(FileNotFoundError(2, "No such file or directory", "reviews.csv"))
+    'reviews.csv: No such file or directory'
+    >>> one_line(ValueError("reviews.csv:3: no column 'text'. Name it with text_field=..."))
+    "reviews.csv:3: no column 'text'. Name it with --text-field"
+    >>> one_line(KeyError("a bug"))
+    """
+    if _is_from_tensorflow(error):
+        message = _without_graph(error.message)
+    elif not isinstance(error, _EXPECTED):
+        return None
+    elif isinstance(error, OSError) and error.filename is not None and error.strerror:
+        message = f"{error.filename}: {error.strerror}"
+    else:
+        message = str(error) or type(error).__name__
+    for argument, option in _OPTIONS.items():
+        message = message.replace(argument, option)
+    return " ".join(message.split())
+
+
+def _is_from_tensorflow(error):
+    # Not imported for this: an error of TensorFlow can only come after its import.
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow is not None and isinstance(error, tensorflow.errors.OpError)
+
+
+def _without_graph(message):
+    found = _IN_GENERATOR.search(message)
+    if found:
+        return found["message"]
+    if "OOM when allocating" in message or "out of memory" in message.lower():
+        return (
+            "out of memory. Take a smaller --batch-size, or train with a smaller "
+            f"--sequence-length. TensorFlow said: {message.splitlines()[0]}"
+        )
+    return message.splitlines()[0] if message else "TensorFlow failed without a message"

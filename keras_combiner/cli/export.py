@@ -1,0 +1,156 @@
+"""`keras-combiner export`: a model for TF Serving and for devices."""
+
+import itertools
+import sys
+from pathlib import Path
+
+from keras_combiner.cli import arguments as shared
+from keras_combiner.cli.companions import companion_texts, written_together
+
+# Spelled out, since the module that defines them imports Keras; the tests compare.
+QUANTIZATIONS = ("float32", "float16", "dynamic_int8")
+
+
+def add_parser(subparsers):
+    """Adds the subcommand to the command line."""
+    parser = shared.add_command(
+        subparsers,
+        "export",
+        help="write a SavedModel for TF Serving, a .tflite file for devices",
+        description=(
+            "Exports a model, reads the export back and prints how far it is from the model. "
+            "Beside a .tflite file come labels.txt and, for word pieces, vocab.txt, which a device "
+            "needs to make token ids and to name the classes."
+        ),
+        example="""
+            keras-combiner export --model runs/a/model.keras --saved-model out/1
+            keras-combiner export --model runs/a/model.keras --litert out/model.tflite \\
+                --quantization dynamic_int8 --data test.jsonl
+        """,
+    )
+    shared.add_model(parser)
+    parser.add_argument(
+        "--saved-model",
+        metavar="DIR",
+        help="SavedModel directory to make; TF Serving wants a number as its name",
+    )
+    parser.add_argument("--litert", metavar="FILE", help="file to make, ending in .tflite")
+    parser.add_argument(
+        "--quantization",
+        choices=QUANTIZATIONS,
+        help="of --litert: float32; float16, half the size; dynamic_int8, a quarter of it "
+        "(default: float32)",
+    )
+    parser.add_argument(
+        "--data",
+        metavar="PATH",
+        help="documents to compare on, with or without labels: .jsonl, .ndjson, .csv, .tsv or a "
+        "directory (default: texts that ship with the package)",
+    )
+    parser.add_argument(
+        "--documents",
+        type=shared.integer(1),
+        default=100,
+        metavar="N",
+        help="how many documents of --data to compare on, the first ones (default: %(default)s)",
+    )
+    shared.add_data_fields(parser)
+    shared.add_overwrite(parser, "what there is at --saved-model and --litert")
+    parser.set_defaults(run=run)
+
+
+def run(arguments):
+    """Exports, and returns the exit code."""
+    _check(arguments)
+    documents = _documents(arguments)
+    classifier = shared.load_model(arguments.model)
+    companions, directory = {}, None
+    if arguments.litert:
+        companions, directory = companion_texts(classifier), Path(arguments.litert).parent
+        if not arguments.overwrite:
+            companions = _missing(companions, directory)
+
+    if arguments.saved_model:
+        report = classifier.export_saved_model(
+            arguments.saved_model, documents=documents, overwrite=arguments.overwrite
+        )
+        print(report, flush=True)
+    if arguments.litert:
+        try:
+            with written_together(directory, companions):
+                report = classifier.export_litert(
+                    arguments.litert,
+                    quantization=arguments.quantization or "float32",
+                    documents=documents,
+                    overwrite=arguments.overwrite,
+                )
+        except BaseException:
+            if arguments.saved_model:
+                print(
+                    f"keras-combiner: {arguments.saved_model} was written and stays; "
+                    f"{arguments.litert} was not",
+                    file=sys.stderr,
+                )
+            raise
+        print(report)
+        beside = " and ".join(companion_texts(classifier))
+        print(f"{beside} for it in {directory}")
+    return 0
+
+
+def _check(arguments):
+    """Refuses what cannot go well, before TensorFlow is imported."""
+    if not arguments.saved_model and not arguments.litert:
+        raise ValueError("There is nothing to export to. Give --saved-model, --litert or both.")
+    if arguments.quantization and not arguments.litert:
+        raise ValueError("--quantization is for a .tflite file. Give --litert too.")
+    if arguments.litert and not arguments.litert.endswith(".tflite"):
+        raise ValueError(f"--litert must end in .tflite. Received: {arguments.litert}")
+    shared.check_model(arguments.model)
+    for path in filter(None, (arguments.saved_model, arguments.litert)):
+        if Path(path).exists() and not arguments.overwrite:
+            raise FileExistsError(
+                f"{path} exists. Choose another path, or replace it with --overwrite."
+            )
+    # Replacing a directory removes all that is in it, so it had better be an export.
+    if arguments.saved_model and Path(arguments.saved_model).exists():
+        directory = Path(arguments.saved_model)
+        if not directory.is_dir():
+            raise NotADirectoryError(f"{directory} is a file. --saved-model makes a directory.")
+        if any(directory.iterdir()) and not (directory / "saved_model.pb").is_file():
+            raise FileExistsError(
+                f"{directory} holds other files than a SavedModel, which --overwrite would remove. "
+                "Choose another path."
+            )
+    if arguments.litert and Path(arguments.litert).is_dir():
+        raise IsADirectoryError(f"{arguments.litert} is a directory. --litert makes a file.")
+
+
+def _documents(arguments):
+    """The texts to compare on, or None for those that ship with the package."""
+    if not arguments.data:
+        return None
+    from keras_combiner.datasets import read_documents
+
+    reader = read_documents(
+        arguments.data,
+        text_field=arguments.text_field,
+        label_field=arguments.label_field,
+        require_labels=False,
+    )
+    return list(itertools.islice(reader.texts(), arguments.documents))
+
+
+def _missing(texts, directory):
+    """Those of the files that are not there yet; others must hold the same, as train's do."""
+    missing = {}
+    for name, text in texts.items():
+        path = directory / name
+        if not path.exists():
+            missing[name] = text
+        elif not path.is_file() or path.read_bytes() != text.encode("utf-8"):
+            raise FileExistsError(
+                f"{path} exists and belongs to another model. Choose another place for --litert, "
+                "or replace it with --overwrite."
+            )
+    return missing

@@ -1,0 +1,61 @@
+"""How many documents of each class there are, counted as they stream by."""
+
+from collections import Counter
+
+_MOST_CLASSES = 20
+
+
+def count_labels(reader):
+    """Counts the documents of each label; reads all of them, so that bad data shows early.
+
+    Args:
+        reader: `keras_combiner.datasets.DocumentReader`.
+
+    Returns:
+        `collections.Counter` of labels, in alphabetical order.
+    """
+    counts = Counter(reader.labels())
+    return Counter({label: counts[label] for label in sorted(counts)})
+
+
+def check_known(counts, labels, data, whose):
+    """Refuses labels that a model cannot give.
+
+    Args:
+        counts: mapping whose keys are the labels of the data.
+        labels: list of str, the labels that are known.
+        data: str, where the data came from.
+        whose: str, who knows the labels: "the model", for example.
+
+    Raises:
+        ValueError: if there is another label; it is named, and those that are known.
+    """
+    unknown = [label for label in counts if label not in set(labels)]
+    if unknown:
+        raise ValueError(
+            f"{data}: unknown label {_listed(map(repr, unknown))}; {whose} has "
+            f"{_listed(map(repr, labels))}."
+        )
+
+
+def describe(counts):
+    """Writes the classes with their numbers of documents.
+
+    Args:
+        counts: mapping of label to number of documents.
+
+    Returns:
+        str.
+
+    Example:
+
+    >>> describe({"bad": 1200, "good": 7})
+    'bad 1,200, good 7'
+    """
+    return _listed(f"{label} {count:,}" for label, count in counts.items())
+
+
+def _listed(names):
+    names = list(names)
+    more = len(names) - _MOST_CLASSES
+    return ", ".join(names[:_MOST_CLASSES] + ([f"and {more:,} more"] if more > 0 else []))

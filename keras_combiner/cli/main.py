@@ -1,0 +1,94 @@
+"""`keras-combiner`: the command line's entry point, its errors and its exit codes."""
+
+import argparse
+import contextlib
+import os
+import sys
+import traceback
+
+from keras_combiner.cli import demo, evaluate, export, predict, train
+from keras_combiner.cli.errors import one_line
+from keras_combiner.version import __version__
+
+COMMANDS = {
+    "train": train,
+    "evaluate": evaluate,
+    "predict": predict,
+    "export": export,
+    "demo": demo,
+}
+
+# What a shell reports for a program that died of the signal: 128 and its number.
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+def build_parser():
+    """Makes the parser of the whole command line.
+
+    Returns:
+        `argparse.ArgumentParser`.
+    """
+    parser = argparse.ArgumentParser(
+        prog="keras-combiner",
+        description="Classify whole long documents: train, evaluate, predict, export.",
+        epilog="keras-combiner COMMAND --help explains a command and shows an example.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    parser.set_defaults(debug=False)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in COMMANDS.values():
+        module.add_parser(subparsers)
+    for subparser in subparsers.choices.values():
+        subparser.add_argument(
+            "--debug", action="store_true", help="show the whole traceback of an error"
+        )
+    return parser
+
+
+def main(argv=None):
+    """Runs the command line.
+
+    Args:
+        argv: list of str, the arguments; None for those of the process.
+
+    Returns:
+        int, the exit code: 0; 1 after an error, which is one line on standard error; 130 after an
+        interrupt; 141 if whoever read the output went away.
+
+    Raises:
+        SystemExit: with 2, by argparse, for arguments that do not exist or are out of range.
+    """
+    arguments = build_parser().parse_args(argv)
+    # Before TensorFlow is imported: its notes on the processor are nothing to act on.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        code = COMMANDS[arguments.command].run(arguments)
+        # Here and not at the interpreter's end, where a closed pipe can no longer be handled.
+        sys.stdout.flush()
+        return code or 0
+    except BrokenPipeError:
+        _discard_output()
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        print("\nkeras-combiner: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        message = one_line(error)
+        if message is None:  # a bug, for which the traceback is the report
+            raise
+        if arguments.debug:
+            traceback.print_exc()
+        print(f"keras-combiner: error: {message}", file=sys.stderr)
+        return 1
+
+
+def _discard_output():
+    """Sends what is still buffered for a closed pipe nowhere, so that exiting does not complain."""
+    # ValueError and OSError: a standard output that is no file, as under a test.
+    with contextlib.suppress(ValueError, OSError), open(os.devnull, "w") as devnull:
+        os.dup2(devnull.fileno(), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

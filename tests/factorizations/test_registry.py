@@ -1,0 +1,41 @@
+import json
+
+import pytest
+
+from keras_combiner import factorizations
+from keras_combiner.factorizations import Fixed
+
+
+def test_every_name_gives_a_plan_of_the_block_size():
+    assert factorizations.names() == ("fixed",)
+    for name in factorizations.names():
+        assert factorizations.get(name, block_size=5).get_config()["block_size"] == 5
+
+
+def test_objects_are_returned_as_they_are():
+    plan = Fixed(3)
+    assert factorizations.get(plan, block_size=99) is plan
+    assert factorizations.deserialize(plan) is plan
+    assert factorizations.deserialize("fixed") == "fixed"
+
+
+def test_serialized_plan_survives_json():
+    config = json.loads(json.dumps(factorizations.serialize(Fixed(3))))
+    plan = factorizations.deserialize(config)
+    assert type(plan) is Fixed
+    assert plan.block_size == 3
+    assert factorizations.serialize("fixed") == "fixed"
+
+
+@pytest.mark.parametrize("identifier", ["axial", "", None, 3, Fixed])
+def test_unknown_plan(identifier):
+    with pytest.raises(ValueError, match=r"`factorization` must be one of 'fixed', or a Factoriz"):
+        factorizations.get(identifier)
+
+
+@pytest.mark.parametrize("block_size", [0, -1, 2.0, "8", None, True])
+def test_block_size_out_of_range(block_size):
+    with pytest.raises(ValueError, match="`block_size` must be an int of at least 1"):
+        Fixed(block_size)
+    with pytest.raises(ValueError, match="`block_size` must be an int of at least 1"):
+        factorizations.get("fixed", block_size)

@@ -1,0 +1,83 @@
+"""README is run as it stands: its Python, its command lines, and its figures against the report."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+PYTHON = [code for language, code in BLOCKS if language == "python"]
+COMMANDS = [
+    line
+    for language, code in BLOCKS
+    if language == ""
+    for line in code.splitlines()
+    if line.startswith(("keras-combiner", "python"))
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A working directory as README assumes it: documents, and the clone's examples and models."""
+    folder = tmp_path_factory.mktemp("readme")
+    rng = np.random.default_rng(0)
+    words = {"good": "bright warm clear swift".split(), "bad": "dull cold muddy slow".split()}
+
+    def write(name, count):
+        with open(folder / name, "w") as file:
+            for i in range(count):
+                label = ("good", "bad")[i % 2]
+                text = " ".join(rng.choice([*words[label], "and", "very", "the"], size=300))
+                file.write(json.dumps({"text": text, "label": label}) + "\n")
+
+    write("reviews.jsonl", 32)
+    write("test.jsonl", 8)
+    (folder / "document.txt").write_text("The Union is at peace with all the world. " * 100)
+    (folder / "other.txt").write_text("very bright and very clear")
+    (folder / "saved_models").mkdir()
+    (folder / "saved_models" / "sotu_era").symlink_to(ROOT / "saved_models" / "sotu_era")
+    (folder / "examples").symlink_to(ROOT / "examples")
+    return folder
+
+
+def test_the_python_of_the_readme_runs_in_order(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    names = {}
+    for code in PYTHON:
+        exec(compile(code, "README.md", "exec"), names)
+    x = np.random.default_rng(0).normal(size=(1, 4096, 128)).astype("float32")
+    assert names["combiner"](x, x).shape == (1, 4096, 128)
+    assert names["classifier"].classify(["bright warm"])[0]["label"] in ("good", "bad")
+    assert (folder / "saved_models/my_model/1/saved_model.pb").exists()
+    assert (folder / "my_model.tflite").stat().st_size > 0
+
+
+def test_the_commands_of_the_readme_run_in_order(folder):
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    assert len(COMMANDS) == 6
+    for command in COMMANDS:
+        done = subprocess.run(
+            command, shell=True, cwd=folder, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    assert (folder / "out/1/saved_model.pb").exists()
+
+
+def test_the_figures_of_the_readme_are_those_of_the_report():
+    report = json.loads((ROOT / "saved_models/sotu_era/report.json").read_text())
+    rows = dict(re.findall(r"^\| (.+?) \| ([0-9.]+) \|", README, flags=re.MULTILINE))
+    expected = {name: f"{value:.3f}" for name, value in report["test_accuracy"].items()}
+    assert rows == expected
+    size, latency = re.search(r"([0-9.]+) MB and takes (\d+) ms", README).groups()
+    assert float(size) == round(report["litert"]["bytes"] / 1e6, 2)
+    assert int(latency) == round(report["litert"]["median_milliseconds"])
