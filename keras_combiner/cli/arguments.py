@@ -1,6 +1,7 @@
 """Arguments that several subcommands share, and checks that need no TensorFlow."""
 
 import argparse
+import zipfile
 from pathlib import Path
 
 MODEL_FILE = "model.keras"
@@ -138,13 +139,21 @@ def check_model(path):
 
     Raises:
         FileNotFoundError: if there is no such file, or the directory holds no model.
+        ValueError: if the file is no .keras file.
     """
     path = Path(path)
     if path.is_dir():
-        if not (path / MODEL_FILE).is_file():
-            raise FileNotFoundError(f"{path} holds no {MODEL_FILE}. Name a .keras file.")
+        path = path / MODEL_FILE
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path.parent} holds no {MODEL_FILE}. Name a .keras file that train wrote."
+            )
     elif not path.is_file():
-        raise FileNotFoundError(f"There is no model at {path}. Name a .keras file.")
+        raise FileNotFoundError(
+            f"There is no model at {path}. Name a .keras file that train wrote, or its directory."
+        )
+    if path.suffix != ".keras" or not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is no .keras file. Name one that train wrote.")
 
 
 def load_model(path):
@@ -161,6 +170,13 @@ def load_model(path):
         ValueError: if the file is not a model of this package.
     """
     check_model(path)
+    # Registers the tokenizers, which a model's config names.
+    import keras_combiner.text  # noqa: F401
     from keras_combiner.models import LongDocumentClassifier
 
-    return LongDocumentClassifier.load(path)
+    try:
+        return LongDocumentClassifier.load(path)
+    except TypeError as error:
+        # How Keras says that it cannot make a model of a config, and then prints the config.
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{path} cannot be loaded as a model of this package: {reason}") from error

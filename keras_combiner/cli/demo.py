@@ -40,7 +40,10 @@ def add_parser(subparsers):
         "(default: %(default)s)",
     )
     parser.add_argument(
-        "--epochs", type=int, default=EPOCHS, help="passes over the documents (default: %(default)s)"
+        "--epochs",
+        type=int,
+        default=EPOCHS,
+        help="passes over the documents (default: %(default)s)",
     )
     parser.set_defaults(run=run)
 
@@ -106,8 +109,6 @@ def run(arguments):
     ]
     classifier.tokenizer.save_vocabulary(output / "vocab.txt")
     (output / "labels.txt").write_text("".join(f"{label}\n" for label in classifier.labels))
-    for report in reports:
-        print(f"  {report}")
 
     _say(6, f"The .tflite file on all {len(test_texts)} test segments, one thread")
     litert = _evaluate_litert(classifier, output / "model.tflite", test_texts, test_labels)

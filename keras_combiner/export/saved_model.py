@@ -8,7 +8,7 @@ from keras_combiner.export import verification
 from keras_combiner.export.whole_files import refuse_existing, written_whole
 
 
-def export_saved_model(classifier, path, documents=None, overwrite=False):
+def export_saved_model(classifier, path, documents=None, overwrite=False, verbose=True):
     """Writes a SavedModel that takes texts, reads it back and compares it with the model.
 
     It needs tensorflow and tensorflow-text where it is loaded (`import tensorflow_text` registers
@@ -25,6 +25,7 @@ def export_saved_model(classifier, path, documents=None, overwrite=False):
             as in "saved_models/my_model/1".
         documents: list of str for the comparison; texts that ship with the package if None.
         overwrite: bool, whether an existing directory may be replaced.
+        verbose: bool, whether to print the report.
 
     Returns:
         `ExportReport`.
@@ -40,7 +41,8 @@ def export_saved_model(classifier, path, documents=None, overwrite=False):
     >>> classifier = LongDocumentClassifier.from_texts(
     ...     ["a b", "c d"], ["x", "y"], sequence_length=64, tokenizer="bytes"
     ... )
-    >>> report = export_saved_model(classifier, tempfile.mkdtemp() + "/model/1")
+    >>> path = tempfile.mkdtemp() + "/model/1"
+    >>> report = export_saved_model(classifier, path, verbose=False)
     >>> report.agreement
     1.0
     """
@@ -73,6 +75,8 @@ def export_saved_model(classifier, path, documents=None, overwrite=False):
         size = sum(file.stat().st_size for file in unfinished.rglob("*") if file.is_file())
         expected = classifier.predict(documents, verbose=0)
         report = verification.compare(path, size, expected, np.concatenate(received))
+    if verbose:
+        print(report)
     return report
 
 

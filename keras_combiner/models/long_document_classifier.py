@@ -10,9 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_combiner.layers import MaskedAveragePooling
+from keras_combiner.models import text_batches
 from keras_combiner.models.combiner_backbone import CombinerBackbone
-
-SHUFFLE_BUFFER = 4096
 
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
@@ -196,7 +195,7 @@ class LongDocumentClassifier(keras.Model):
             ValueError: if texts and labels differ in number, a label is unknown, or there is
                 nothing to train on.
         """
-        if not _is_text(x):
+        if not text_batches.is_text(x):
             if not self.compiled:
                 self._compile_by_default(_steps(x, batch_size) * epochs)
             return super().fit(
@@ -209,8 +208,8 @@ class LongDocumentClassifier(keras.Model):
                 **kwargs,
             )
         if validation_split and validation_data is None:
-            (x, y), validation_data = _split(x, y, validation_split)
-        count = len(x) if _is_list(x) else sum(1 for _ in x)
+            (x, y), validation_data = text_batches.hold_out(x, y, validation_split)
+        count = text_batches.count(x)
         if count == 0:
             raise ValueError("There is no document to train on.")
         steps = math.ceil(count / batch_size)
@@ -240,7 +239,7 @@ class LongDocumentClassifier(keras.Model):
         """
         if not self.compiled:
             self._compile_by_default()
-        if _is_text(x):
+        if text_batches.is_text(x):
             return super().evaluate(self._batches(x, y, batch_size), **kwargs)
         return super().evaluate(x, y, batch_size=batch_size, **kwargs)
 
@@ -255,11 +254,11 @@ class LongDocumentClassifier(keras.Model):
         Returns:
             float32 array `[documents, classes]`, in the order of `labels`.
         """
-        if not _is_text(x):
+        if not text_batches.is_text(x):
             return super().predict(x, batch_size=batch_size, **kwargs)
-        if _is_list(x) and len(x) == 0:
+        if hasattr(x, "__len__") and len(x) == 0:
             return np.zeros((0, len(self.labels)), "float32")
-        return super().predict(self._batches(x, None, batch_size, labelled=False), **kwargs)
+        return super().predict(self._batches(x, None, batch_size, with_classes=False), **kwargs)
 
     def classify(self, texts, batch_size=16):
         """Names the class of every text.
@@ -290,47 +289,18 @@ class LongDocumentClassifier(keras.Model):
             )
         return results
 
-    def _batches(self, texts, labels, batch_size, shuffle=False, labelled=True):
-        """tf.data.Dataset of `(token_ids [batch, length], class ids [batch])`."""
-        if _is_list(texts):
-            examples = self._from_lists(list(texts), labels if labelled else None)
-        else:
-            examples = self._from_reader(texts, labelled)
-
-        def encode(text, *label):
-            text = tf.expand_dims(text, 0)
-            return (self.tokenizer.encode(text, self.sequence_length)[0], *label)
-
-        examples = examples.map(encode, num_parallel_calls=tf.data.AUTOTUNE)
-        if _is_list(texts):
-            examples = examples.cache()  # encoded once; a reader's documents may not fit
-        if shuffle:
-            examples = examples.shuffle(SHUFFLE_BUFFER)
+    def _batches(self, texts, labels, batch_size, shuffle=False, with_classes=True):
         # Under XLA every length is a program of its own: there all batches get the same one.
-        fixed = keras.backend.backend() == "jax" or getattr(self, "jit_compile", False) is True
-        shapes = ([self.sequence_length if fixed else None], [])[: 1 + labelled]
-        batches = examples.padded_batch(batch_size, padded_shapes=tuple(shapes))
-        return batches.prefetch(tf.data.AUTOTUNE)
-
-    def _from_lists(self, texts, labels):
-        if labels is None:
-            return tf.data.Dataset.from_tensor_slices((_as_bytes(texts),))
-        labels = list(labels)
-        if len(texts) != len(labels):
-            raise ValueError(
-                f"Every text needs a label. Received: {len(texts)} texts, {len(labels)} labels."
-            )
-        class_ids = [self._class_id(label) for label in labels]
-        return tf.data.Dataset.from_tensor_slices((_as_bytes(texts), np.array(class_ids, "int32")))
-
-    def _from_reader(self, documents, labelled):
-        def generate():
-            for document in documents:
-                text = document.text.encode("utf-8", "replace")
-                yield (text, self._class_id(document.label)) if labelled else (text,)
-
-        signature = (tf.TensorSpec((), tf.string), tf.TensorSpec((), tf.int32))[: 1 + labelled]
-        return tf.data.Dataset.from_generator(generate, output_signature=signature)
+        compiled = keras.backend.backend() == "jax" or getattr(self, "jit_compile", False) is True
+        return text_batches.batches(
+            texts,
+            labels,
+            encode=lambda text: self.tokenizer.encode(text, self.sequence_length),
+            class_id=self._class_id if with_classes else None,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            length=self.sequence_length if compiled else None,
+        )
 
     def _class_id(self, label):
         try:
@@ -428,41 +398,5 @@ class LongDocumentClassifier(keras.Model):
         return cls(**config)
 
 
-def _is_list(x):
-    return isinstance(x, (list, tuple, np.ndarray))
-
-
-def _is_text(x):
-    """Whether `x` is texts: a list of strings, or a re-iterable of documents."""
-    if isinstance(x, np.ndarray):
-        return x.dtype.kind in "OSU"
-    if isinstance(x, (list, tuple)):
-        return all(isinstance(text, (str, bytes)) for text in x)
-    return hasattr(x, "texts") and hasattr(x, "labels")
-
-
-def _as_bytes(texts):
-    """str or bytes -> bytes; lone surrogates, which UTF-8 cannot hold, become question marks."""
-    return [x if isinstance(x, bytes) else str(x).encode("utf-8", "replace") for x in texts]
-
-
 def _steps(x, batch_size):
     return math.ceil(len(x) / batch_size) if isinstance(x, np.ndarray) else len(x)
-
-
-def _split(texts, labels, validation_split):
-    """Holds out a share: `((texts, labels), validation_data)`."""
-    if not _is_list(texts):
-        training, validation = texts.split(validation_split)
-        return (training, None), (validation, None)
-    if not 0 < validation_split < 1:
-        raise ValueError(
-            f"`validation_split` must lie between 0 and 1. Received: {validation_split!r}."
-        )
-    order = np.random.default_rng(0).permutation(len(texts))
-    held_out = max(1, round(len(texts) * validation_split))
-
-    def pick(indices):
-        return [texts[i] for i in indices], [labels[i] for i in indices]
-
-    return pick(order[held_out:]), pick(order[:held_out])
