@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
     """A working directory as README assumes it: documents, and the clone's examples and models."""
     folder = tmp_path_factory.mktemp("readme")
     rng = np.random.default_rng(0)
-    words = {"good": "bright warm clear swift".split(), "bad": "dull cold muddy slow".split()}
+    words = {"good": ["bright", "warm", "clear", "swift"], "bad": ["dull", "cold", "muddy", "slow"]}
 
     def write(name, count):
         with open(folder / name, "w") as file:

@@ -1,6 +1,7 @@
 """Arguments that several subcommands share, and checks that need no TensorFlow."""
 
 import argparse
+import textwrap
 import zipfile
 from pathlib import Path
 
@@ -70,13 +71,13 @@ def add_command(subparsers, name, help, description, example):
     Returns:
         `argparse.ArgumentParser`.
     """
-    commands = "".join(f"\n  {line.strip()}" for line in example.strip().splitlines())
+    example = textwrap.indent(textwrap.dedent(example).strip("\n").rstrip(), "  ")
     return subparsers.add_parser(
         name,
         help=help,
-        description=description,
-        epilog=f"example:{commands}",
-        # Keeps the example's lines apart.
+        description=textwrap.fill(description, 80),
+        epilog=f"example:\n{example}",
+        # Keeps the lines of the example apart.
         formatter_class=argparse.RawDescriptionHelpFormatter,
         # An abbreviation that works today is ambiguous after the next option.
         allow_abbrev=False,

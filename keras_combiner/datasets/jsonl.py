@@ -9,6 +9,7 @@ from keras_combiner.datasets.document import Document
 from keras_combiner.datasets.document_reader import DocumentReader
 from keras_combiner.datasets.fields import check_field_names, listed
 from keras_combiner.datasets.text_lines import decoded_lines
+from keras_combiner.whole_files import written_whole
 
 
 class JsonlReader(DocumentReader):
@@ -144,18 +145,15 @@ def write_jsonl(path: str | os.PathLike, documents: Iterable[Document]) -> int:
     >>> path.read_text()
     '{"text": "A fine book.", "label": "good"}\\n'
     """
-    path = pathlib.Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     count = 0
-    try:
-        with open(unfinished, "w", encoding="utf-8", newline="\n") as file:
-            for text, label in documents:
-                record = {"text": text} if label is None else {"text": text, "label": label}
-                file.write(json.dumps(record, ensure_ascii=False) + "\n")
-                count += 1
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with (
+        written_whole(path, overwrite=True) as unfinished,
+        open(unfinished, "w", encoding="utf-8", newline="\n") as file,
+    ):
+        for text, label in documents:
+            record = {"text": text} if label is None else {"text": text, "label": label}
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            count += 1
     return count
 
 

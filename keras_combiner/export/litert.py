@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_combiner.export import verification
 from keras_combiner.export.saved_model import require_tensorflow_backend
-from keras_combiner.export.whole_files import refuse_existing, written_whole
+from keras_combiner.whole_files import refuse_existing, written_whole
 
 QUANTIZATIONS = ("float32", "float16", "dynamic_int8")
 
@@ -22,41 +22,40 @@ def export_litert(
 ):
     """Writes a .tflite file, reads it back and compares it with the model.
 
-        The file takes `token_ids`, int32 `[1, sequence_length]` with 0 for padding, and gives
-        `probabilities`, float32 `[1, classes]`. It holds built-in ops only, so that every LiteRT
-        runtime loads it.
+    The file takes `token_ids`, int32 `[1, sequence_length]` with 0 for padding, and gives
+    `probabilities`, float32 `[1, classes]`. It holds built-in ops only, so that every LiteRT
+    runtime loads it.
 
-        Args:
-            classifier: `keras_combiner.LongDocumentClassifier`.
-            path: str or path of the file to make, ending in ".tflite".
-            quantization: "float32"; "float16" (weights in half the size); or "dynamic_int8" (weights
-                in a quarter of the size, integer matrix products, activations in float32).
-            documents: list of str for the comparison; texts that ship with the package if None.
-            overwrite: bool, whether an existing file may be replaced.
-            verbose: bool, whether to print the report.
+    Args:
+        classifier: `keras_combiner.LongDocumentClassifier`.
+        path: str or path of the file to make, ending in ".tflite".
+        quantization: "float32"; "float16" (weights in half the size); or "dynamic_int8" (weights
+            in a quarter of the size, integer matrix products, activations in float32).
+        documents: list of str for the comparison; texts that ship with the package if None.
+        overwrite: bool, whether an existing file may be replaced.
+        verbose: bool, whether to print the report.
 
-        Returns:
-            `ExportReport`.
+    Returns:
+        `ExportReport`.
 
-        Raises:
-            ImportError: if ai-edge-litert is missing (extra "litert").
-            FileExistsError: if `path` exists and `overwrite` is false.
-            ValueError: for an unknown quantization, or a path without the ending.
-            RuntimeError: if the model needs ops that are not built in (they are named), or Keras runs
-                on another backend than TensorFlow. Nothing is written then.
+    Raises:
+        ImportError: if ai-edge-litert is missing (extra "litert").
+        FileExistsError: if `path` exists and `overwrite` is false.
+        ValueError: for an unknown quantization, or a path without the ending.
+        RuntimeError: if the model needs ops that are not built in (they are named), or Keras runs
+            on another backend than TensorFlow. Nothing is written then.
 
-        Example:
+    Example:
 
-        >>> import tempfile
-    import time
-        >>> from keras_combiner import LongDocumentClassifier
-        >>> classifier = LongDocumentClassifier.from_texts(
-        ...     ["a b", "c d"], ["x", "y"], sequence_length=128, tokenizer="bytes"
-        ... )
-        >>> path = tempfile.mkdtemp() + "/model.tflite"
-        >>> report = export_litert(classifier, path, quantization="float16", verbose=False)
-        >>> report.agreement
-        1.0
+    >>> import tempfile
+    >>> from keras_combiner import LongDocumentClassifier
+    >>> classifier = LongDocumentClassifier.from_texts(
+    ...     ["a b", "c d"], ["x", "y"], sequence_length=128, tokenizer="bytes"
+    ... )
+    >>> path = tempfile.mkdtemp() + "/model.tflite"
+    >>> report = export_litert(classifier, path, quantization="float16", verbose=False)
+    >>> report.agreement
+    1.0
     """
     if quantization not in QUANTIZATIONS:
         raise ValueError(

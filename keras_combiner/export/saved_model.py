@@ -1,11 +1,13 @@
 """A classifier as a SavedModel that TF Serving loads."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_combiner.export import verification
-from keras_combiner.export.whole_files import refuse_existing, written_whole
+from keras_combiner.whole_files import refuse_existing, written_whole
 
 
 def export_saved_model(classifier, path, documents=None, overwrite=False, verbose=True):
@@ -31,7 +33,8 @@ def export_saved_model(classifier, path, documents=None, overwrite=False, verbos
         `ExportReport`.
 
     Raises:
-        FileExistsError: if `path` exists and `overwrite` is false.
+        FileExistsError: if `path` exists and `overwrite` is false, or is a directory that holds
+            something else than a SavedModel, which replacing it would delete.
         RuntimeError: if Keras runs on another backend than TensorFlow.
 
     Example:
@@ -47,6 +50,7 @@ def export_saved_model(classifier, path, documents=None, overwrite=False, verbos
     1.0
     """
     refuse_existing(path, overwrite)
+    _refuse_other_directory(Path(path))
     require_tensorflow_backend()
     documents = verification.sample_documents() if documents is None else list(documents)
     labels = tf.constant(classifier.labels)
@@ -78,6 +82,14 @@ def export_saved_model(classifier, path, documents=None, overwrite=False, verbos
     if verbose:
         print(report)
     return report
+
+
+def _refuse_other_directory(path):
+    is_other = path.is_dir() and any(path.iterdir()) and not (path / "saved_model.pb").is_file()
+    if path.is_file() or is_other:
+        raise FileExistsError(
+            f"{path} is not a SavedModel, and would be deleted. Choose another path."
+        )
 
 
 def require_tensorflow_backend():

@@ -1,17 +1,16 @@
 """LongDocumentClassifier: whole documents in, labels out."""
 
 import math
-import os
-import uuid
 from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
+from keras_combiner import text  # also registers the tokenizers that saved models name
 from keras_combiner.layers import MaskedAveragePooling
 from keras_combiner.models import text_batches
 from keras_combiner.models.combiner_backbone import CombinerBackbone
+from keras_combiner.whole_files import written_whole
 
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
@@ -114,9 +113,6 @@ class LongDocumentClassifier(keras.Model):
         Raises:
             ValueError: for an unknown `size` or `tokenizer`, or fewer than two different labels.
         """
-        # Text belongs to another extra; models of token ids do without it.
-        from keras_combiner import text
-
         if tokenizer == "wordpiece":
             vocabulary = text.learn_wordpiece_vocabulary(
                 texts, vocabulary_size=vocabulary_size, verbose=verbose
@@ -216,7 +212,6 @@ class LongDocumentClassifier(keras.Model):
         if not self._compiled_by_user:
             self._compile_by_default(steps * epochs)
         batches = self._batches(x, y, batch_size, shuffle=kwargs.pop("shuffle", True))
-        batches = batches.apply(tf.data.experimental.assert_cardinality(steps))
         if validation_data is not None:
             if not isinstance(validation_data, tuple):
                 validation_data = (validation_data, None)
@@ -275,9 +270,11 @@ class LongDocumentClassifier(keras.Model):
         texts = list(texts)
         rows = self.predict(texts, batch_size=batch_size, verbose=0)
         results = []
-        for text, row in zip(texts, rows, strict=True):
+        for document, row in zip(texts, rows, strict=True):
             # One token more than the model reads shows whether the text goes on.
-            tokens = int(self.tokenizer.encode([text], self.sequence_length + 1).row_lengths()[0])
+            tokens = int(
+                self.tokenizer.encode([document], self.sequence_length + 1).row_lengths()[0]
+            )
             order = np.argsort(-row, kind="stable")
             results.append(
                 {
@@ -295,6 +292,7 @@ class LongDocumentClassifier(keras.Model):
         return text_batches.batches(
             texts,
             labels,
+            total=text_batches.count(texts),
             encode=lambda text: self.tokenizer.encode(text, self.sequence_length),
             class_id=self._class_id if with_classes else None,
             batch_size=batch_size,
@@ -325,20 +323,13 @@ class LongDocumentClassifier(keras.Model):
         path = Path(filepath)
         if path.suffix != ".keras":
             raise ValueError(f"A model is saved to a path that ends in .keras. Received: {path}.")
-        if path.exists() and not overwrite:
-            raise FileExistsError(f"{path} exists. Pass overwrite=True to replace it.")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{path.stem}.tmp-{uuid.uuid4().hex[:8]}.keras")
         model = self
         if not self._compiled_by_user:
             # `fit` will start its recipe anew: the optimizer's state would be dead weight.
             model = type(self).from_config(self.get_config())
             model.set_weights(self.get_weights())
-        try:
+        with written_whole(path, overwrite) as unfinished:
             keras.Model.save(model, unfinished, **kwargs)
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path):

@@ -1,9 +1,11 @@
 """From texts to batches of token ids, as a tf.data pipeline."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 
-SHUFFLE_BUFFER = 4096  # documents held in memory to draw from
+SHUFFLE_BUFFER = 4096  # documents of a reader held in memory to draw from
 
 
 def is_text(x):
@@ -49,13 +51,14 @@ def hold_out(texts, labels, share):
     return pick(order[held_out:]), pick(order[:held_out])
 
 
-def batches(texts, labels, encode, class_id, batch_size, shuffle=False, length=None):
+def batches(texts, labels, total, encode, class_id, batch_size, shuffle=False, length=None):
     """Makes the batches that a Keras model reads.
 
     Args:
         texts: list of str, whose token ids are kept after the first pass; or a reader, which
             streams in every pass.
         labels: list of labels, None with a reader.
+        total: int, number of documents.
         encode: callable, string tensor `[1]` to RaggedTensor int32 `[1, None]` of token ids.
         class_id: callable, label to int; or None for batches without classes.
         batch_size: int, documents a batch.
@@ -81,9 +84,12 @@ def batches(texts, labels, encode, class_id, batch_size, shuffle=False, length=N
     if _is_list(texts):
         examples = examples.cache()
     if shuffle:
-        examples = examples.shuffle(SHUFFLE_BUFFER)
+        examples = examples.shuffle(total if _is_list(texts) else SHUFFLE_BUFFER)
     shapes = ([length],) if class_id is None else ([length], [])
-    return examples.padded_batch(batch_size, padded_shapes=shapes).prefetch(tf.data.AUTOTUNE)
+    examples = examples.padded_batch(batch_size, padded_shapes=shapes)
+    # Keras shows the time left, and takes the end for an end, where it knows the number of steps.
+    steps = tf.data.experimental.assert_cardinality(math.ceil(total / batch_size))
+    return examples.apply(steps).prefetch(tf.data.AUTOTUNE)
 
 
 def _is_list(x):

@@ -12,6 +12,7 @@ from keras_combiner.text.tensorflow_text_ops import (
     replace_invalid_utf8,
 )
 from keras_combiner.text.tokenizer import Tokenizer
+from keras_combiner.whole_files import written_whole
 
 PAD_TOKEN = "[PAD]"
 START_TOKEN = "[CLS]"
@@ -122,7 +123,7 @@ class WordPieceTokenizer(Tokenizer):
         The file appears whole or not at all: it is written beside `path` and then renamed.
 
         Args:
-            path: str or path-like, the file to write; its folder must exist.
+            path: str or path-like, the file to write.
 
         Raises:
             OSError: If the file cannot be written.
@@ -137,16 +138,8 @@ class WordPieceTokenizer(Tokenizer):
         ...     WordPieceTokenizer(path).vocabulary == tokenizer.vocabulary
         True
         """
-        path = os.fspath(path)
-        temporary = f"{path}.{os.getpid()}.tmp"
-        try:
-            with open(temporary, "w", encoding="utf-8", newline="\n") as file:
-                file.writelines(token + "\n" for token in self._vocabulary)
-            os.replace(temporary, path)
-        except BaseException:
-            if os.path.exists(temporary):
-                os.remove(temporary)
-            raise
+        with written_whole(path, overwrite=True) as unfinished:
+            unfinished.write_bytes("".join(f"{token}\n" for token in self._vocabulary).encode())
 
     def get_config(self):
         """Returns the constructor's arguments, the whole vocabulary among them.

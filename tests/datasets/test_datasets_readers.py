@@ -297,10 +297,22 @@ WRONG_FILES = {
 
 # name: (files of the directory, require_labels, documents)
 GOOD_FOLDERS = {
-    "classes and files sorted": (
+    "files sorted, classes mixed": (
         {"b/2.txt": b"4", "b/10.txt": b"3", "a/z.txt": b"1", "a/deep/er/a.TXT": b"2"},
         True,
-        [Document("1", "a"), Document("2", "a"), Document("3", "b"), Document("4", "b")],
+        [Document("1", "a"), Document("3", "b"), Document("2", "a"), Document("4", "b")],
+    ),
+    "a small class spread among a large one": (
+        {"a/1.txt": b"2", "a/2.txt": b"5", **{f"b/{i}.txt": str(i).encode() for i in range(4)}},
+        True,
+        [
+            Document("0", "b"),
+            Document("2", "a"),
+            Document("1", "b"),
+            Document("2", "b"),
+            Document("5", "a"),
+            Document("3", "b"),
+        ],
     ),
     "hidden files and other endings left out": (
         {"a/1.txt": b"1", "a/._1.txt": b"\xff", "a/1.md": b"", ".git/x.txt": b"", "R.txt": b""},

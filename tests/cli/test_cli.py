@@ -1,0 +1,640 @@
+import contextlib
+import csv
+import doctest
+import io
+import json
+import pathlib
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from keras_combiner.cli import arguments, errors, evaluate, export, label_counts, train
+from keras_combiner.cli.main import COMMANDS, main
+
+SEQUENCE_LENGTH = 64
+WORDS = {
+    "tale": "once upon a time long ago there was a king and a queen in a dark forest",
+    "weather": "tomorrow rain and wind from the coast with some sun and clouds later on",
+}
+
+
+def labelled_texts(count):
+    """Texts that are told apart by any of their words, classes in turn."""
+    generator = np.random.default_rng(0)
+    labels = [list(WORDS)[i % 2] for i in range(count)]
+    return [(" ".join(generator.permutation(WORDS[label].split())), label) for label in labels]
+
+
+def write_jsonl(path, rows):
+    path.write_text("".join(json.dumps({"text": t, "label": x}) + "\n" for t, x in rows))
+    return path
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    return write_jsonl(tmp_path_factory.mktemp("data") / "texts.jsonl", labelled_texts(40))
+
+
+@pytest.fixture(scope="session")
+def trained(data, tmp_path_factory):
+    """A directory that `train` wrote, and what it printed."""
+    directory = tmp_path_factory.mktemp("runs") / "a"
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        code = main(
+            [
+                *("train", "--data", str(data), "--output", str(directory), "--size", "tiny"),
+                *("--sequence-length", str(SEQUENCE_LENGTH), "--vocabulary-size", "100"),
+                *("--epochs", "1", "--batch-size", "4", "--seed", "3"),
+            ]
+        )
+    assert code == 0
+    return types.SimpleNamespace(directory=directory, printed=printed.getvalue())
+
+
+@pytest.fixture
+def model(trained):
+    return str(trained.directory / "model.keras")
+
+
+@pytest.fixture
+def document(tmp_path):
+    path = tmp_path / "document.txt"
+    path.write_text("rain and wind tomorrow")
+    return str(path)
+
+
+def give_standard_input(monkeypatch, content):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
+class TestTrain:
+    def test_says_what_it_reads_and_what_to_do_next(self, trained, data):
+        lines = trained.printed.splitlines()
+        assert lines[0] == f"Reading {data} ..."
+        assert lines[1] == "40 documents, 2 classes: tale 20, weather 20"
+        assert lines[2].startswith("Validation: 4 documents (held out): ")
+        assert any(line.startswith("Validation accuracy ") for line in lines)
+        for command in ("evaluate", "predict", "export"):
+            assert f"  keras-combiner {command} --model {trained.directory}" in trained.printed
+
+    def test_writes_a_model_and_its_companions_and_nothing_else(self, trained):
+        names = {path.name for path in trained.directory.iterdir()}
+        assert names == {"model.keras", "labels.txt", "vocab.txt", "report.json"}
+        assert (trained.directory / "labels.txt").read_text() == "tale\nweather\n"
+        vocabulary = (trained.directory / "vocab.txt").read_text().splitlines()
+        assert vocabulary[0] == "[PAD]" and len(vocabulary) <= 100
+
+    def test_report(self, trained, data):
+        report = json.loads((trained.directory / "report.json").read_text())
+        assert report["arguments"]["data"] == str(data)
+        assert report["arguments"]["seed"] == 3
+        assert not {"run", "command", "debug"} & set(report["arguments"])
+        assert report["documents"]["all"] == {"tale": 20, "weather": 20}
+        assert sum(report["documents"]["validation"].values()) == 4
+        assert set(report["history"]) == {"accuracy", "loss", "val_accuracy", "val_loss"}
+        assert report["metrics"]["val_loss"] == report["history"]["val_loss"][-1]
+        assert {"keras", "tensorflow", "keras_combiner"} <= set(report["versions"])
+
+    def test_vocabulary_file_is_the_tokenizers(self, trained):
+        from keras_combiner import LongDocumentClassifier
+        from keras_combiner.text import WordPieceTokenizer
+
+        tokenizer = WordPieceTokenizer(trained.directory / "vocab.txt")
+        classifier = LongDocumentClassifier.load(trained.directory)
+        assert tokenizer.vocabulary == classifier.tokenizer.vocabulary
+
+    def test_folders_bytes_validation_data_and_overwrite(self, tmp_path, capsys, monkeypatch):
+        fitted = {}
+
+        def fit(self, documents, **kwargs):
+            fitted.update(kwargs, documents=list(documents))
+            last = {"accuracy": 0.5, "loss": 0.7, "val_accuracy": 0.75, "val_loss": 0.6}
+            return types.SimpleNamespace(history={name: [0.0, x] for name, x in last.items()})
+
+        monkeypatch.setattr("keras_combiner.LongDocumentClassifier.fit", fit)
+        for i, (text, label) in enumerate(labelled_texts(8)):
+            (tmp_path / "texts" / label).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "texts" / label / f"{i}.txt").write_text(text)
+        with open(tmp_path / "validation.csv", "w", newline="") as file:
+            csv.writer(file).writerows([("text", "label"), *labelled_texts(4)])
+        output = tmp_path / "runs" / "a b"
+        output.mkdir(parents=True)
+        for name in ("model.keras", "vocab.txt"):
+            (output / name).write_text("of an earlier run")
+        (output / "notes.txt").write_text("the user's")
+        code = main(
+            [
+                *("train", "--data", str(tmp_path / "texts"), "--output", str(output)),
+                *("--validation-data", str(tmp_path / "validation.csv"), "--overwrite"),
+                *("--tokenizer", "bytes", "--sequence-length", "32", "--block-size", "8"),
+                *("--summary", "max", "--epochs", "2", "--batch-size", "8"),
+            ]
+        )
+        assert code == 0
+        assert (fitted["epochs"], fitted["batch_size"]) == (2, 8)
+        assert len(fitted["documents"]) == 8
+        assert list(fitted["validation_data"]) == labelled_texts(4)
+        out = capsys.readouterr().out
+        assert "\nValidation accuracy 0.750, loss 0.600 on 4 documents (always saying" in out
+        assert f"--model '{output}'" in out
+        names = {path.name for path in output.iterdir()}
+        assert names == {"model.keras", "labels.txt", "report.json", "notes.txt"}
+        assert arguments.load_model(output).backbone.arguments["block_size"] == 8
+
+    def test_failed_training_leaves_no_file(self, data, tmp_path, capsys, monkeypatch):
+        # A missing extra, which shows before the vocabulary is learned.
+        monkeypatch.setitem(sys.modules, "tensorflow_text", None)
+        assert main(["train", "--data", str(data), "--output", str(tmp_path / "a")]) == 1
+        captured = capsys.readouterr()
+        assert "pip install keras_combiner[text]" in captured.err
+        assert "Learning" not in captured.out
+        assert list((tmp_path / "a").iterdir()) == []
+
+    def test_a_class_that_is_all_held_out_is_pointed_at(self, tmp_path, capsys):
+        rows = labelled_texts(20)
+        rows[_held_out_index(tmp_path, rows)] = ("a text of its own", "rare")
+        training, counts, _, validation_counts = _read(tmp_path, rows, validation_split=0.05)
+        assert counts["rare"] == validation_counts["rare"] == 1
+        assert "rare" not in set(training.labels())
+        out = capsys.readouterr().out
+        assert "Validation: 1 document (held out): rare 1\n" in out
+        assert "Note: all documents of these classes are held out: rare\n" in out
+
+    def test_without_validation(self, tmp_path, capsys):
+        training, counts, validation, validation_counts = _read(
+            tmp_path, labelled_texts(4), validation_split=0.0
+        )
+        assert len(list(training)) == counts.total() == 4
+        assert validation is validation_counts is None
+        train._print_metrics({"accuracy": 0.5, "loss": 0.7}, None)
+        out = capsys.readouterr().out
+        assert out.endswith(
+            "Validation: none\nTraining accuracy 0.500, loss 0.700 (no validation)\n"
+        )
+
+
+def _read(tmp_path, rows, validation_split):
+    path = write_jsonl(tmp_path / "texts.jsonl", rows)
+    fields = {"text_field": "text", "label_field": "label"}
+    options = {"data": path, "validation_data": None, "validation_split": validation_split}
+    return train._read(types.SimpleNamespace(**options, **fields))
+
+
+def _held_out_index(tmp_path, rows):
+    from keras_combiner.datasets import read_documents
+
+    numbered = [(str(i), "x") for i in range(len(rows))]
+    reader = read_documents(write_jsonl(tmp_path / "numbers.jsonl", numbered))
+    return int(next(iter(reader.split(0.05)[1])).text)
+
+
+class TestEvaluate:
+    def test_figures_are_those_of_keras(self, trained, data, tmp_path, capsys):
+        json_file = tmp_path / "figures.json"
+        json_file.write_text("an earlier run's")
+        arguments_ = ["--data", str(data), "--json", str(json_file), "--batch-size", "7"]
+        assert main(["evaluate", "--model", str(trained.directory), *arguments_]) == 0
+        figures = json.loads(json_file.read_text())
+
+        texts, labels = zip(*labelled_texts(40), strict=True)
+        classifier = arguments.load_model(trained.directory)
+        expected = classifier.evaluate(list(texts), labels, return_dict=True, verbose=0)
+        assert figures["documents"] == 40
+        assert figures["accuracy"] == pytest.approx(expected["accuracy"])
+        assert figures["loss"] == pytest.approx(expected["loss"], rel=1e-4)
+        assert figures["majority_accuracy"] == 0.5
+        out = capsys.readouterr().out
+        assert "documents          40\n" in out
+        assert "majority baseline  0.5000 (tale)\n" in out
+        assert "class    documents  precision  recall\n" in out
+        assert f"{figures['accuracy']:.4f}" in out
+
+    def test_measure_by_hand(self):
+        # True classes 0 0 0 1; named 0 1 0 1; class 2 is neither there nor ever named.
+        probabilities = np.array(
+            [[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.5, 0.25, 0.25], [0.25, 0.5, 0.25]]
+        )
+        figures = evaluate.measure(np.array([0, 0, 0, 1]), probabilities, ["a", "b", "c"])
+        assert figures == {
+            "documents": 4,
+            "accuracy": 0.75,
+            "loss": pytest.approx(np.log(2) * (1 + 2 + 1 + 1) / 4),
+            "majority_class": "a",
+            "majority_accuracy": 0.75,
+            "classes": {
+                "a": {"documents": 3, "precision": 1.0, "recall": pytest.approx(2 / 3)},
+                "b": {"documents": 1, "precision": 0.5, "recall": 1.0},
+                "c": {"documents": 0, "precision": None, "recall": None},
+            },
+        }
+
+    def test_sure_and_wrong_is_a_finite_loss(self):
+        figures = evaluate.measure(np.array([0]), np.array([[0.0, 1.0]]), ["a", "b"])
+        assert figures["loss"] == pytest.approx(-np.log(1e-7))
+
+
+class TestPredict:
+    def test_json(self, model, document, capsys, monkeypatch):
+        give_standard_input(monkeypatch, b"king " * 100)
+        assert main(["predict", "--model", model, "--json", document, "-"]) == 0
+        first, second = map(json.loads, capsys.readouterr().out.splitlines())
+        assert list(first) == ["document", "label", "probabilities", "tokens", "truncated"]
+        assert first["document"] == document
+        assert (first["tokens"], first["truncated"]) == (6, False)
+        assert first["label"] == next(iter(first["probabilities"]))
+        assert sum(first["probabilities"].values()) == pytest.approx(1)
+        assert second["document"] == "-"
+        assert (second["tokens"], second["truncated"]) == (SEQUENCE_LENGTH, True)
+
+    def test_readable(self, model, document, capsys, monkeypatch):
+        give_standard_input(monkeypatch, b"king " * 100)
+        assert main(["predict", "--model", model, "--batch-size", "1", document, "-"]) == 0
+        first, second = capsys.readouterr().out.splitlines()
+        assert first.startswith(f"{document}: ")
+        assert "tale 0." in first and "weather 0." in first
+        assert "cut" not in first
+        assert second.endswith("; cut: the model reads the first 64 tokens only")
+
+    def test_any_bytes_are_a_text(self, model, tmp_path, capsys):
+        contents = {
+            "plain.txt": b"rain and\nwind",
+            "marked.txt": b"\xef\xbb\xbfrain and\r\nwind",
+            "latin.txt": b"caf\xe9 \x00",
+            "empty.txt": b"",
+        }
+        for name, content in contents.items():
+            (tmp_path / name).write_bytes(content)
+        names = [str(tmp_path / name) for name in contents]
+        assert main(["predict", "--model", model, "--json", *names]) == 0
+        plain, marked, _, empty = map(json.loads, capsys.readouterr().out.splitlines())
+        assert marked["probabilities"] == pytest.approx(plain["probabilities"])
+        assert empty["tokens"] == 2
+
+
+class TestExport:
+    @pytest.fixture(scope="class")
+    def exported(self, trained, data, tmp_path_factory):
+        directory = tmp_path_factory.mktemp("out")
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            code = main(
+                [
+                    *("export", "--model", str(trained.directory), "--data", str(data)),
+                    *("--documents", "3", "--saved-model", str(directory / "1")),
+                    *("--litert", str(directory / "model.tflite"), "--quantization", "float16"),
+                ]
+            )
+        assert code == 0
+        return types.SimpleNamespace(directory=directory, printed=printed.getvalue())
+
+    def test_reports_both(self, exported):
+        first, second, third = exported.printed.splitlines()
+        assert first.startswith(f"{exported.directory / '1'}: ")
+        assert second.startswith(f"{exported.directory / 'model.tflite'}: ")
+        assert "on 3 documents" in first and "on 3 documents" in second
+        assert third == f"labels.txt and vocab.txt for it in {exported.directory}"
+
+    def test_writes_what_a_device_needs(self, exported, trained):
+        names = {path.name for path in exported.directory.iterdir()}
+        assert names == {"1", "model.tflite", "labels.txt", "vocab.txt"}
+        for name in ("labels.txt", "vocab.txt"):
+            written = (exported.directory / name).read_bytes()
+            assert written == (trained.directory / name).read_bytes()
+
+    def test_refuses_what_exists(self, exported, model, capsys):
+        for option, name in (("--saved-model", "1"), ("--litert", "model.tflite")):
+            assert main(["export", "--model", model, option, str(exported.directory / name)]) == 1
+            assert f"{name} exists. Choose another path, or" in capsys.readouterr().err
+
+    def test_the_models_own_companions_may_stay(self, trained, tmp_path, monkeypatch, capsys):
+        # Beside the model, where train wrote them.
+        _export_nothing(monkeypatch)
+        own = str(trained.directory / "other.tflite")
+        assert main(["export", "--model", str(trained.directory), "--litert", own]) == 0
+        (tmp_path / "labels.txt").write_text("another\nmodel's\n")
+        other = str(tmp_path / "model.tflite")
+        assert main(["export", "--model", str(trained.directory), "--litert", other]) == 1
+        assert "labels.txt exists and belongs to another model" in capsys.readouterr().err
+        assert not (tmp_path / "vocab.txt").exists()
+
+        replace = ["export", "--model", str(trained.directory), "--litert", other, "--overwrite"]
+        assert main(replace) == 0
+        assert (tmp_path / "labels.txt").read_text() == "tale\nweather\n"
+
+    def test_first_stays_when_second_fails(self, model, tmp_path, monkeypatch, capsys):
+        _export_nothing(monkeypatch, error=RuntimeError("LiteRT has no built-in op for: Foo."))
+        saved_model, litert = str(tmp_path / "1"), str(tmp_path / "model.tflite")
+        options = ["--saved-model", saved_model, "--litert", litert]
+        assert main(["export", "--model", model, *options]) == 1
+        captured = capsys.readouterr()
+        assert captured.out == f"a report on {saved_model}\n"
+        assert captured.err.splitlines() == [
+            f"keras-combiner: {saved_model} was written and stays; {litert} was not",
+            "keras-combiner: error: LiteRT has no built-in op for: Foo.",
+        ]
+        assert list(tmp_path.iterdir()) == []  # nor any companion
+
+    def test_overwrite_spares_a_directory_of_other_files(self, model, tmp_path, capsys):
+        (tmp_path / "thesis.txt").write_text("years of work")
+        options = ["--saved-model", str(tmp_path), "--overwrite"]
+        assert main(["export", "--model", model, *options]) == 1
+        assert "holds other files than a SavedModel" in capsys.readouterr().err
+        assert (tmp_path / "thesis.txt").exists()
+
+
+def _export_nothing(monkeypatch, error=None):
+    """Has the export functions, which have tests of their own, only say that they were called."""
+    from keras_combiner import LongDocumentClassifier
+
+    def export_litert(self, path, **kwargs):
+        if error:
+            raise error
+        return f"a report on {path}"
+
+    monkeypatch.setattr(LongDocumentClassifier, "export_litert", export_litert)
+    monkeypatch.setattr(
+        LongDocumentClassifier, "export_saved_model", lambda self, path, **_: f"a report on {path}"
+    )
+
+
+def _files(tmp_path):
+    """Files that are wrong in some way each; the names are used in BAD."""
+    write_jsonl(tmp_path / "good.jsonl", labelled_texts(6))
+    write_jsonl(tmp_path / "one_class.jsonl", [("a", "x"), ("b", "x")])
+    write_jsonl(tmp_path / "other_labels.jsonl", [("a", "tale"), ("b", "sonnet")])
+    write_jsonl(tmp_path / "broken_label.jsonl", [("a", "x"), ("b", "y\nz")])
+    (tmp_path / "bad_line.jsonl").write_text('{"text": "a", "label": "x"}\n{"txet": "b"}\n')
+    (tmp_path / "data.parquet").write_text("")
+    (tmp_path / "garbage.keras").write_text("no zip file")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "model.keras").write_text("a model")
+    (tmp_path / "folder.tflite").mkdir()
+
+
+BAD = {
+    "no data": ("train --data nix.jsonl --output o", "nix.jsonl", "No such file or directory"),
+    "unknown ending": ("train --data data.parquet --output o", "data.parquet: cannot tell"),
+    "output in use": (
+        "train --data good.jsonl --output used",
+        "used/model.keras exists. Choose another --output, or replace it with --overwrite.",
+    ),
+    "output is a file": ("train --data good.jsonl --output good.jsonl", "good.jsonl is a file."),
+    "one class": ("train --data one_class.jsonl --output o", "every document has the label 'x'"),
+    "bad line": (
+        "train --data bad_line.jsonl --output o",
+        "bad_line.jsonl:2: no field 'text'; fields are 'txet'. Name it with --text-field",
+    ),
+    "no such field": (
+        "train --data good.jsonl --output o --label-field stars",
+        "good.jsonl:1: no field 'stars'; fields are 'text', 'label'. Name it with --label-field",
+    ),
+    "same fields": (
+        "train --data good.jsonl --output o --text-field label",
+        "text_field and label_field must differ",
+    ),
+    "label of two lines": ("train --data broken_label.jsonl --output o", "'y\\nz' holds a line"),
+    "nothing to validate on": (
+        "train --data good.jsonl --output o --validation-split 0.01",
+        "--validation-split of 0.01 leaves no document of 6 for validation. Give more, or 0",
+    ),
+    "unknown validation label": (
+        "train --data good.jsonl --validation-data other_labels.jsonl --output o",
+        "other_labels.jsonl: unknown label 'sonnet'; good.jsonl has 'tale', 'weather'.",
+    ),
+    "no model to evaluate": ("evaluate --model nix.keras --data good.jsonl", "no model at nix"),
+    "no model in directory": ("evaluate --model empty --data good.jsonl", "holds no model.keras"),
+    "no zip": ("evaluate --model garbage.keras --data good.jsonl", "garbage.keras is no .keras"),
+    "no .keras": ("predict --model good.jsonl good.jsonl", "good.jsonl is no .keras file"),
+    "unknown label": (
+        "evaluate --model {model} --data other_labels.jsonl",
+        "other_labels.jsonl: unknown label 'sonnet'; the model has 'tale', 'weather'.",
+    ),
+    "json is a directory": (
+        "evaluate --model {model} --data good.jsonl --json empty",
+        "empty is a directory. Name a file for --json.",
+    ),
+    "no document": ("predict --model {model}", "There is no document. Name text files, or -"),
+    "missing document": ("predict --model {model} nix.txt", "nix.txt: No such file or directory"),
+    "directory": ("predict --model {model} empty", "empty is a directory. Name the files in it"),
+    "standard input twice": ("predict --model {model} - -", "(-) can be read once only"),
+    "nothing to export": ("export --model {model}", "Give --saved-model, --litert or both."),
+    "quantized SavedModel": (
+        "export --model {model} --saved-model o --quantization float16",
+        "--quantization is for a .tflite file. Give --litert too.",
+    ),
+    "no .tflite": ("export --model {model} --litert o", "--litert must end in .tflite"),
+    "SavedModel is a file": (
+        "export --model {model} --saved-model good.jsonl --overwrite",
+        "good.jsonl is a file",
+    ),
+    "LiteRT is a directory": (
+        "export --model {model} --litert folder.tflite --overwrite",
+        "folder.tflite is a directory",
+    ),
+    "no documents to compare on": (
+        "export --model {model} --litert o.tflite --data nix.csv",
+        "nix.csv",
+        "No such file or directory",
+    ),
+}
+
+
+@pytest.mark.parametrize(("line", "words"), [(x[0], x[1:]) for x in BAD.values()], ids=list(BAD))
+def test_bad_input_is_one_line_and_leaves_nothing(
+    line, words, model, tmp_path, monkeypatch, capsys
+):
+    _files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    assert main([x.format(model=model) for x in line.split()]) == 1
+    captured = capsys.readouterr()
+    (message,) = captured.err.splitlines()
+    assert message.startswith("keras-combiner: error: ")
+    for word in words:
+        assert word in message
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", "required: COMMAND"),
+        ("tarin", "invalid choice: 'tarin'"),
+        ("train --output o", "required: --data"),
+        ("train --data a --output o --size huge", "choose from 'tiny', 'small', 'base'"),
+        ("train --data a --output o --epochs 0", "expected an integer >= 1, not '0'"),
+        ("train --data a --output o --sequence-length 2", "expected an integer >= 3, not '2'"),
+        ("train --data a --output o --batch-size many", "expected an integer >= 1, not 'many'"),
+        ("train --data a --output o --validation-split 1", "from 0 to below 1, not '1'"),
+        ("train --data a --output o --validation-split nan", "from 0 to below 1, not 'nan'"),
+        (
+            "train --data a --output o --validation-split .2 --validation-data b",
+            "not allowed with argument",
+        ),
+        ("train --data a --output o --vocab 5", "unrecognized arguments: --vocab 5"),
+        ("evaluate --data a", "required: --model"),
+        ("predict a.txt", "required: --model"),
+        ("export --model m --quantization int4", "invalid choice: 'int4'"),
+    ],
+)
+def test_bad_usage_exits_with_2(line, words, capsys):
+    with pytest.raises(SystemExit) as raised:
+        main(line.split())
+    assert raised.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as raised:
+        main([command, "--help"])
+    assert raised.value.code == 0
+    out = capsys.readouterr().out
+    assert f"usage: keras-combiner {command}" in out
+    assert "example:" in out and f"keras-combiner {command}" in out.split("example:")[1]
+
+
+def test_help_lists_the_commands(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    out = capsys.readouterr().out
+    assert all(f"\n    {command} " in out for command in COMMANDS)
+
+
+def test_choices_are_those_of_the_package():
+    from keras_combiner.export import QUANTIZATIONS
+    from keras_combiner.factorizations.summaries import SUMMARIES
+    from keras_combiner.models import SIZES
+
+    assert tuple(SIZES) == train.SIZES
+    assert tuple(SUMMARIES) == train.SUMMARIES
+    assert tuple(QUANTIZATIONS) == export.QUANTIZATIONS
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        ("--help", 0, "keras-combiner COMMAND --help"),
+        ("train --help", 0, "--sequence-length TOKENS"),
+        ("predict --model nix.keras a.txt", 1, ""),
+        ("export --model nix.keras", 1, ""),
+    ],
+)
+def test_no_tensorflow_for_help_and_simple_errors(line, code, words):
+    script = pathlib.Path(sys.executable).with_name("keras-combiner")
+    # The installed script itself, in a process that then says what it has imported.
+    program = (
+        "import runpy, sys\n"
+        "try:\n"
+        "    runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "except SystemExit as end:\n"
+        "    heavy = {'tensorflow', 'keras', 'numpy'} & set(sys.modules)\n"
+        "    print('imported:', sorted(heavy), 'code:', end.code)\n"
+    )
+    program = f"import sys; sys.argv = {[str(script), *line.split()]!r}\n{program}"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.stdout.splitlines()[-1] == f"imported: [] code: {code}"
+    assert words in ran.stdout
+
+
+class TestErrors:
+    def test_of_a_stream(self, tmp_path):
+        import tensorflow as tf
+
+        from keras_combiner.datasets import read_documents
+
+        path = tmp_path / "bad.jsonl"
+        path.write_text('{"text": "a", "label": "x"}\n{"text": 5}\n')
+        with pytest.raises(tf.errors.InvalidArgumentError) as raised:
+            list(read_documents(path).dataset())
+        assert errors.one_line(raised.value) == (
+            f"{path}:2: field 'text' must be a string, received a number. If the text is in "
+            "another field, name it with --text-field"
+        )
+
+    @pytest.mark.parametrize(
+        ("name", "message", "expected"),
+        [
+            (
+                "InvalidArgumentError",
+                "{{function_node f}} Shapes differ\n\t [[{{node x}}]]",
+                "{{function_node f}} Shapes differ",
+            ),
+            (
+                "UnknownError",
+                "{{function_node f}} OSError: disk\non fire\nTraceback (most recent call last):\n",
+                "disk on fire",
+            ),
+            (
+                "ResourceExhaustedError",
+                "OOM when allocating tensor\n\t [[{{node x}}]]",
+                "out of memory. Take a smaller --batch-size, or train with a smaller "
+                "--sequence-length. TensorFlow said: OOM when allocating tensor",
+            ),
+        ],
+    )
+    def test_of_tensorflow(self, name, message, expected):
+        import tensorflow as tf
+
+        error = getattr(tf.errors, name)(None, None, message)
+        assert errors.one_line(error) == expected
+
+    def test_lines_are_joined(self):
+        assert errors.one_line(ValueError("one,\n  two")) == "one, two"
+
+    def test_without_words_gets_its_name(self):
+        assert errors.one_line(RuntimeError()) == "RuntimeError"
+
+
+def _run_raising(monkeypatch, error):
+    def run(arguments):
+        raise error
+
+    monkeypatch.setattr(COMMANDS["predict"], "run", run)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (KeyboardInterrupt(), 130, "\nkeras-combiner: interrupted\n"),
+        (BrokenPipeError(), 141, ""),
+        (ImportError("pip install x"), 1, "keras-combiner: error: pip install x\n"),
+        (PermissionError(13, "Permission denied", "a"), 1, "a: Permission denied\n"),
+    ],
+)
+def test_exit_codes(error, code, words, monkeypatch, capsys):
+    _run_raising(monkeypatch, error)
+    assert main(["predict", "--model", "m", "a"]) == code
+    assert capsys.readouterr().err.endswith(words)
+
+
+def test_debug_shows_the_traceback(monkeypatch, capsys):
+    _run_raising(monkeypatch, ValueError("the reason"))
+    assert main(["predict", "--model", "m", "a", "--debug"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback") and err.endswith("keras-combiner: error: the reason\n")
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    _run_raising(monkeypatch, KeyError("a bug"))
+    with pytest.raises(KeyError):
+        main(["predict", "--model", "m", "a"])
+
+
+def test_many_classes_are_not_all_listed():
+    counts = {f"class {i}": 1 for i in range(1000)}
+    assert label_counts.describe(counts).endswith("class 19 1, and 980 more")
+    with pytest.raises(
+        ValueError, match=r"unknown label 'x'; the model has 'class 0'.*and 980 more"
+    ):
+        label_counts.check_known({"x": 1}, list(counts), "data.csv", "the model")
+
+
+@pytest.mark.parametrize("module", [arguments, errors, evaluate, label_counts])
+def test_examples_run(module):
+    result = doctest.testmod(module)
+    assert result.attempted > 0
+    assert result.failed == 0

@@ -1,0 +1,112 @@
+"""Gradients of attend() against finite differences of the float64 reference."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_combiner.factorizations import Fixed
+from keras_combiner.factorizations.summaries import SUMMARIES
+from tests import reference
+
+
+def gradients(plan, arrays, upstream, mask, causal, summary):
+    variables = [tf.Variable(x) for x in arrays]
+    with tf.GradientTape() as tape:
+        outputs = plan.attend(*variables, padding_mask=mask, causal=causal, summary=summary)
+        loss = tf.reduce_sum(outputs * upstream)
+    return [x.numpy() for x in tape.gradient(loss, variables)]
+
+
+def reference_gradients(plan, arrays, upstream, mask, causal, summary, step=1e-6):
+    arrays = [x.astype("float64") for x in arrays]
+    results = []
+    for array in arrays:
+        result = np.zeros_like(array)
+        for index in np.ndindex(array.shape):
+            at, losses = array[index], []
+            for shift in (step, -step):
+                array[index] = at + shift
+                outputs, _ = reference.attend(plan, *arrays, mask, causal, summary)
+                losses.append(np.sum(outputs * upstream))
+            array[index] = at
+            result[index] = (losses[0] - losses[1]) / (2 * step)
+        results.append(result)
+    return results
+
+
+def check(plan, arrays, mask, causal, summary):
+    upstream = np.random.default_rng(7).normal(size=arrays[2].shape).astype("float32")
+    if mask is not None:  # a loss looks at positions that count
+        upstream *= mask[:, np.newaxis, :, np.newaxis]
+    arguments = (plan, arrays, upstream, mask, causal, summary)
+    names = ("query", "key", "value")
+    pairs = zip(names, gradients(*arguments), reference_gradients(*arguments), strict=True)
+    for name, received, expected in pairs:
+        np.testing.assert_allclose(received, expected, atol=1e-4, err_msg=name)
+        if mask is not None:
+            padding = np.broadcast_to(~mask[:, np.newaxis, :, np.newaxis], received.shape)
+            assert not received[padding].any(), f"{name}: padding is taught"
+
+
+@pytest.mark.parametrize("kind", ["none", "right", "scattered", "all"])
+@pytest.mark.parametrize("summary", SUMMARIES)
+@pytest.mark.parametrize("causal", [False, True])
+def test_gradients_equal_finite_differences(causal, summary, kind):
+    batch = 2 if kind == "all" else 1
+    arrays = reference.heads((batch, 1, 7, 2), value_dim=1, seed=1)
+    mask = reference.padding_mask(kind, batch, 7, seed=2)
+    check(Fixed(3), arrays, mask, causal, summary)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("summary", SUMMARIES)
+def test_gradients_of_a_part_with_one_token(summary, sign):
+    # The tail block has one token; what fills the block up (zeros) is larger or smaller.
+    query, key, value = reference.heads((1, 1, 5, 2), seed=4)
+    query[:, :, 4], key[:, :, 4] = sign * 1.5, sign * 2.0
+    check(Fixed(4), (query, key, value), None, False, summary)
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("summary", SUMMARIES)
+@pytest.mark.parametrize("causal", [False, True])
+def test_gradients_of_a_part_with_one_token_that_counts(causal, summary, sign):
+    query, key, value = reference.heads((1, 1, 8, 2), seed=5)
+    query[:, :, 1], key[:, :, 1] = sign * 3.0, sign * 3.0  # beyond all the padding beside it
+    mask = np.array([[False, True, False, False, True, True, True, True]])
+    check(Fixed(4), (query, key, value), mask, causal, summary)
+
+
+@pytest.mark.parametrize("summary", SUMMARIES)
+@pytest.mark.parametrize("causal", [False, True])
+def test_gradients_do_not_depend_on_what_padding_holds(causal, summary):
+    arrays = reference.heads((2, 2, 19, 3), seed=6)
+    mask = reference.padding_mask("scattered", 2, 19, seed=6)
+    mask[0, 8:12] = [False, True, False, False]
+    padding = np.broadcast_to(~mask[:, np.newaxis, :, np.newaxis], arrays[0].shape)
+    upstream = np.where(padding, 0, np.random.default_rng(0).normal(size=padding.shape))
+    upstream = upstream.astype("float32")
+    results = []
+    for fill in (0.0, 1e4, -1e4):
+        filled = [np.where(padding, np.float32(fill), x) for x in arrays]
+        results.append(gradients(Fixed(4), filled, upstream, mask, causal, summary))
+    for other in results[1:]:
+        for name, first, second in zip(("query", "key", "value"), results[0], other, strict=True):
+            np.testing.assert_allclose(first, second, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("length", [12, 13, 14])
+@pytest.mark.parametrize("summary", SUMMARIES)
+def test_gradients_do_not_depend_on_how_much_padding_there_is(summary, length):
+    arrays = reference.heads((1, 2, length, 3), seed=8)
+    upstream = np.random.default_rng(1).normal(size=arrays[2].shape).astype("float32")
+    expected = gradients(Fixed(4), arrays, upstream, None, False, summary)
+    for more in (1, 3, 9):
+        wider = [(0, 0), (0, 0), (0, more), (0, 0)]
+        padded = [np.pad(x, wider, constant_values=0.5) for x in arrays]
+        mask = np.arange(length + more)[np.newaxis] < length
+        received = gradients(
+            Fixed(4), padded, np.pad(upstream, wider), mask, causal=False, summary=summary
+        )
+        for name, first, second in zip(("query", "key", "value"), expected, received, strict=True):
+            np.testing.assert_allclose(first, second[:, :, :length], atol=1e-5, err_msg=name)

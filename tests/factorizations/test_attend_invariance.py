@@ -1,0 +1,145 @@
+"""What must not matter does not: padding, the future, the batch, dynamic shapes."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keras_combiner.factorizations import Fixed
+from keras_combiner.factorizations.summaries import SUMMARIES
+from tests import reference
+
+summaries = pytest.mark.parametrize("summary", SUMMARIES)
+both_ways = pytest.mark.parametrize("causal", [False, True])
+
+
+def at(mask, x):
+    """The entries of [B, H, T, D] at positions that count."""
+    return np.array(x).transpose(0, 2, 1, 3)[mask]
+
+
+@summaries
+@both_ways
+@pytest.mark.parametrize("kind", ["right", "left", "scattered", "all"])
+def test_what_padding_holds_does_not_matter(kind, causal, summary):
+    arrays = reference.heads((3, 2, 19, 4))
+    mask = reference.padding_mask(kind, 3, 19)
+    options = {"padding_mask": mask, "causal": causal, "summary": summary}
+    expected = Fixed(4).attend(*arrays, **options)
+    counts = mask[:, np.newaxis, :, np.newaxis]
+    other = reference.heads((3, 2, 19, 4), seed=9)
+    for fill in (*other, 1e4 * other[0], np.float32(-1e4), np.float32(0)):
+        filled = [np.where(counts, x, fill) for x in arrays]
+        outputs = Fixed(4).attend(*filled, **options)
+        np.testing.assert_allclose(at(mask, outputs), at(mask, expected), atol=1e-5)
+        assert np.isfinite(outputs).all()
+
+
+@given(
+    st.integers(1, 20),
+    st.integers(1, 24),
+    st.integers(1, 9),
+    st.booleans(),
+    st.sampled_from(SUMMARIES),
+)
+def test_how_much_right_padding_there_is_does_not_matter(length, more, size, causal, summary):
+    arrays = reference.heads((1, 2, length, 3), seed=length)
+    expected = Fixed(size).attend(*arrays, causal=causal, summary=summary)
+    padded = [np.pad(x, [(0, 0), (0, 0), (0, more), (0, 0)], constant_values=7.0) for x in arrays]
+    mask = np.arange(length + more)[np.newaxis] < length
+    outputs = Fixed(size).attend(*padded, padding_mask=mask, causal=causal, summary=summary)
+    np.testing.assert_allclose(np.array(outputs)[:, :, :length], expected, atol=1e-5)
+
+
+@summaries
+@pytest.mark.parametrize("kind", ["none", "right", "left", "scattered"])
+@pytest.mark.parametrize("changed", [0, 3, 4, 9, 18])
+def test_the_future_does_not_leak(changed, kind, summary):
+    arrays = reference.heads((2, 2, 19, 4))
+    mask = reference.padding_mask(kind, 2, 19, seed=3)
+    options = {"padding_mask": mask, "causal": True, "summary": summary}
+    before = np.array(Fixed(4).attend(*arrays, **options))
+    for shift in (1.0, -100.0):
+        moved = [x.copy() for x in arrays]
+        for x in moved:
+            x[:, :, changed] += shift
+        after = np.array(Fixed(4).attend(*moved, **options))
+        np.testing.assert_allclose(after[:, :, :changed], before[:, :, :changed], atol=1e-6)
+        if mask is None or mask[:, changed].any():
+            assert np.abs(after[:, :, changed:] - before[:, :, changed:]).max() > 1e-3
+
+
+@summaries
+def test_without_causality_everything_is_seen(summary):
+    # The twin of the test above: it would pass if nothing ever moved.
+    arrays = reference.heads((1, 1, 19, 4))
+    before = np.array(Fixed(4).attend(*arrays, summary=summary))
+    moved = [x.copy() for x in arrays]
+    moved[2][:, :, 18] += 1
+    after = np.array(Fixed(4).attend(*moved, summary=summary))
+    assert (np.abs(after - before).max(-1) > 1e-6).all()
+
+
+@summaries
+@both_ways
+def test_documents_and_heads_do_not_see_each_other(causal, summary):
+    arrays = reference.heads((3, 2, 13, 4))
+    mask = reference.padding_mask("scattered", 3, 13)
+    options = {"causal": causal, "summary": summary}
+    together = np.array(Fixed(4).attend(*arrays, padding_mask=mask, **options))
+    for b in range(3):
+        for h in range(2):
+            alone = [x[b : b + 1, h : h + 1] for x in arrays]
+            outputs = Fixed(4).attend(*alone, padding_mask=mask[b : b + 1], **options)
+            np.testing.assert_allclose(outputs[0, 0], together[b, h], atol=1e-6)
+
+
+@summaries
+@both_ways
+@pytest.mark.parametrize("masked", [False, True])
+def test_dynamic_length_equals_static(masked, causal, summary):
+    plan = Fixed(4)
+
+    def attend(query, key, value, mask=None):
+        return plan.attend(
+            query,
+            key,
+            value,
+            padding_mask=mask,
+            causal=causal,
+            summary=summary,
+            return_attention_scores=True,
+        )
+
+    signature = [tf.TensorSpec([None, 2, None, 3])] * 2 + [tf.TensorSpec([None, 2, None, 5])]
+    if masked:
+        signature.append(tf.TensorSpec([None, None], tf.bool))
+    dynamic = tf.function(attend, input_signature=signature)
+    for length in (1, 3, 4, 5, 16, 23):
+        arguments = list(reference.heads((2, 2, length, 3), value_dim=5))
+        if masked:
+            arguments.append(reference.padding_mask("all", 2, length))
+        for received, expected in zip(dynamic(*arguments), attend(*arguments), strict=True):
+            assert received.shape == expected.shape
+            np.testing.assert_allclose(received, expected, atol=1e-5)
+    assert dynamic.experimental_get_tracing_count() == 1
+    assert dynamic.get_concrete_function().structured_outputs[0].shape.as_list()[1::2] == [2, 5]
+
+
+@both_ways
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("shape", [(0, 2, 7, 3), (2, 2, 0, 3), (0, 2, 0, 3)])
+def test_nothing_in_nothing_out(shape, masked, dynamic, causal):
+    # A server may be handed an empty batch, whose padded rows have length 0.
+    def attend(query, key, value, mask):
+        return Fixed(4).attend(
+            query, key, value, padding_mask=mask if masked else None, causal=causal
+        )
+
+    if dynamic:
+        signature = [tf.TensorSpec([None, 2, None, 3])] * 3 + [tf.TensorSpec([None, None], "bool")]
+        attend = tf.function(attend, input_signature=signature)
+    arrays = [np.zeros(shape, "float32")] * 3
+    assert attend(*arrays, np.zeros((shape[0], shape[2]), bool)).shape == shape

@@ -1,0 +1,56 @@
+"""No tensor grows with the square of the length, unless the scores are asked for."""
+
+import pytest
+import tensorflow as tf
+
+from keras_combiner.factorizations import Fixed
+from keras_combiner.factorizations.summaries import SUMMARIES
+
+LENGTHS = (1024, 4096)  # four times as long: 4**1.5 = 8 times the work, 4**2 = 16 for quadratic
+
+
+def largest_tensor(length, backward=False, masked=True, **options):
+    """Elements of the largest tensor in the graph of attend(), functions in it included."""
+    plan = Fixed(block_size=round(length**0.5))
+    heads = tf.TensorSpec([1, 2, length, 4])
+
+    def attend(query, key, value, mask):
+        with tf.GradientTape() as tape:
+            tape.watch([query, key, value])
+            results = plan.attend(
+                query, key, value, padding_mask=mask if masked else None, **options
+            )
+        return tape.gradient(results, [query, key, value]) if backward else results
+
+    function = tf.function(attend).get_concrete_function(
+        heads, heads, heads, tf.TensorSpec([1, length], tf.bool)
+    )
+    graphs = [function.graph, *(f.graph for f in function.graph._functions.values())]
+    outputs = [x for graph in graphs for op in graph.get_operations() for x in op.outputs]
+    shapes = [x.shape for x in outputs]
+    unknown = [x.name for x in outputs if not x.shape.is_fully_defined()]
+    assert not unknown, unknown
+    assert len(shapes) > 50
+    return max(shape.num_elements() for shape in shapes)
+
+
+def growth(**options):
+    short, long = (largest_tensor(length, **options) for length in LENGTHS)
+    return long / short
+
+
+@pytest.mark.parametrize("summary", SUMMARIES)
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_forward_grows_like_length_to_the_power_of_one_and_a_half(masked, causal, summary):
+    assert growth(masked=masked, causal=causal, summary=summary) <= 8
+
+
+@pytest.mark.parametrize("summary", SUMMARIES)
+def test_backward_too(summary):
+    assert growth(backward=True, summary=summary) <= 8
+
+
+def test_the_measure_sees_the_scores():
+    assert growth(return_attention_scores=True) >= 16
+    assert largest_tensor(1024, return_attention_scores=True) >= 2 * 1024**2

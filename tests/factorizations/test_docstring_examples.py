@@ -1,0 +1,51 @@
+"""The examples of the docstrings, in every module of the four packages, run."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+PACKAGES = ("factorizations", "layers", "models", "export")
+
+
+def modules():
+    for name in PACKAGES:
+        package = importlib.import_module(f"keras_combiner.{name}")
+        yield package.__name__
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            yield module.name
+
+
+MODULES = list(modules())
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_run(name):
+    module = importlib.import_module(name)
+    result = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
+    assert result.failed == 0
+
+
+def test_examples_were_found():
+    assert len(MODULES) >= 20
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    with_examples = {
+        name
+        for name in MODULES
+        for test in finder.find(importlib.import_module(name))
+        if test.examples
+    }
+    classes = {
+        "factorizations.fixed",
+        "factorizations.factorization",
+        "layers.combiner_attention",
+        "layers.combiner_encoder",
+        "layers.masked_average_pooling",
+        "layers.token_and_position_embedding",
+        "models.combiner_backbone",
+        "models.long_document_classifier",
+        "export.litert",
+        "export.saved_model",
+    }
+    assert {f"keras_combiner.{name}" for name in classes} <= with_examples

@@ -1,0 +1,230 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras.src.testing.test_case import TestCase
+
+from keras_combiner.factorizations import Fixed
+from keras_combiner.layers import CombinerEncoder
+from tests import reference
+
+BATCH, LENGTH, FEATURES = 3, 21, 8
+
+
+def tokens(seed=0, length=LENGTH):
+    generator = np.random.default_rng(seed)
+    return generator.normal(size=(BATCH, length, FEATURES)).astype("float32")
+
+
+def built(**options):
+    options = {"num_heads": 2, "intermediate_dim": 12, "block_size": 4, **options}
+    layer = CombinerEncoder(**options)
+    layer.build((None, None, FEATURES))
+    generator = np.random.default_rng(0)
+    for weight in layer.trainable_weights:
+        weight.assign(generator.normal(size=weight.shape) * 0.5)
+    return layer
+
+
+OPTIONS = {
+    "pre-norm": {},
+    "post-norm": {"normalize_first": False},
+    "causal": {"use_causal_mask": True},
+    "variational": {"summary": "variational", "key_dim": 3},
+    "mean, causal": {"summary": "mean", "use_causal_mask": True, "normalize_first": False},
+}
+every_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+
+
+def normalize(x, norm):
+    x = np.asarray(x, "float64")
+    x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + norm.epsilon)
+    return x * norm.gamma.numpy() + norm.beta.numpy()
+
+
+def feed_forward(x, layer):
+    kernel, bias = layer.feedforward_intermediate.get_weights()
+    hidden = keras.activations.gelu(tf.constant(x @ kernel + bias, "float32")).numpy()
+    kernel, bias = layer.feedforward_output.get_weights()
+    return hidden @ kernel + bias
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("normalize_first", [False, True])
+def test_is_attention_then_feed_forward(normalize_first, causal):
+    layer = built(normalize_first=normalize_first, use_causal_mask=causal)
+    mask = reference.padding_mask("scattered", BATCH, LENGTH)
+
+    def attend(x):
+        x = x.astype("float32")
+        return np.array(
+            layer.attention(x, x, attention_mask=mask, use_causal_mask=causal), "float64"
+        )
+
+    first, second = layer.attention_norm, layer.feedforward_norm
+    x = tokens().astype("float64")
+    if normalize_first:
+        x = x + attend(normalize(x, first))
+        x = x + feed_forward(normalize(x, second), layer)
+    else:
+        x = normalize(x + attend(x), first)
+        x = normalize(x + feed_forward(x, layer), second)
+    outputs = np.array(layer(tokens(), mask=mask))
+    np.testing.assert_allclose(outputs, x, atol=1e-5 * np.abs(x).max())
+
+
+def test_key_dim_is_the_features_over_the_heads_unless_given():
+    assert built().attention.key_dim == 4
+    assert built(num_heads=3, key_dim=5).attention.key_dim == 5
+    assert built(num_heads=3, key_dim=5)(tokens()).shape == (BATCH, LENGTH, FEATURES)
+
+
+@every_option
+def test_padding_does_not_matter(options):
+    layer = built(**options)
+    expected = np.array(layer(tokens()))
+    mask = np.arange(LENGTH + 9)[np.newaxis].repeat(BATCH, 0) < LENGTH
+    for fill in (0.0, 1e4):
+        padded = np.pad(tokens(), [(0, 0), (0, 9), (0, 0)], constant_values=fill)
+        outputs = np.array(layer(padded, mask=mask))
+        np.testing.assert_allclose(outputs[:, :LENGTH], expected, atol=1e-5)
+        assert np.isfinite(outputs).all()
+
+
+@pytest.mark.parametrize("normalize_first", [False, True])
+@pytest.mark.parametrize("kind", reference.PADDINGS)
+def test_causal_blocks_do_not_see_the_future(kind, normalize_first):
+    layer = built(use_causal_mask=True, normalize_first=normalize_first)
+    mask = reference.padding_mask(kind, BATCH, LENGTH)
+    before = np.array(layer(tokens(), mask=mask))
+    for changed in (0, 8, 20):
+        moved = tokens()
+        moved[:, changed, 0] += 3
+        after = np.array(layer(moved, mask=mask))
+        np.testing.assert_allclose(after[:, :changed], before[:, :changed], atol=1e-6)
+        assert np.abs(after[:, changed] - before[:, changed]).max() > 1e-3
+
+
+def test_implicit_mask_is_used_and_passed_on():
+    layer = built()
+    ids = np.where(reference.padding_mask("right", BATCH, LENGTH), 3, 0)
+    x = keras.layers.Embedding(5, FEATURES, mask_zero=True)(ids)
+    outputs = layer(x)
+    np.testing.assert_array_equal(outputs._keras_mask, ids != 0)
+    np.testing.assert_allclose(outputs, layer(np.array(x), mask=ids != 0), atol=1e-6)
+    # An encoder on top sees it as well.
+    second = layer(outputs)
+    expected = layer(np.array(outputs), mask=ids != 0)
+    np.testing.assert_allclose(second, expected, atol=1e-6)
+
+
+def test_dropout_is_off_at_inference_and_on_in_training():
+    layer = built(dropout=0.5)
+    expected = np.array(built()(tokens()))
+    np.testing.assert_array_equal(layer(tokens()), expected)
+    first, second = (np.array(layer(tokens(), training=True)) for _ in range(2))
+    assert np.abs(first - second).max() > 1e-2
+    # All three places: attention weights and both sublayers' outputs.
+    assert layer.attention.dropout == layer.dropout_layer.rate == 0.5
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {
+            "key_dim": 3,
+            "dropout": 0.2,
+            "activation": "relu",
+            "normalize_first": False,
+            "layer_norm_epsilon": 1e-3,
+            "use_causal_mask": True,
+            "factorization": Fixed(8),
+            "block_size": 16,
+            "summary": "variational",
+            "dtype": "mixed_bfloat16",
+            "name": "block",
+        },
+    ],
+    ids=["defaults", "everything"],
+)
+def test_config_and_file_round_trip(options, tmp_path):
+    layer = CombinerEncoder(num_heads=2, intermediate_dim=12, **options)
+    config = json.loads(json.dumps(layer.get_config()))
+    assert not set(options) - set(config)
+    copy = CombinerEncoder.from_config(config)
+    assert copy.get_config() == layer.get_config()
+    x = keras.Input((None, FEATURES))
+    model = keras.Model(x, layer(x))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    received, expected = (tf.cast(m(tokens()), "float32") for m in (loaded, model))
+    np.testing.assert_array_equal(received, expected)
+    if options:
+        inner = loaded.layers[-1].attention
+        assert inner.plan.block_size == 8
+        assert inner.summary == "variational"
+        assert loaded.layers[-1].attention_norm.epsilon == 1e-3
+
+
+def test_dtype_policy_reaches_every_sublayer():
+    layer = built(dtype="mixed_float16")
+    sublayers = [
+        layer.attention,
+        layer.attention_norm,
+        layer.feedforward_intermediate,
+        layer.feedforward_output,
+        layer.feedforward_norm,
+        layer.dropout_layer,
+    ]
+    assert {x.dtype_policy.name for x in sublayers} == {"mixed_float16"}
+    assert layer(tokens()).dtype == "float16"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"num_heads": 3}, "must divide the 8 features.*num_heads=3"),
+        ({"num_heads": 0}, "num_heads"),
+        ({"num_heads": -2}, "num_heads"),
+        ({"num_heads": 2.0}, "num_heads"),
+        ({"intermediate_dim": 0}, "`intermediate_dim` must be an int of at least 1"),
+        ({"intermediate_dim": 4.0}, "`intermediate_dim` must be an int of at least 1"),
+        ({"block_size": 0}, "`block_size` must be an int of at least 1"),
+        ({"factorization": "axial"}, "`factorization` must be one of"),
+        ({"summary": "median"}, "`summary` must be one of"),
+        ({"activation": "nonsense"}, "nonsense"),
+    ],
+)
+def test_wrong_arguments(options, words):
+    with pytest.raises(ValueError, match=words):
+        built(**options)
+
+
+@pytest.mark.parametrize("mask", [(BATCH, 20), (BATCH, LENGTH, LENGTH)])
+def test_wrong_masks(mask):
+    with pytest.raises(ValueError, match="`attention_mask` must have the shape"):
+        built()(tokens(), mask=np.ones(mask, bool))
+
+
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
+class EncoderChecks(TestCase):
+    """Keras's own checks: build, calls, config, a compiled training step, mixed precision."""
+
+    def check(self, **options):
+        self.run_layer_test(
+            CombinerEncoder,
+            init_kwargs={"num_heads": 2, "intermediate_dim": 6, "block_size": 4, **options},
+            input_shape=(2, 13, 8),
+            expected_output_shape=(2, 13, 8),
+            expected_num_trainable_weights=16,
+            supports_masking=True,
+        )
+
+    def test_pre_norm(self):
+        self.check()
+
+    def test_post_norm(self):
+        self.check(normalize_first=False, use_causal_mask=True, summary="variational", dropout=0.1)
