@@ -4,6 +4,7 @@ import json
 import time
 from pathlib import Path
 
+from keras_combiner.cli import arguments as shared
 from keras_combiner.cli.companions import companion_texts, written_together
 
 # The recipe of saved_models/sotu_era: what README's figures and the shipped model come from.
@@ -239,7 +240,8 @@ address come from.
 | `1/` | SavedModel for TF Serving: `serving_default` takes text, `serving_token_ids` token ids | \
 {results["saved_model_bytes"] / 1e6:.1f} MB |
 | `model.tflite` | LiteRT, dynamic_int8, token ids in; a document takes \
-{litert["median_milliseconds"]:.0f} ms (median, one thread, where it was built) | {litert["bytes"] / 1e6:.1f} MB |
+{litert["median_milliseconds"]:.0f} ms (median, one thread, where it was built) | \
+{litert["bytes"] / 1e6:.1f} MB |
 | `vocab.txt`, `labels.txt` | what a device needs beside `model.tflite` | |
 | `report.json` | these figures | |
 
