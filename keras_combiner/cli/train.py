@@ -72,7 +72,7 @@ def add_parser(subparsers):
         "--size",
         choices=SIZES,
         default="tiny",
-        help="tiny: 2 layers of width 128; small: 4 of 256; base: 12 of 768 (default: %(default)s)",
+        help="tiny: 2 layers of width 96; small: 4 of 256; base: 12 of 768 (default: %(default)s)",
     )
     model.add_argument(
         "--sequence-length",

@@ -6,7 +6,7 @@ from keras_combiner import factorizations
 from keras_combiner.layers import CombinerEncoder, TokenAndPositionEmbedding
 
 SIZES = {
-    "tiny": {"num_layers": 2, "num_heads": 4, "hidden_dim": 128, "intermediate_dim": 256},
+    "tiny": {"num_layers": 2, "num_heads": 3, "hidden_dim": 96, "intermediate_dim": 192},
     "small": {"num_layers": 4, "num_heads": 8, "hidden_dim": 256, "intermediate_dim": 1024},
     "base": {"num_layers": 12, "num_heads": 12, "hidden_dim": 768, "intermediate_dim": 3072},
 }
@@ -46,7 +46,7 @@ class CombinerBackbone(keras.Model):
     >>> import numpy as np
     >>> backbone = CombinerBackbone.from_size("tiny", vocabulary_size=100, sequence_length=512)
     >>> tuple(backbone(np.ones((1, 300), "int32")).shape)
-    (1, 300, 128)
+    (1, 300, 96)
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class CombinerBackbone(keras.Model):
         """Builds a backbone of a named size.
 
         Args:
-            size: str, one of `SIZES`: "tiny" (2 layers, width 128), "small" (4 layers, width
+            size: str, one of `SIZES`: "tiny" (2 layers, width 96), "small" (4 layers, width
                 256) or "base" (12 layers, width 768).
             vocabulary_size: int, number of token ids.
             sequence_length: int, the longest document, in tokens.

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_combiner import text  # also registers the tokenizers that saved models name
-from keras_combiner.layers import MaskedAveragePooling
+from keras_combiner.layers import MaskedAveragePooling, TokenDropout
 from keras_combiner.models import text_batches
 from keras_combiner.models.combiner_backbone import CombinerBackbone
 from keras_combiner.whole_files import written_whole
@@ -33,6 +33,8 @@ class LongDocumentClassifier(keras.Model):
         tokenizer: `keras_combiner.text.Tokenizer`.
         labels: list of str, the name of each class.
         dropout: float, dropout rate before the last layer.
+        token_dropout: float, share of the tokens that each step of training leaves out; see
+            `keras_combiner.layers.TokenDropout`.
         **kwargs: `name` and `trainable`.
 
     Raises:
@@ -51,7 +53,7 @@ class LongDocumentClassifier(keras.Model):
     5
     """
 
-    def __init__(self, backbone, tokenizer, labels, dropout=0.1, **kwargs):
+    def __init__(self, backbone, tokenizer, labels, dropout=0.1, token_dropout=0.3, **kwargs):
         labels = [str(label) for label in labels]
         if len(labels) < 2 or len(set(labels)) < len(labels):
             raise ValueError(
@@ -65,7 +67,7 @@ class LongDocumentClassifier(keras.Model):
             )
         dtype = backbone.arguments["dtype"]
         token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-        x = backbone(token_ids)
+        x = backbone(TokenDropout(token_dropout, name="token_dropout")(token_ids))
         x = MaskedAveragePooling(dtype=dtype, name="pooling")(x)
         x = keras.layers.Dropout(dropout, dtype=dtype, name="dropout")(x)
         # Probabilities in float32, whatever the policy of the layers before.
@@ -77,6 +79,7 @@ class LongDocumentClassifier(keras.Model):
         self.tokenizer = tokenizer
         self.labels = labels
         self.dropout = dropout
+        self.token_dropout = token_dropout
         self._compiled_by_user = False
 
     @classmethod
@@ -89,6 +92,7 @@ class LongDocumentClassifier(keras.Model):
         vocabulary_size=8000,
         tokenizer="wordpiece",
         dropout=0.1,
+        token_dropout=0.3,
         verbose=True,
         **kwargs,
     ):
@@ -104,6 +108,7 @@ class LongDocumentClassifier(keras.Model):
             tokenizer: "wordpiece" (learned from `texts`), "bytes" (no vocabulary), or a
                 `keras_combiner.text.Tokenizer`.
             dropout: float, dropout rate everywhere.
+            token_dropout: float, share of the tokens that each step of training leaves out.
             verbose: bool, whether to say what is being done.
             **kwargs: what else `CombinerBackbone` takes, for example `block_size`.
 
@@ -129,7 +134,7 @@ class LongDocumentClassifier(keras.Model):
             size, tokenizer.vocabulary_size, sequence_length, dropout=dropout, **kwargs
         )
         names = sorted({str(label) for label in labels})
-        return cls(backbone, tokenizer, names, dropout=dropout)
+        return cls(backbone, tokenizer, names, dropout=dropout, token_dropout=token_dropout)
 
     @property
     def sequence_length(self):
@@ -143,10 +148,12 @@ class LongDocumentClassifier(keras.Model):
 
     def _compile_by_default(self, steps=1):
         """AdamW, one tenth of the steps to warm up, then a cosine to zero."""
+        # The wider the layers, the smaller the steps that they bear.
+        highest = min(2e-3, 0.2 / self.backbone.arguments["hidden_dim"])
         warmup = max(1, steps // 10)
         learning_rate = keras.optimizers.schedules.CosineDecay(
             initial_learning_rate=0.0,
-            warmup_target=1e-3,
+            warmup_target=highest,
             warmup_steps=warmup,
             decay_steps=max(1, steps - warmup),
         )
@@ -374,6 +381,7 @@ class LongDocumentClassifier(keras.Model):
             "tokenizer": keras.saving.serialize_keras_object(self.tokenizer),
             "labels": self.labels,
             "dropout": self.dropout,
+            "token_dropout": self.token_dropout,
             "name": self.name,
             "trainable": self.trainable,
         }

@@ -63,7 +63,7 @@ def test_any_shape_and_mask_equals_the_reference(problem):
     plan, (query, key, value), mask = problem["plan"], problem["heads"], problem["mask"]
     causal, summary = problem["causal"], problem["summary"]
     outputs, scores = check(plan, query, key, value, mask, causal, summary)
-    batch, num_heads, length, _ = query.shape
+    batch, _, length, _ = query.shape
     counts = np.ones((batch, length), bool) if mask is None else mask
     # What a query may see at all, whatever the plan.
     visible = np.broadcast_to(counts[:, None, None, :], scores.shape)

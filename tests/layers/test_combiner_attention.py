@@ -401,9 +401,7 @@ def test_xla_computes_the_same(summary, causal):
         x = keras.Input((LENGTH, FEATURES))
         mask = keras.Input((LENGTH,), dtype="bool")
         layer = CombinerAttention(2, 4, block_size=4, summary=summary, use_gate=True)
-        model = keras.Model(
-            [x, mask], layer(x, x, attention_mask=mask, use_causal_mask=causal)
-        )
+        model = keras.Model([x, mask], layer(x, x, attention_mask=mask, use_causal_mask=causal))
         model.compile(keras.optimizers.SGD(0.5), "mse", jit_compile=jit_compile)
         models.append(model)
     inputs = [tokens(), reference.padding_mask("right", BATCH, LENGTH)]
@@ -468,9 +466,7 @@ WRONG_ARGUMENTS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("options", "words"), WRONG_ARGUMENTS.values(), ids=WRONG_ARGUMENTS
-)
+@pytest.mark.parametrize(("options", "words"), WRONG_ARGUMENTS.values(), ids=WRONG_ARGUMENTS)
 def test_wrong_arguments(options, words):
     with pytest.raises(ValueError, match=words):
         CombinerAttention(**{"num_heads": 2, "key_dim": 4, **options})

@@ -104,9 +104,7 @@ def test_outputs_and_scores_are_the_same(options, causal, masked, block_size):
 @pytest.mark.parametrize("summary", SUMMARIES)
 def test_the_summary_does_not_matter_then(summary):
     theirs, ours = pair(LENGTH, summary)
-    np.testing.assert_allclose(
-        ours(tokens(1), tokens(2)), theirs(tokens(1), tokens(2)), atol=1e-5
-    )
+    np.testing.assert_allclose(ours(tokens(1), tokens(2)), theirs(tokens(1), tokens(2)), atol=1e-5)
 
 
 def test_but_it_does_with_smaller_blocks():

@@ -70,6 +70,7 @@ def test_dynamic_length():
 
 
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable weights:UserWarning")
 class PoolingChecks(TestCase):
     def test_keras_layer(self):
         self.run_layer_test(

@@ -1,0 +1,49 @@
+import keras
+import pytest
+
+from keras_combiner import LongDocumentClassifier
+
+TEXTS = ["it will rain tomorrow", "once upon a time a king", "rain and wind", "the king was old"]
+
+
+def make(tokenizer, **options):
+    """Untrained, but with weights large enough for texts to get unlike probabilities."""
+    keras.utils.set_random_seed(0)
+    model = LongDocumentClassifier.from_texts(
+        TEXTS,
+        ["weather", "tale", "weather", "näher"],
+        sequence_length=40,
+        num_layers=2,
+        num_heads=2,
+        hidden_dim=32,
+        intermediate_dim=128,  # the converter leaves small weights in float32
+        block_size=8,
+        tokenizer=tokenizer,
+        vocabulary_size=80,
+        verbose=False,
+        **options,
+    )
+    for weight in model.trainable_weights:
+        if "kernel" in weight.path or "embeddings" in weight.path:
+            weight.assign(keras.random.normal(weight.shape, stddev=0.2))
+    return model
+
+
+@pytest.fixture(scope="session")
+def make_classifier():
+    return make
+
+
+@pytest.fixture(scope="session")
+def classifier():
+    return make("wordpiece")
+
+
+@pytest.fixture(scope="session")
+def byte_classifier():
+    return make("bytes")
+
+
+@pytest.fixture(scope="session")
+def documents():
+    return [*TEXTS, "", "rain " * 200, "a king, a wind; zebra!"]

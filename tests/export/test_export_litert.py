@@ -1,0 +1,252 @@
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_combiner import LongDocumentClassifier
+from keras_combiner.export import QUANTIZATIONS, export_litert, litert, verification
+
+# Largest difference of a probability, on an untrained model.
+TOLERANCES = {"float32": 1e-4, "float16": 1e-2, "dynamic_int8": 5e-2}
+
+
+@pytest.fixture(scope="module")
+def exported(classifier, documents, tmp_path_factory):
+    """Quantization -> (path, report). Tests must not change them."""
+    folder = tmp_path_factory.mktemp("litert")
+    results = {}
+    for quantization in QUANTIZATIONS:
+        path = folder / quantization / "model.tflite"
+        report = export_litert(classifier, path, quantization=quantization, documents=documents)
+        results[quantization] = path, report
+    return results
+
+
+def interpreter_of(path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path))
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+every_quantization = pytest.mark.parametrize("quantization", TOLERANCES)
+
+
+def test_every_quantization_is_tested():
+    assert tuple(TOLERANCES) == QUANTIZATIONS
+
+
+@every_quantization
+def test_gives_the_models_probabilities(exported, classifier, documents, quantization):
+    path, report = exported[quantization]
+    runner = interpreter_of(path).get_signature_runner("serving_default")
+    ids = classifier.tokenizer(documents, 40).numpy()
+    received = np.concatenate([runner(token_ids=row[np.newaxis])["probabilities"] for row in ids])
+    expected = classifier.predict(documents, verbose=0)
+    assert np.ptp(expected, axis=0).max() > 0.1, "documents must differ for this to mean anything"
+    difference = np.abs(received - expected).max()
+    assert difference < TOLERANCES[quantization]
+    assert report.largest_difference == pytest.approx(difference, abs=1e-6)
+    agree = np.mean(received.argmax(-1) == expected.argmax(-1))
+    assert report.agreement == pytest.approx(agree)
+    assert report.documents == len(documents)
+    assert report.size == path.stat().st_size
+    assert report.path == str(path)
+
+
+@every_quantization
+def test_takes_token_ids_and_gives_probabilities(exported, quantization):
+    interpreter = interpreter_of(exported[quantization][0])
+    assert interpreter.get_signature_list() == {
+        "serving_default": {"inputs": ["token_ids"], "outputs": ["probabilities"]}
+    }
+    (inputs,), (outputs,) = interpreter.get_input_details(), interpreter.get_output_details()
+    assert (inputs["dtype"], inputs["shape"].tolist()) == (np.int32, [1, 40])
+    assert (outputs["dtype"], outputs["shape"].tolist()) == (np.float32, [1, 3])
+
+
+@every_quantization
+def test_holds_built_in_ops_only(exported, quantization):
+    names = {x["op_name"] for x in interpreter_of(exported[quantization][0])._get_ops_details()}
+    assert {"FULLY_CONNECTED", "BATCH_MATMUL"} & names
+    assert not [x for x in names if x.startswith("Flex") or "CUSTOM" in x.upper()]
+    # XNNPACK's DELEGATE stands for built-in ops; every other name is one.
+    from ai_edge_litert import schema_py_generated as schema
+
+    built_in = {x for x in vars(schema.BuiltinOperator) if x.isupper() or x[0].isupper()}
+    assert names - {"DELEGATE"} <= built_in - {"CUSTOM"}
+
+
+@every_quantization
+def test_all_lengths_of_document_are_right(exported, classifier, quantization):
+    runner = interpreter_of(exported[quantization][0]).get_signature_runner("serving_default")
+    generator = np.random.default_rng(0)
+    for length in (0, 1, 7, 8, 9, 39, 40):
+        ids = np.zeros((1, 40), "int32")
+        size = classifier.tokenizer.vocabulary_size
+        ids[0, :length] = generator.integers(1, size, size=length)
+        received = runner(token_ids=ids)["probabilities"]
+        expected = classifier.predict(ids, verbose=0)
+        np.testing.assert_allclose(received, expected, atol=TOLERANCES[quantization])
+
+
+def test_quantized_files_are_smaller_and_hold_short_weights(exported):
+    sizes = {name: report.size for name, (_, report) in exported.items()}
+    assert sizes["float16"] < sizes["float32"]
+    assert sizes["dynamic_int8"] < sizes["float32"]
+    dtypes = {}
+    for name, (path, _) in exported.items():
+        details = interpreter_of(path).get_tensor_details()
+        dtypes[name] = {x["dtype"] for x in details}
+    assert np.float16 in dtypes["float16"]
+    assert np.int8 in dtypes["dynamic_int8"]
+    assert not {np.float16, np.int8} & dtypes["float32"]
+
+
+def test_nothing_but_the_file_is_written(exported):
+    for path, _ in exported.values():
+        assert [x.name for x in path.parent.iterdir()] == ["model.tflite"]
+
+
+def test_the_method_of_the_model_does_the_same(byte_classifier, tmp_path, documents):
+    path = tmp_path / "model.tflite"
+    report = byte_classifier.export_litert(path, documents=documents)
+    assert path.stat().st_size == report.size
+    assert report.largest_difference < 1e-4
+    assert report.agreement == 1.0
+
+
+@every_quantization
+def test_runs_without_the_default_delegate(exported, classifier, documents, quantization):
+    # XNNPACK turns some NaN into numbers; the reference kernels show them.
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    interpreter = Interpreter(
+        model_path=str(exported[quantization][0]),
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    runner = interpreter.get_signature_runner("serving_default")
+    ids = classifier.tokenizer(documents, 40).numpy()
+    received = np.concatenate([runner(token_ids=row[np.newaxis])["probabilities"] for row in ids])
+    expected = classifier.predict(documents, verbose=0)
+    np.testing.assert_allclose(received, expected, atol=TOLERANCES[quantization])
+
+
+@pytest.mark.parametrize("summary", ["max", "mean"])
+def test_float16_of_the_other_summaries(summary, make_classifier, documents, tmp_path):
+    model = make_classifier("bytes", summary=summary)
+    report = export_litert(
+        model, tmp_path / "model.tflite", quantization="float16", documents=documents
+    )
+    assert report.largest_difference < TOLERANCES["float16"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"quantization": "int4"}, "must be one of 'float32', 'float16', 'dynamic_int8'.*'int4'"),
+        ({"quantization": None}, "must be one of 'float32'.*None"),
+        ({"path": "model.lite"}, r"ends in \.tflite.*model\.lite"),
+        ({"path": "model"}, r"ends in \.tflite"),
+    ],
+)
+def test_wrong_arguments(byte_classifier, options, words, tmp_path):
+    options = {"path": "model.tflite", **options}
+    options["path"] = tmp_path / options["path"]
+    with pytest.raises(ValueError, match=words):
+        export_litert(byte_classifier, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_refuses_an_existing_file_unless_told(byte_classifier, tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_text("precious")
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        export_litert(byte_classifier, path, documents=["a"])
+    assert path.read_text() == "precious"
+    report = export_litert(byte_classifier, path, documents=["a"], overwrite=True)
+    assert path.stat().st_size == report.size
+    assert [x.name for x in tmp_path.iterdir()] == ["model.tflite"]
+
+
+@pytest.mark.parametrize("existing", [False, True])
+@pytest.mark.parametrize("where", ["writing", "checking", "renaming"])
+def test_failure_leaves_nothing_behind(where, existing, byte_classifier, tmp_path, monkeypatch):
+    path = tmp_path / "model.tflite"
+    if existing:
+        path.write_text("precious")
+
+    def fail(*args, **kwargs):
+        raise OSError("No space left")
+
+    monkeypatch.setattr(litert, "_convert", lambda *_: b"not converted, to be quick")
+    monkeypatch.setattr(litert, "run_litert", lambda path, ids: (np.zeros((len(ids), 3)), None))
+    if where == "writing":
+        write = pathlib.Path.write_bytes
+
+        def half(self, content):
+            write(self, content[:5])
+            fail()
+
+        monkeypatch.setattr(pathlib.Path, "write_bytes", half)
+    elif where == "checking":
+        monkeypatch.setattr(verification, "compare", fail)
+    else:
+        monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="No space left"):
+        export_litert(byte_classifier, path, documents=["a"], overwrite=True)
+    assert [x.name for x in tmp_path.iterdir()] == (["model.tflite"] if existing else [])
+    if existing:
+        assert path.read_text() == "precious"
+
+
+NOT_BUILT_IN = {
+    "Digamma": lambda x: tf.math.digamma(x + 2.0),
+    "Betainc": lambda x: tf.math.betainc(tf.ones_like(x), tf.ones_like(x), x),
+}
+
+
+@pytest.mark.parametrize("name", NOT_BUILT_IN)
+def test_an_op_that_is_not_built_in_is_named(name, byte_classifier, tmp_path, monkeypatch):
+    call = LongDocumentClassifier.call
+
+    def with_strange_op(self, *args, **kwargs):
+        return NOT_BUILT_IN[name](call(self, *args, **kwargs))
+
+    monkeypatch.setattr(LongDocumentClassifier, "call", with_strange_op)
+    with pytest.raises(RuntimeError, match=f"no built-in op for: {name}\\. Nothing was written"):
+        export_litert(byte_classifier, tmp_path / "model.tflite", documents=["a"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_litert_names_the_extra(byte_classifier, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    with pytest.raises(ImportError, match=r"pip install 'keras_combiner\[litert\]'"):
+        export_litert(byte_classifier, tmp_path / "model.tflite", documents=["a"])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_runs_with_the_runtime_alone(exported, classifier, documents, tmp_path):
+    ids = classifier.tokenizer(documents, 40).numpy()
+    np.save(tmp_path / "ids.npy", ids)
+    program = """
+import sys
+for name in ("tensorflow", "keras", "keras_combiner"):
+    sys.modules[name] = None
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+run = Interpreter(model_path=sys.argv[1]).get_signature_runner("serving_default")
+rows = [run(token_ids=row[None])["probabilities"] for row in np.load("ids.npy")]
+np.save("rows.npy", np.concatenate(rows))
+"""
+    path = exported["float32"][0]
+    subprocess.run([sys.executable, "-c", program, str(path)], cwd=tmp_path, check=True)
+    expected = classifier.predict(documents, verbose=0)
+    np.testing.assert_allclose(np.load(tmp_path / "rows.npy"), expected, atol=1e-4)

@@ -1,0 +1,289 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_combiner.export import ExportReport, export_saved_model, verification
+
+HARD_TEXTS = ["", "it will rain", "rain \U0001f327 naïve 漢字", "king " * 5000, "\x00", "zebra?!"]
+HARD_BYTES = [text.encode() for text in HARD_TEXTS]
+INVALID_UTF8 = [b"rain \xff\xfe king", b"\xc3", b"\xed\xa0\x80"]
+
+
+@pytest.fixture(scope="module")
+def exported(classifier, documents, tmp_path_factory):
+    """Path and report of an export. Tests must not change it."""
+    path = tmp_path_factory.mktemp("exported") / "model" / "1"
+    return path, export_saved_model(classifier, path, documents=documents)
+
+
+@pytest.fixture(scope="module")
+def served(exported):
+    return tf.saved_model.load(str(exported[0]))
+
+
+def test_report(exported, documents):
+    path, report = exported
+    assert isinstance(report, ExportReport)
+    assert report.path == str(path)
+    assert report.documents == len(documents)
+    assert report.largest_difference < 1e-5
+    assert report.agreement == 1.0
+    assert report.size == sum(x.stat().st_size for x in path.rglob("*") if x.is_file()) > 0
+    assert "same class for 100.0%" in str(report)
+
+
+def test_nothing_but_the_model_is_written(exported):
+    path, _ = exported
+    assert [x.name for x in path.parent.iterdir()] == ["1"]
+    assert (path / "saved_model.pb").is_file()
+
+
+def test_signatures(served):
+    assert set(served.signatures) >= {"serving_default", "serving_token_ids"}
+    texts, ids = (served.signatures[f"serving_{name}"] for name in ("default", "token_ids"))
+    _, inputs = texts.structured_input_signature
+    assert {k: (v.dtype, v.shape.as_list()) for k, v in inputs.items()} == {
+        "text": (tf.string, [None])
+    }
+    outputs = {k: (v.dtype, v.shape.as_list()) for k, v in texts.structured_outputs.items()}
+    assert outputs["probabilities"] == (tf.float32, [None, 3])
+    assert outputs["label"][0] == tf.string
+    assert len(outputs) == 2
+    _, inputs = ids.structured_input_signature
+    assert {k: (v.dtype, v.shape.as_list()) for k, v in inputs.items()} == {
+        "token_ids": (tf.int32, [None, None])
+    }
+    assert set(ids.structured_outputs) == {"probabilities"}
+
+
+@pytest.mark.parametrize("batch", [HARD_BYTES, INVALID_UTF8], ids=["hard", "invalid UTF-8"])
+def test_texts_get_the_models_probabilities(served, classifier, batch):
+    expected = classifier.predict(batch, verbose=0)
+    assert len(np.unique(expected.round(4)[:, 0])) > 1
+    results = served.signatures["serving_default"](text=tf.constant(batch))
+    np.testing.assert_allclose(results["probabilities"], expected, atol=1e-5)
+    labels = [x.decode() for x in results["label"].numpy()]
+    assert labels == [classifier.labels[i] for i in expected.argmax(-1)]
+
+
+def test_a_text_is_answered_alike_alone_and_in_a_batch(served):
+    serve = served.signatures["serving_default"]
+    together = serve(text=tf.constant(HARD_BYTES))["probabilities"].numpy()
+    for text, row in zip(HARD_BYTES, together, strict=True):
+        alone = serve(text=tf.constant([text]))["probabilities"].numpy()[0]
+        np.testing.assert_allclose(alone, row, atol=1e-5)
+
+
+def test_token_ids_get_the_models_probabilities(served, classifier):
+    ids = classifier.tokenizer(HARD_BYTES, 40)
+    expected = classifier.predict(HARD_BYTES, verbose=0)
+    serve = served.signatures["serving_token_ids"]
+    for padded in (ids, ids[:, :30], tf.pad(ids, [(0, 0), (0, 25)])):
+        if padded.shape[1] == 30:
+            expected_here = classifier.predict(padded.numpy(), verbose=0)
+        else:  # what goes beyond sequence_length is cut
+            expected_here = expected
+        received = serve(token_ids=padded)["probabilities"]
+        np.testing.assert_allclose(received, expected_here, atol=1e-5)
+
+
+def test_an_empty_batch_of_texts_gets_an_empty_answer(served):
+    results = served.signatures["serving_default"](text=tf.constant([], tf.string))
+    assert results["probabilities"].shape == (0, 3)
+    assert results["label"].shape == (0,)
+
+
+@pytest.mark.parametrize("length", [0, 1, 8, 40])
+def test_an_empty_batch_of_token_ids_gets_an_empty_answer(served, length):
+    serve = served.signatures["serving_token_ids"]
+    assert serve(token_ids=tf.zeros([0, length], tf.int32))["probabilities"].shape == (0, 3)
+
+
+def test_rows_of_padding_are_answered(served):
+    serve = served.signatures["serving_token_ids"]
+    results = serve(token_ids=tf.zeros([2, 9], tf.int32))["probabilities"].numpy()
+    assert np.isfinite(results).all()
+    np.testing.assert_allclose(results.sum(-1), 1, atol=1e-5)
+
+
+SERVER = """
+import glob, importlib.util, json, os, sys
+sys.modules["keras_combiner"] = None
+BLOCK
+import tensorflow as tf
+LOAD
+model = tf.saved_model.load(sys.argv[1])
+batch = [bytes.fromhex(x) for x in json.loads(sys.argv[2])]
+results = model.signatures["serving_default"](text=tf.constant(batch))
+labels = [x.decode() for x in results["label"].numpy()]
+print("RESULT" + json.dumps([results["probabilities"].numpy().tolist(), labels]))
+"""
+NO_KERAS = "sys.modules.update(keras=None, tf_keras=None)"
+# The Python part of tensorflow-text imports tf.keras itself; servers load its ops alone.
+OPS_ALONE = """
+folder = importlib.util.find_spec("tensorflow_text").submodule_search_locations[0]
+for name in glob.glob(os.path.join(folder, "python", "ops", "*.so")):
+    tf.load_op_library(name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "block", "load"),
+    [
+        ("wordpiece", "", "import tensorflow_text"),
+        ("wordpiece", NO_KERAS, OPS_ALONE),
+        ("bytes", NO_KERAS, "sys.modules['tensorflow_text'] = None"),
+    ],
+    ids=["wordpiece", "wordpiece without Keras", "bytes without Keras and tensorflow-text"],
+)
+def test_serves_without_keras_and_this_package(
+    tokenizer, block, load, exported, classifier, byte_classifier, tmp_path
+):
+    model, path = classifier, exported[0]
+    if tokenizer == "bytes":
+        model, path = byte_classifier, tmp_path / "1"
+        export_saved_model(model, path, documents=["a"])
+    program = SERVER.replace("BLOCK", block).replace("LOAD", load)
+    batch = HARD_BYTES[:3] + INVALID_UTF8
+    answer = subprocess.run(
+        [sys.executable, "-c", program, str(path), json.dumps([x.hex() for x in batch])],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
+    )
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    probabilities, labels = json.loads(answer.stdout.split("RESULT")[1])
+    expected = model.predict(batch, verbose=0)
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+    assert labels == [model.labels[i] for i in expected.argmax(-1)]
+
+
+def test_bytes_have_the_same_signatures(byte_classifier, tmp_path):
+    report = byte_classifier.export_saved_model(tmp_path / "1", documents=HARD_TEXTS)
+    assert report.largest_difference < 1e-5
+    serve = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"]
+    received = serve(text=tf.constant(HARD_BYTES + INVALID_UTF8))["probabilities"]
+    expected = byte_classifier.predict(HARD_BYTES + INVALID_UTF8, verbose=0)
+    np.testing.assert_allclose(received, expected, atol=1e-5)
+    assert serve(text=tf.constant([], tf.string))["probabilities"].shape == (0, 3)
+
+
+def test_documents_ship_with_the_package(byte_classifier, tmp_path):
+    documents = verification.sample_documents()
+    assert len(documents) >= 2
+    assert all(isinstance(x, str) and len(x) > 500 for x in documents)
+    assert export_saved_model(byte_classifier, tmp_path / "1").documents == len(documents)
+
+
+def test_refuses_an_existing_path(byte_classifier, exported, tmp_path):
+    path = tmp_path / "1"
+    shutil.copytree(exported[0], path)
+    before = (path / "saved_model.pb").read_bytes()
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        export_saved_model(byte_classifier, path, documents=["a"])
+    assert (path / "saved_model.pb").read_bytes() == before
+    (path / "left over").write_text("x")
+    export_saved_model(byte_classifier, path, documents=["a"], overwrite=True)
+    assert (path / "saved_model.pb").read_bytes() != before
+    assert not (path / "left over").exists()
+    assert [x.name for x in tmp_path.iterdir()] == ["1"]
+
+
+def test_does_not_delete_what_is_no_saved_model(byte_classifier, tmp_path):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "thesis.txt").write_text("precious")
+    (tmp_path / "2").write_text("precious")
+    for name in ("1", "2"):
+        with pytest.raises(FileExistsError, match="not a SavedModel"):
+            export_saved_model(byte_classifier, tmp_path / name, documents=["a"], overwrite=True)
+    assert (tmp_path / "1" / "thesis.txt").read_text() == "precious"
+    assert (tmp_path / "2").read_text() == "precious"
+
+
+def test_lone_surrogates_in_the_documents_do_not_stop_an_export(byte_classifier, tmp_path):
+    report = export_saved_model(byte_classifier, tmp_path / "1", documents=["rain \ud83c", "a"])
+    assert report.largest_difference < 1e-5
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_prints_its_report_unless_told_not_to(byte_classifier, tmp_path, capfd, verbose):
+    report = export_saved_model(byte_classifier, tmp_path / "1", documents=["a"], verbose=verbose)
+    assert capfd.readouterr().out == (f"{report}\n" if verbose else "")
+
+
+@pytest.mark.parametrize("existing", [False, True])
+@pytest.mark.parametrize("where", ["writing", "checking", "renaming", "not finite"])
+def test_failure_leaves_nothing_behind(
+    where, existing, byte_classifier, exported, tmp_path, monkeypatch
+):
+    path = tmp_path / "models" / "1"
+    path.parent.mkdir()
+    if existing:
+        shutil.copytree(exported[0], path)
+    words = "No space left"
+
+    def fail(*args, **kwargs):
+        raise OSError(words)
+
+    if where == "writing":
+        archive = type(keras.export.ExportArchive())
+        write = archive.write_out
+
+        def half(self, directory, **kwargs):
+            write(self, directory, **kwargs)
+            fail()
+
+        monkeypatch.setattr(archive, "write_out", half)
+    elif where == "checking":
+        monkeypatch.setattr(verification, "compare", fail)
+    elif where == "renaming":
+        rename = os.rename
+
+        def fail_second(source, target):
+            # With an old model in place, it has already stepped aside.
+            if not existing or str(target) == str(path):
+                fail()
+            rename(source, target)
+
+        monkeypatch.setattr(os, "rename", fail_second)
+        monkeypatch.setattr(os, "replace", fail)
+    else:
+        words = "not finite; nothing was written"
+        monkeypatch.setattr(byte_classifier, "predict", lambda x, **_: np.zeros((len(x), 3)))
+        compare = verification.compare
+        monkeypatch.setattr(
+            verification, "compare", lambda *x: compare(*x[:-1], np.full_like(x[-1], np.nan))
+        )
+    with pytest.raises((OSError, RuntimeError), match=words):
+        export_saved_model(byte_classifier, path, documents=["a"], overwrite=True)
+    monkeypatch.undo()
+    assert [x.name for x in path.parent.iterdir()] == (["1"] if existing else [])
+    if existing:
+        names = sorted(x.name for x in exported[0].rglob("*"))
+        assert sorted(x.name for x in path.rglob("*")) == names
+
+
+def test_needs_the_tensorflow_backend(byte_classifier, tmp_path, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(RuntimeError, match=r"TensorFlow backend.*jax.*KERAS_BACKEND=tensorflow"):
+        export_saved_model(byte_classifier, tmp_path / "1", documents=["a"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_documents_may_be_none_at_all(byte_classifier, tmp_path):
+    # An empty list compares nothing; a clear error is as good as an export.
+    try:
+        report = export_saved_model(byte_classifier, tmp_path / "1", documents=[])
+    except ValueError as error:
+        assert "document" in str(error)
+        assert not list(tmp_path.iterdir())
+    else:
+        assert report.documents == 0
