@@ -42,7 +42,11 @@ def written_whole(path, overwrite=False):
             # A directory cannot be renamed onto another: the old one steps aside first.
             replaced = path.with_name(f"{path.name}.tmp-old-{token}")
             os.rename(path, replaced)
-            os.rename(unfinished, path)
+            try:
+                os.rename(unfinished, path)
+            except BaseException:
+                os.rename(replaced, path)
+                raise
             shutil.rmtree(replaced)
         else:
             os.replace(unfinished, path)

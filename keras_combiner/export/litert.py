@@ -67,7 +67,7 @@ def export_litert(
     refuse_existing(path, overwrite)
     require_tensorflow_backend()
     _interpreter_class()  # says what is missing before the work, not after
-    documents = verification.sample_documents() if documents is None else list(documents)
+    documents = verification.checked_documents(documents)
     content = _convert(classifier, quantization)
     with written_whole(path, overwrite) as unfinished:
         unfinished.write_bytes(content)

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_combiner.export import verification
+from keras_combiner.text.tokenizer import as_bytes
 from keras_combiner.whole_files import refuse_existing, written_whole
 
 
@@ -52,7 +53,7 @@ def export_saved_model(classifier, path, documents=None, overwrite=False, verbos
     refuse_existing(path, overwrite)
     _refuse_other_directory(Path(path))
     require_tensorflow_backend()
-    documents = verification.sample_documents() if documents is None else list(documents)
+    documents = verification.checked_documents(documents)
     labels = tf.constant(classifier.labels)
     sequence_length = classifier.sequence_length
 
@@ -75,7 +76,8 @@ def export_saved_model(classifier, path, documents=None, overwrite=False, verbos
     with written_whole(path, overwrite) as unfinished:
         archive.write_out(str(unfinished), verbose=False)
         serve = tf.saved_model.load(str(unfinished)).signatures["serving_default"]
-        received = [serve(text=tf.constant([x]))["probabilities"].numpy() for x in documents]
+        texts = [tf.constant([as_bytes(x, i)]) for i, x in enumerate(documents)]
+        received = [serve(text=text)["probabilities"].numpy() for text in texts]
         size = sum(file.stat().st_size for file in unfinished.rglob("*") if file.is_file())
         expected = classifier.predict(documents, verbose=0)
         report = verification.compare(path, size, expected, np.concatenate(received))

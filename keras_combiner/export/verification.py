@@ -63,10 +63,28 @@ def compare(path, size, expected, received):
 
 
 def sample_documents():
-    """Long public-domain texts that ship with the package, for want of the user's own.
+    """Public-domain texts that ship with the package, for want of the user's own.
 
     Returns:
-        list of str.
+        list of str: long ones, and short ones that are mostly padding to a model of fixed length.
     """
     lines = resources.files(__package__).joinpath("sample_documents.jsonl").read_text("utf-8")
-    return [json.loads(line)["text"] for line in lines.splitlines()]
+    long_documents = [json.loads(line)["text"] for line in lines.splitlines()]
+    return [*long_documents, long_documents[0][:60], ""]
+
+
+def checked_documents(documents):
+    """Gives `documents` as a list, or `sample_documents()` if they are None.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if documents is None:
+        return sample_documents()
+    documents = list(documents)
+    if not documents:
+        raise ValueError(
+            "An export is compared with its model on documents. Received: an empty list. Leave "
+            "`documents` out to compare on texts that ship with the package."
+        )
+    return documents

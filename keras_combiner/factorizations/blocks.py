@@ -21,7 +21,8 @@ def split(x, block_size):
     For `block_size=2`: `[a b c]` -> `[[a b] [c 0]]`.
     """
     x = _pad(x, block_size)
-    return ops.reshape(x, (-1, ops.shape(x)[1] // block_size, block_size, x.shape[2]))
+    heads, length, features = ops.shape(x)
+    return ops.reshape(x, (heads, length // block_size, block_size, features))
 
 
 def split_mask(padding_mask, length, block_size):
@@ -34,13 +35,14 @@ def split_mask(padding_mask, length, block_size):
             return None
         padding_mask = ops.ones((1, length), dtype="bool")
     mask = _pad(padding_mask, block_size)
-    return ops.reshape(mask, (-1, ops.shape(mask)[1] // block_size, block_size))
+    heads, length = ops.shape(mask)
+    return ops.reshape(mask, (heads, length // block_size, block_size))
 
 
 def merge(x, length):
     """`[G, N, S, D]` -> `[G, T, D]`: undoes `split`, dropping what it filled up."""
-    num_blocks, block_size = ops.shape(x)[1], x.shape[2]
-    x = ops.reshape(x, (-1, num_blocks * block_size, x.shape[3]))
+    heads, num_blocks, block_size, features = ops.shape(x)
+    x = ops.reshape(x, (heads, num_blocks * block_size, features))
     if isinstance(length, int) and length == num_blocks * block_size:
         return x
     return x[:, :length]

@@ -125,10 +125,18 @@ class Factorization:
         """
         summaries.check(summary)
         query, key, value = (ops.convert_to_tensor(x) for x in (query, key, value))
-        num_heads, key_dim = query.shape[1], query.shape[3]
-        query = ops.multiply(query, ops.cast(key_dim**-0.5, query.dtype))
+        batch, num_heads, length, _ = ops.shape(query)
+        if 0 in query.shape[:3]:
+            scores = ops.zeros((batch, num_heads, length, length), value.dtype)
+            return (value, scores) if return_attention_scores else value
+        query = ops.multiply(query, ops.cast(query.shape[3] ** -0.5, query.dtype))
         if padding_mask is not None:
-            padding_mask = heads.repeat_for_heads(ops.cast(padding_mask, "bool"), num_heads)
+            padding_mask = ops.cast(padding_mask, "bool")
+            # What padding holds may be too large for logits in float16, even if masked later.
+            counts = ops.expand_dims(ops.expand_dims(padding_mask, 1), -1)  # [B, 1, T, 1]
+            key = ops.where(counts, key, ops.zeros_like(key))
+            value = ops.where(counts, value, ops.zeros_like(value))
+            padding_mask = heads.repeat_for_heads(padding_mask, batch, num_heads)
         outputs, attention_scores = self.attend_heads(
             heads.flatten(query),
             heads.flatten(key),

@@ -85,7 +85,8 @@ class Fixed(Factorization):
             if not one_block:
                 scores = scores + _spread_parts(weights[1], parts.local_weights)
             # [G, N * S, M, S] -> [G, T, T]
-            scores = ops.reshape(scores, (-1, num_blocks * size, num_blocks * size))
+            heads = ops.shape(scores)[0]
+            scores = ops.reshape(scores, (heads, num_blocks * size, num_blocks * size))
             return ops.cast(scores[:, :length, :length], value.dtype)
 
         return blocks.merge(outputs, length), attention_scores
@@ -120,34 +121,33 @@ def _part_logits(query, parts):
 
     All queries of a head share the parts, so that one product of rank 3 serves all blocks.
     """
-    _, num_blocks, size, key_dim = query.shape
-    num_blocks = ops.shape(query)[1]
-    query = ops.reshape(query, (-1, num_blocks * size, key_dim))
+    heads, num_blocks, size, key_dim = ops.shape(query)
+    query = ops.reshape(query, (heads, num_blocks * size, key_dim))
     logits = ops.matmul(query, ops.swapaxes(parts.key, 1, 2))
     logits = ops.cast(logits, "float32")
     if parts.bias is not None:
         logits = logits + ops.expand_dims(parts.bias, 1)
-    return ops.reshape(logits, (-1, num_blocks, size, num_blocks))
+    return ops.reshape(logits, (heads, num_blocks, size, num_blocks))
 
 
 def _mix_parts(weights, part_values):
     """Weights `[G, N, S, M]` of the parts, values `[G, M, V]` -> `[G, N, S, V]`."""
-    num_blocks, size = ops.shape(weights)[1], weights.shape[2]
-    weights = ops.reshape(weights, (-1, num_blocks * size, num_blocks))
+    heads, num_blocks, size, _ = ops.shape(weights)
+    weights = ops.reshape(weights, (heads, num_blocks * size, num_blocks))
     outputs = ops.matmul(weights, part_values)
-    return ops.reshape(outputs, (-1, num_blocks, size, part_values.shape[2]))
+    return ops.reshape(outputs, (heads, num_blocks, size, part_values.shape[2]))
 
 
 def _spread_direct(weights, num_blocks):
     """Direct weights `[G, N, S, S]` -> `[G, N * S, M, S]`, zero but in the own block."""
-    size = weights.shape[2]
+    heads, _, size, _ = ops.shape(weights)
     own = ops.repeat(ops.eye(num_blocks, dtype=weights.dtype), size, axis=0)  # [N * S, M]
     own = ops.reshape(own, (1, num_blocks * size, num_blocks, 1))
-    return ops.reshape(weights, (-1, num_blocks * size, 1, size)) * own
+    return ops.reshape(weights, (heads, num_blocks * size, 1, size)) * own
 
 
 def _spread_parts(weights, local_weights):
     """Part weights `[G, N, S, M]` shared among the parts' tokens -> `[G, N * S, M, S]`."""
-    num_blocks, size = ops.shape(weights)[1], weights.shape[2]
-    weights = ops.reshape(weights, (-1, num_blocks * size, num_blocks, 1))
+    heads, num_blocks, size, _ = ops.shape(weights)
+    weights = ops.reshape(weights, (heads, num_blocks * size, num_blocks, 1))
     return weights * ops.expand_dims(local_weights, 1)

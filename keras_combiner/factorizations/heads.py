@@ -1,6 +1,7 @@
 """Heads become part of the batch, so that blocks fit into tensors of rank 4.
 
-Legend: B batch, H heads, T tokens, D any feature dim, G = B * H.
+Legend: B batch, H heads, T tokens, D any feature dim, G = B * H. Sizes are spelled out in every
+reshape, for a size of -1 cannot be told when a batch is empty.
 """
 
 from keras import ops
@@ -8,19 +9,21 @@ from keras import ops
 
 def flatten(x):
     """`[B, H, T, D]` -> `[G, T, D]`."""
-    return ops.reshape(x, (-1, ops.shape(x)[2], x.shape[3]))
+    batch, num_heads, length, features = ops.shape(x)
+    return ops.reshape(x, (batch * num_heads, length, features))
 
 
 def unflatten(x, num_heads):
     """`[G, T, D]` -> `[B, H, T, D]`; D may be dynamic where it is a number of tokens."""
-    return ops.reshape(x, (-1, num_heads, ops.shape(x)[1], ops.shape(x)[2]))
+    batch, length, features = ops.shape(x)
+    return ops.reshape(x, (batch // num_heads, num_heads, length, features))
 
 
-def repeat_for_heads(mask, num_heads):
-    """`[B, T]` -> `[G, T]`: every head of a document sees the document's mask.
+def repeat_for_heads(mask, batch, num_heads):
+    """`[B, T]` (or `[1, T]`) -> `[G, T]`: every head of a document sees the document's mask.
 
     For `num_heads=2`: `[[1, 0], [1, 1]]` -> `[[1, 0], [1, 0], [1, 1], [1, 1]]`.
     """
-    batch, length = ops.shape(mask)
+    length = ops.shape(mask)[1]
     mask = ops.broadcast_to(ops.expand_dims(mask, 1), (batch, num_heads, length))
-    return ops.reshape(mask, (-1, length))
+    return ops.reshape(mask, (batch * num_heads, length))

@@ -2,7 +2,7 @@
 
 import functools
 
-from keras import ops
+from keras import backend, ops
 
 
 def joint_softmax(terms):
@@ -32,7 +32,7 @@ def joint_softmax(terms):
     >>> np.array(direct).tolist(), np.array(parts).tolist()
     ([[0.5, 0.5]], [[0.0, 0.0]])
     """
-    logits = [ops.cast(term, "float32") for term, _ in terms]
+    logits = [_finite_float32(term) for term, _ in terms]
     masks = [None if mask is None else ops.cast(mask, "bool") for _, mask in terms]
     if any(mask is not None for mask in masks):
         # At most the largest logit that counts, and finite, whatever the masks.
@@ -54,9 +54,15 @@ def joint_softmax(terms):
         for x, mask in zip(weights, masks, strict=True)
     ]
     total = functools.reduce(ops.add, [ops.sum(x, -1, keepdims=True) for x in weights])
-    # A row with any entry that counts sums to at least exp(0) = 1: only empty rows change here.
-    scale = 1.0 / ops.maximum(total, 1.0)
+    scale = 1.0 / ops.where(total > 0, total, ops.ones_like(total))  # empty rows stay zero
     return [x * scale for x in weights]
+
+
+def _finite_float32(logits):
+    """Casts to float32; what float16 could not hold becomes the largest that it can."""
+    is_float16 = backend.standardize_dtype(logits.dtype) == "float16"
+    logits = ops.cast(logits, "float32")
+    return ops.clip(logits, -65504.0, 65504.0) if is_float16 else logits
 
 
 def _reduce(operation, tensors):

@@ -89,9 +89,10 @@ def summarize(query, key, value, mask, summary):
 
 def _max_pool(x, mask):
     if mask is not None:
-        # Filled with the smallest value at hand: changes no maximum, and stays finite.
+        # Filled with less than the smallest value at hand: finite, and never a maximum beside a
+        # token that counts, not even a tied one, which would share in its gradient.
         smallest = ops.stop_gradient(ops.min(x, axis=2, keepdims=True))
-        x = ops.where(ops.expand_dims(mask, -1), x, smallest)
+        x = ops.where(ops.expand_dims(mask, -1), x, smallest - ops.abs(smallest) - 1.0)
     return ops.max(x, axis=2)
 
 
@@ -106,5 +107,6 @@ def _mean_pool(x, mask):
 
 def _entropy(weights):
     """Entropy over the last axis, in nats; terms of weight zero contribute zero."""
-    tiny = 1e-30  # keeps the logarithm, and its gradient times zero, finite
-    return -ops.sum(weights * ops.log(ops.maximum(weights, tiny)), axis=-1)
+    # One in place of zero keeps the logarithm finite in every format, and its gradient too.
+    positive = ops.where(weights > 0, weights, ops.ones_like(weights))
+    return -ops.sum(weights * ops.log(positive), axis=-1)

@@ -6,6 +6,8 @@ from keras import ops
 from keras_combiner import factorizations
 from keras_combiner.factorizations import summaries
 
+MASKS = ("query_mask", "value_mask", "key_mask", "attention_mask")
+
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
 class CombinerAttention(keras.layers.MultiHeadAttention):
@@ -94,12 +96,17 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         summary="max",
         **kwargs,
     ):
-        for name, instead in (
-            ("attention_axes", "attention runs over axis 1; reshape the input so that it does"),
-            ("sliding_window", "`block_size` sets how far direct attention reaches"),
-        ):
-            if kwargs.pop(name, None) not in (None, (1,), [1], 1):
-                raise ValueError(f"CombinerAttention takes no `{name}`: {instead}.")
+        # Axis 1 is the one that attention runs over anyway.
+        if kwargs.pop("attention_axes", None) not in (None, 1, (1,), [1]):
+            raise ValueError(
+                "CombinerAttention takes no `attention_axes`: attention runs over axis 1; reshape "
+                "the input so that it does."
+            )
+        if kwargs.pop("sliding_window", None) is not None:
+            raise ValueError(
+                "CombinerAttention takes no `sliding_window`: `block_size` sets how far direct "
+                "attention reaches."
+            )
         super().__init__(
             num_heads,
             key_dim,
@@ -185,7 +192,8 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
     def compute_output_spec(self, query, value, key=None, *args, **kwargs):
         """Shapes and dtypes of the outputs, after the checks that `call` makes."""
         self._check_shapes(query.shape, value.shape, None if key is None else key.shape)
-        _check_mask(kwargs.get("attention_mask"), query.shape[1], "attention_mask")
+        for name in MASKS:
+            _check_mask(kwargs.get(name), query.shape[1], name)
         return super().compute_output_spec(query, value, key, *args, **kwargs)
 
     def get_config(self):
@@ -211,10 +219,9 @@ def _combine_masks(masks, length):
 
     In self-attention a position either counts or does not, so masks combine by `and`.
     """
-    names = ("query_mask", "value_mask", "key_mask", "attention_mask")
     combined = None
     seen = []  # Keras hands the same implicit mask to every argument: combine it once.
-    for name, mask in zip(names, masks, strict=True):
+    for name, mask in zip(MASKS, masks, strict=True):
         if mask is None or any(mask is other for other in seen):
             continue
         seen.append(mask)

@@ -74,11 +74,9 @@ class CombinerEncoder(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if not isinstance(intermediate_dim, int) or intermediate_dim < 1:
-            raise ValueError(
-                "`intermediate_dim` must be an int of at least 1. "
-                f"Received: intermediate_dim={intermediate_dim!r}."
-            )
+        for name, size in (("num_heads", num_heads), ("intermediate_dim", intermediate_dim)):
+            if not isinstance(size, int) or size < 1:
+                raise ValueError(f"`{name}` must be an int of at least 1. Received: {size!r}.")
         self.supports_masking = True
         self.num_heads = num_heads
         self.intermediate_dim = intermediate_dim

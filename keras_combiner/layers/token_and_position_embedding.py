@@ -60,21 +60,17 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
         self.token_embedding = keras.layers.Embedding(
             vocabulary_size,
             embedding_dim,
-            embeddings_initializer=self._new_initializer(),
+            embeddings_initializer=self.embeddings_initializer.clone(),
             dtype=self.dtype_policy,
             name="token_embedding",
         )
-
-    def _new_initializer(self):
-        # Two tables must not start out with the same numbers.
-        return self.embeddings_initializer.clone()
 
     def build(self, input_shape):
         """Creates both tables."""
         self.token_embedding.build(input_shape)
         self.position_embeddings = self.add_weight(
             shape=(self.sequence_length, self.embedding_dim),
-            initializer=self._new_initializer(),
+            initializer=_with_another_seed(self.embeddings_initializer),
             name="position_embeddings",
         )
 
@@ -111,3 +107,11 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
             "embedding_dim": self.embedding_dim,
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
         }
+
+
+def _with_another_seed(initializer):
+    """A seeded initializer would give both tables the same numbers."""
+    config = initializer.get_config()
+    if isinstance(config.get("seed"), int):
+        config["seed"] += 1
+    return type(initializer).from_config(config)

@@ -80,7 +80,7 @@ class LongDocumentClassifier(keras.Model):
         self.labels = labels
         self.dropout = dropout
         self.token_dropout = token_dropout
-        self._compiled_by_user = False
+        self._recipe_optimizer_id = None
 
     @classmethod
     def from_texts(
@@ -141,28 +141,28 @@ class LongDocumentClassifier(keras.Model):
         """int, the longest document, in tokens."""
         return self.backbone.arguments["sequence_length"]
 
-    def compile(self, *args, **kwargs):
-        """As `keras.Model.compile`; replaces the recipe that `fit` would bring."""
-        super().compile(*args, **kwargs)
-        self._compiled_by_user = True
+    @property
+    def _compiled_by_user(self):
+        return self.compiled and id(self.optimizer) != self._recipe_optimizer_id
 
-    def _compile_by_default(self, steps=1):
-        """AdamW, one tenth of the steps to warm up, then a cosine to zero."""
+    def _compile_by_default(self, steps=None):
+        """AdamW; a tenth of the steps to warm up, then a cosine to zero, if `steps` is known."""
         # The wider the layers, the smaller the steps that they bear.
-        highest = min(2e-3, 0.2 / self.backbone.arguments["hidden_dim"])
-        warmup = max(1, steps // 10)
-        learning_rate = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=0.0,
-            warmup_target=highest,
-            warmup_steps=warmup,
-            decay_steps=max(1, steps - warmup),
-        )
+        learning_rate = min(2e-3, 0.2 / self.backbone.arguments["hidden_dim"])
+        if steps is not None:
+            warmup_steps = max(1, steps // 10)
+            learning_rate = keras.optimizers.schedules.CosineDecay(
+                initial_learning_rate=0.0,
+                warmup_target=learning_rate,
+                warmup_steps=warmup_steps,
+                decay_steps=max(1, steps - warmup_steps),
+            )
         self.compile(
             keras.optimizers.AdamW(learning_rate, weight_decay=0.01, clipnorm=1.0),
             loss="sparse_categorical_crossentropy",
             metrics=["accuracy"],
         )
-        self._compiled_by_user = False
+        self._recipe_optimizer_id = id(self.optimizer)
 
     def get_compile_config(self):
         """None after the default recipe, whose schedule has run out when a fit is over."""
@@ -199,12 +199,14 @@ class LongDocumentClassifier(keras.Model):
                 nothing to train on.
         """
         if not text_batches.is_text(x):
-            if not self.compiled:
-                self._compile_by_default(_steps(x, batch_size) * epochs)
+            if not self._compiled_by_user:
+                steps = _steps(x, batch_size, validation_split)
+                self._compile_by_default(steps and steps * epochs)
             return super().fit(
                 x,
                 y,
-                batch_size=batch_size if isinstance(x, np.ndarray) else None,
+                # A data set brings its own batches, and Keras refuses another size.
+                batch_size=batch_size if hasattr(x, "shape") else None,
                 epochs=epochs,
                 validation_split=validation_split,
                 validation_data=validation_data,
@@ -212,17 +214,17 @@ class LongDocumentClassifier(keras.Model):
             )
         if validation_split and validation_data is None:
             (x, y), validation_data = text_batches.hold_out(x, y, validation_split)
-        count = text_batches.count(x)
-        if count == 0:
+        total = text_batches.count(x, self._class_id)
+        if total == 0:
             raise ValueError("There is no document to train on.")
-        steps = math.ceil(count / batch_size)
-        if not self._compiled_by_user:
-            self._compile_by_default(steps * epochs)
-        batches = self._batches(x, y, batch_size, shuffle=kwargs.pop("shuffle", True))
+        batches = self._batches(x, y, batch_size, total, shuffle=kwargs.pop("shuffle", True))
         if validation_data is not None:
             if not isinstance(validation_data, tuple):
                 validation_data = (validation_data, None)
-            validation_data = self._batches(*validation_data, batch_size)
+            validation_total = text_batches.count(validation_data[0], self._class_id)
+            validation_data = self._batches(*validation_data, batch_size, validation_total)
+        if not self._compiled_by_user:
+            self._compile_by_default(math.ceil(total / batch_size) * epochs)
         return super().fit(
             batches, epochs=epochs, validation_data=validation_data, shuffle=False, **kwargs
         )
@@ -242,7 +244,8 @@ class LongDocumentClassifier(keras.Model):
         if not self.compiled:
             self._compile_by_default()
         if text_batches.is_text(x):
-            return super().evaluate(self._batches(x, y, batch_size), **kwargs)
+            total = text_batches.count(x, self._class_id)
+            return super().evaluate(self._batches(x, y, batch_size, total), **kwargs)
         return super().evaluate(x, y, batch_size=batch_size, **kwargs)
 
     def predict(self, x, batch_size=16, **kwargs):
@@ -258,9 +261,11 @@ class LongDocumentClassifier(keras.Model):
         """
         if not text_batches.is_text(x):
             return super().predict(x, batch_size=batch_size, **kwargs)
-        if hasattr(x, "__len__") and len(x) == 0:
+        total = text_batches.count(x)
+        if total == 0:
             return np.zeros((0, len(self.labels)), "float32")
-        return super().predict(self._batches(x, None, batch_size, with_classes=False), **kwargs)
+        batches = self._batches(x, None, batch_size, total, with_classes=False)
+        return super().predict(batches, **kwargs)
 
     def classify(self, texts, batch_size=16):
         """Names the class of every text.
@@ -273,7 +278,12 @@ class LongDocumentClassifier(keras.Model):
             A list of dictionaries, one a text: "label" (str), "probabilities" (label -> float, the
             most probable first), "tokens" (int, how many the model read) and "truncated" (bool,
             whether the text had more).
+
+        Raises:
+            ValueError: for a single string.
         """
+        if isinstance(texts, (str, bytes)):
+            raise ValueError("`texts` must be a list of texts. Received: a single one; wrap it.")
         texts = list(texts)
         rows = self.predict(texts, batch_size=batch_size, verbose=0)
         results = []
@@ -293,13 +303,13 @@ class LongDocumentClassifier(keras.Model):
             )
         return results
 
-    def _batches(self, texts, labels, batch_size, shuffle=False, with_classes=True):
+    def _batches(self, texts, labels, batch_size, total, shuffle=False, with_classes=True):
         # Under XLA every length is a program of its own: there all batches get the same one.
         compiled = keras.backend.backend() == "jax" or getattr(self, "jit_compile", False) is True
         return text_batches.batches(
             texts,
             labels,
-            total=text_batches.count(texts),
+            total=total,
             encode=lambda text: self.tokenizer.encode(text, self.sequence_length),
             class_id=self._class_id if with_classes else None,
             batch_size=batch_size,
@@ -397,5 +407,11 @@ class LongDocumentClassifier(keras.Model):
         return cls(**config)
 
 
-def _steps(x, batch_size):
-    return math.ceil(len(x) / batch_size) if isinstance(x, np.ndarray) else len(x)
+def _steps(x, batch_size, validation_split):
+    """Number of training steps in an epoch over what is not texts, or None if it is unknown."""
+    if hasattr(x, "shape"):
+        return max(1, math.ceil(x.shape[0] * (1 - validation_split) / batch_size))
+    if hasattr(x, "cardinality"):
+        steps = int(x.cardinality())
+        return steps if steps > 0 else None
+    return len(x) if hasattr(x, "__len__") else None

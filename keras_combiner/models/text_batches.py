@@ -5,6 +5,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from keras_combiner.text.tokenizer import as_bytes
+
 SHUFFLE_BUFFER = 4096  # documents of a reader held in memory to draw from
 
 
@@ -17,9 +19,20 @@ def is_text(x):
     return hasattr(x, "texts") and hasattr(x, "labels")
 
 
-def count(texts):
-    """Number of documents; a reader is read through once to find out."""
-    return len(texts) if _is_list(texts) else sum(1 for _ in texts)
+def count(texts, class_id=None):
+    """Number of documents; a reader is read through once to find out.
+
+    With `class_id`, a label that it refuses in a reader shows now, as the ValueError that it is,
+    and not in the middle of training.
+    """
+    if _is_list(texts):
+        return len(texts)
+    total = 0
+    for document in texts:
+        total += 1
+        if class_id is not None:
+            class_id(document.label)
+    return total
 
 
 def hold_out(texts, labels, share):
@@ -103,7 +116,7 @@ def _check_labels(texts, labels):
 
 
 def _from_lists(texts, labels, class_id):
-    columns = ([_as_bytes(text) for text in texts],)
+    columns = ([as_bytes(text, i) for i, text in enumerate(texts)],)
     if class_id is not None:
         _check_labels(texts, labels)
         columns += (np.array([class_id(label) for label in labels], "int32"),)
@@ -112,16 +125,11 @@ def _from_lists(texts, labels, class_id):
 
 def _from_reader(documents, class_id):
     def rows():
-        for document in documents:
-            row = (_as_bytes(document.text),)
+        for i, document in enumerate(documents):
+            row = (as_bytes(document.text, i),)
             yield row if class_id is None else (*row, class_id(document.label))
 
     signature = (tf.TensorSpec((), tf.string),)
     if class_id is not None:
         signature += (tf.TensorSpec((), tf.int32),)
     return tf.data.Dataset.from_generator(rows, output_signature=signature)
-
-
-def _as_bytes(text):
-    """Lone surrogates, which UTF-8 cannot hold, become question marks."""
-    return text if isinstance(text, bytes) else str(text).encode("utf-8", "replace")

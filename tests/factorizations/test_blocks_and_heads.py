@@ -75,5 +75,5 @@ def test_heads_become_part_of_the_batch():
 
 def test_every_head_sees_its_documents_mask():
     mask = np.array([[1, 0], [1, 1]], bool)
-    repeated = np.array(heads.repeat_for_heads(mask, 2)).astype(int)
+    repeated = np.array(heads.repeat_for_heads(mask, 2, 2)).astype(int)
     assert repeated.tolist() == [[1, 0], [1, 0], [1, 1], [1, 1]]
