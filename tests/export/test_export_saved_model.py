@@ -179,7 +179,9 @@ def test_bytes_have_the_same_signatures(byte_classifier, tmp_path):
 def test_documents_ship_with_the_package(byte_classifier, tmp_path):
     documents = verification.sample_documents()
     assert len(documents) >= 2
-    assert all(isinstance(x, str) and len(x) > 500 for x in documents)
+    # Long ones, and ones that a fixed length fills with padding.
+    assert sum(len(x) > 500 for x in documents) >= 2
+    assert "" in documents
     assert export_saved_model(byte_classifier, tmp_path / "1").documents == len(documents)
 
 
@@ -246,12 +248,14 @@ def test_failure_leaves_nothing_behind(
         monkeypatch.setattr(verification, "compare", fail)
     elif where == "renaming":
         rename = os.rename
+        failures = iter([fail])
 
         def fail_second(source, target):
-            # With an old model in place, it has already stepped aside.
-            if not existing or str(target) == str(path):
-                fail()
-            rename(source, target)
+            # With an old model in place, it has already stepped aside; it can step back.
+            if str(target) == str(path):
+                next(failures, rename)(source, target)
+            else:
+                rename(source, target)
 
         monkeypatch.setattr(os, "rename", fail_second)
         monkeypatch.setattr(os, "replace", fail)

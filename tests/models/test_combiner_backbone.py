@@ -56,9 +56,9 @@ def test_base_has_the_shape_of_bert():
 
 
 def test_a_size_may_be_overridden():
-    model = CombinerBackbone.from_size("tiny", 50, 30, num_layers=1, hidden_dim=16)
+    model = CombinerBackbone.from_size("tiny", 50, 30, num_layers=1, hidden_dim=24)
     assert model.arguments["num_layers"] == 1
-    assert model(IDS).shape == (3, 21, 16)
+    assert model(IDS).shape == (3, 21, 24)
 
 
 def test_unknown_size():

@@ -229,7 +229,7 @@ def test_own_recipe_warms_up_and_decays_in_every_fit(source):
     for _ in range(2):  # a second fit is not stuck at the end of the first one's schedule
         rates = learning_rates(model, *arguments, epochs=5, batch_size=8)
         assert len(rates) == 20
-        assert max(rates) == pytest.approx(1e-3, rel=0.02)
+        assert max(rates) == pytest.approx(2e-3, rel=0.02)
         assert rates.index(max(rates)) <= 3
         assert 0 <= rates[-1] < 1e-4
     assert isinstance(model.optimizer, keras.optimizers.AdamW)
@@ -252,7 +252,7 @@ def test_evaluating_first_does_not_spoil_training(source):
     if source == "token ids":
         arguments = (token_ids(model, MANY_TEXTS), np.array([1, 0] * 16))
     rates = learning_rates(model, *arguments, epochs=5, batch_size=8)
-    assert max(rates) == pytest.approx(1e-3, rel=0.02)
+    assert max(rates) == pytest.approx(2e-3, rel=0.02)
 
 
 @pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")  # not counted
@@ -297,14 +297,14 @@ def test_default_recipe_is_taken_up_anew_after_loading(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = LongDocumentClassifier.load(tmp_path / "model.keras")
     rates = learning_rates(loaded, MANY_TEXTS, MANY_LABELS, epochs=5, batch_size=8)
-    assert max(rates) == pytest.approx(1e-3, rel=0.02)
+    assert max(rates) == pytest.approx(2e-3, rel=0.02)
 
 
 def test_xla_trains_to_the_same_weights():
     results = []
     for jit_compile in (False, True):
         keras.utils.set_random_seed(2)
-        model = make(tokenizer="bytes", dropout=0.0)
+        model = make(tokenizer="bytes", dropout=0.0, token_dropout=0.0)
         model.compile(
             keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy", jit_compile=jit_compile
         )
