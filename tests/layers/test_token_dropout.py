@@ -42,5 +42,5 @@ def test_ids_stay_ids_in_a_model_and_after_reloading(policy, tmp_path):
 
 @pytest.mark.parametrize("rate", [-0.1, 1, 2.0])
 def test_wrong_rates(rate):
-    with pytest.raises(ValueError, match="`rate` must be at least 0 and below 1. Received"):
+    with pytest.raises(ValueError, match="`rate` must be at least 0 and below 1"):
         TokenDropout(rate)
