@@ -6,7 +6,7 @@ from keras_combiner import factorizations
 from keras_combiner.layers import CombinerEncoder, TokenAndPositionEmbedding
 
 SIZES = {
-    "tiny": {"num_layers": 2, "num_heads": 3, "hidden_dim": 96, "intermediate_dim": 192},
+    "tiny": {"num_layers": 2, "num_heads": 4, "hidden_dim": 96, "intermediate_dim": 192},
     "small": {"num_layers": 4, "num_heads": 8, "hidden_dim": 256, "intermediate_dim": 1024},
     "base": {"num_layers": 12, "num_heads": 12, "hidden_dim": 768, "intermediate_dim": 3072},
 }

@@ -54,6 +54,21 @@ def trained(data, tmp_path_factory):
     return types.SimpleNamespace(directory=directory, printed=printed.getvalue())
 
 
+@pytest.fixture(scope="module")
+def exported(trained, data, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("out")
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        code = main(
+            [
+                *("export", "--model", str(trained.directory), "--data", str(data)),
+                *("--documents", "3", "--saved-model", str(directory / "1")),
+                *("--litert", str(directory / "model.tflite"), "--quantization", "float16"),
+            ]
+        )
+    assert code == 0
+    return types.SimpleNamespace(directory=directory, printed=printed.getvalue())
+
+
 @pytest.fixture
 def model(trained):
     return str(trained.directory / "model.keras")
@@ -275,20 +290,6 @@ class TestPredict:
 
 
 class TestExport:
-    @pytest.fixture(scope="class")
-    def exported(self, trained, data, tmp_path_factory):
-        directory = tmp_path_factory.mktemp("out")
-        with contextlib.redirect_stdout(io.StringIO()) as printed:
-            code = main(
-                [
-                    *("export", "--model", str(trained.directory), "--data", str(data)),
-                    *("--documents", "3", "--saved-model", str(directory / "1")),
-                    *("--litert", str(directory / "model.tflite"), "--quantization", "float16"),
-                ]
-            )
-        assert code == 0
-        return types.SimpleNamespace(directory=directory, printed=printed.getvalue())
-
     def test_reports_both(self, exported):
         first, second, third = exported.printed.splitlines()
         assert first.startswith(f"{exported.directory / '1'}: ")
