@@ -98,7 +98,6 @@ def _convert(classifier, quantization):
         return {"probabilities": classifier(token_ids, training=False)}
 
     archive = keras.export.ExportArchive()
-    archive.track(classifier)
     archive.add_endpoint("serving_default", serve, input_signature=[spec])
     with tempfile.TemporaryDirectory() as directory, _quiet():
         archive.write_out(directory, verbose=False)
@@ -126,7 +125,7 @@ def _explain(error):
 
 @contextlib.contextmanager
 def _quiet():
-    """Keeps the converter's C++ progress notes, which nobody can act on, off the terminal."""
+    """Keeps C++ progress notes, which nobody can act on, off the terminal."""
     with open(os.devnull, "w") as devnull:
         saved = os.dup(2)
         os.dup2(devnull.fileno(), 2)
@@ -152,8 +151,9 @@ def run_litert(path, token_ids, num_threads=1):
     Raises:
         ImportError: if ai-edge-litert is missing (extra "litert").
     """
-    interpreter = _interpreter_class()(model_path=str(path), num_threads=num_threads)
-    runner = interpreter.get_signature_runner("serving_default")
+    with _quiet():
+        interpreter = _interpreter_class()(model_path=str(path), num_threads=num_threads)
+        runner = interpreter.get_signature_runner("serving_default")
     probabilities, seconds = [], []
     for row in token_ids:
         start = time.perf_counter()

@@ -67,8 +67,8 @@ def export_saved_model(classifier, path, documents=None, overwrite=False, verbos
         best = tf.argmax(outputs["probabilities"], axis=-1)
         return {**outputs, "label": tf.gather(labels, best)}
 
+    # Endpoints bring their variables along; tracking the model too would write all of them twice.
     archive = keras.export.ExportArchive()
-    archive.track(classifier)
     text_spec = tf.TensorSpec([None], tf.string, name="text")
     token_ids_spec = tf.TensorSpec([None, None], tf.int32, name="token_ids")
     archive.add_endpoint("serving_default", serve_text, input_signature=[text_spec])
