@@ -1,9 +1,14 @@
 """The judge of every plan: Combiner attention from its definition, dense, in numpy float64.
 
-Written from the paper's equations and a plan's `support()`; shares no code with `attend()`.
+Written from the paper's equations and a plan's `support()`; shares no code with `attend()`. From
+the package it takes only the words in which a support is put.
 """
 
+from typing import NamedTuple
+
 import numpy as np
+
+from keras_combiner.factorizations.factorization import CellPart, MixedSupport
 
 
 def softmax(logits):
@@ -11,42 +16,83 @@ def softmax(logits):
     return shifted / shifted.sum()
 
 
-def part_summary(query, key, part, summary):
-    """Key, logit bias and local distribution of the tokens `part`, a list of positions."""
-    if summary == "max":
-        part_query, part_key = query[part].max(0), key[part].max(0)
+class Part(NamedTuple):
+    """What a query needs to know of a part; local weights are those of `positions`."""
+
+    positions: list
+    key: np.ndarray
+    bias: float
+    local: np.ndarray
+
+
+def entropy(weights):
+    positive = weights[weights > 0]
+    return -np.sum(positive * np.log(positive))
+
+
+def part_summary(query, key, part, padding_mask, summary):
+    """`Part` of a part as `Support` states it, or None if no token of it counts."""
+    scale = np.sqrt(key.shape[-1])
+    if isinstance(part, CellPart):
+        tokens = [j for j in part.positions if padding_mask[j]]
+        if not tokens:
+            return None
+        has_cell = part.cell < len(query) and padding_mask[part.cell]
+        part_query = query[part.cell] if has_cell else query[tokens].max(0)
+        local = softmax(key[tokens] @ part_query / scale)
+        bias = entropy(local) if summary == "variational" else 0.0
+        return Part(tokens, local @ key[tokens], bias, local)
+    # Children: tokens are parts of one.
+    if isinstance(part[0], tuple):
+        children = [part_summary(query, key, child, padding_mask, summary) for child in part]
+        children = [child for child in children if child is not None]
     else:
-        part_query, part_key = query[part].mean(0), key[part].mean(0)
-    local = softmax(key[part] @ part_query / np.sqrt(key.shape[-1]))
-    if summary != "variational":
-        return part_key, 0.0, local
-    positive = local[local > 0]
-    return local @ key[part], -np.sum(positive * np.log(positive)), local
+        children = [Part([j], key[j], 0.0, np.ones(1)) for j in part if padding_mask[j]]
+    if not children:
+        return None
+    tokens = [j for child in children for j in child.positions]
+    pool = np.max if summary == "max" else np.mean
+    part_query, part_key = pool(query[tokens], 0), pool(key[tokens], 0)
+    child_keys = np.stack([child.key for child in children])
+    weights = softmax(child_keys @ part_query / scale)
+    local = np.concatenate([w * child.local for w, child in zip(weights, children, strict=True)])
+    bias = 0.0
+    if summary == "variational":
+        part_key = weights @ child_keys
+        bias = entropy(weights) + weights @ [child.bias for child in children]
+    return Part(tokens, part_key, bias, local)
 
 
 def effective_matrix(query, key, supports, padding_mask, summary):
     """The effective attention matrix [T, T] of one head with query and key [T, D]."""
     query, key = np.asarray(query, "float64"), np.asarray(key, "float64")
-    length, key_dim = query.shape
-    effective = np.zeros((length, length))
     cache = {}
-    for i, (direct, parts) in enumerate(supports):
-        direct = [j for j in direct if padding_mask[j]]
-        parts = [tuple(j for j in part if padding_mask[j]) for part in parts]
-        parts = [part for part in parts if part]
-        logits = [query[i] @ key[j] / np.sqrt(key_dim) for j in direct]
-        for part in parts:
-            if part not in cache:
-                cache[part] = part_summary(query, key, list(part), summary)
-            part_key, bias, _ = cache[part]
-            logits.append(query[i] @ part_key / np.sqrt(key_dim) + bias)
-        if not logits:
-            continue
-        weights = softmax(np.array(logits))
-        effective[i, direct] = weights[: len(direct)]
-        for weight, part in zip(weights[len(direct) :], parts, strict=True):
-            effective[i, list(part)] = weight * cache[part][2]
-    return effective
+
+    def summarize(part):
+        if part not in cache:
+            cache[part] = part_summary(query, key, part, padding_mask, summary)
+        return cache[part]
+
+    def row(i, support):
+        if isinstance(support, MixedSupport):
+            return np.mean([row(i, member) for member in support.members], axis=0)
+        weights = np.zeros(len(query))
+        direct = [j for j in support.direct if padding_mask[j]]
+        parts = [summarize(part) for part in support.parts]
+        parts = [part for part in parts if part is not None]
+        keys = [key[j] for j in direct] + [part.key for part in parts]
+        if not keys:
+            return weights
+        biases = np.array([0.0] * len(direct) + [part.bias for part in parts])
+        shares = softmax(np.stack(keys) @ query[i] / np.sqrt(key.shape[-1]) + biases)
+        weights[direct] = shares[: len(direct)]
+        for share, part in zip(shares[len(direct) :], parts, strict=True):
+            weights[part.positions] = share * part.local
+        return weights
+
+    return np.array([row(i, support) for i, support in enumerate(supports)]).reshape(
+        len(query), len(query)
+    )
 
 
 def attend(plan, query, key, value, padding_mask=None, causal=False, summary="max"):

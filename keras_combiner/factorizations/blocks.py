@@ -48,6 +48,40 @@ def merge(x, length):
     return x[:, :length]
 
 
+def with_neighbors(x, before, after):
+    """`[G, N, S, ...]` -> `[G, N, (before + 1 + after) S, ...]`: every block among its neighbors.
+
+    Zeros (False for masks) stand in for blocks beyond the ends. For blocks `a b c` of one token,
+    `before=1` and `after=0`: `[[0 a] [a b] [b c]]`.
+    """
+    if before == after == 0:
+        return x
+    num_blocks = ops.shape(x)[1]
+    x = ops.pad(x, [[0, 0], [before, after]] + [[0, 0]] * (len(x.shape) - 2))
+    shifted = [x[:, k : k + num_blocks] for k in range(before + 1 + after)]
+    return ops.concatenate(shifted, axis=2)
+
+
+def repeat(x, times, num_blocks):
+    """`[G, N, C, D]` -> `[G, num_blocks, C, D]`: block n of the result is block n // times of x.
+
+    For blocks `a b`, `times=2` and `num_blocks=3`: `a a b`.
+    """
+    heads, count, size, features = ops.shape(x)
+    x = ops.reshape(x, (heads, count, 1, size * features))
+    x = ops.broadcast_to(x, (heads, count, times, size * features))
+    x = ops.reshape(x, (heads, count * times, size, features))
+    return x if count * times == num_blocks else x[:, :num_blocks]
+
+
+def check_size(name, size, meaning, at_least=1):
+    """Raises a ValueError unless `size` is an int of at least `at_least`."""
+    if isinstance(size, bool) or not isinstance(size, int) or size < at_least:
+        raise ValueError(
+            f"`{name}` must be an int of at least {at_least}, {meaning}. Received: {name}={size!r}."
+        )
+
+
 def _pad(x, block_size):
     """Pads axis 1 at its end to a multiple of `block_size`, with zeros (False for masks)."""
     length = ops.shape(x)[1]

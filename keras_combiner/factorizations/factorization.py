@@ -1,5 +1,6 @@
 """The interface of every plan: what it means (`support`) and how it is computed (`attend`)."""
 
+import dataclasses
 from typing import NamedTuple
 
 from keras import ops
@@ -12,12 +13,41 @@ class Support(NamedTuple):
 
     Attributes:
         direct: tuple of int, the positions attended one by one.
-        parts: tuple of tuples of int, the positions of each abstracted part. `direct` and the
-            parts are disjoint and together hold every position that the query may see.
+        parts: tuple of the abstracted parts, each a tuple of int, its positions. `direct` and the
+            parts are disjoint and together hold every position that the query may see. Two kinds
+            of parts say more: a tuple of parts in place of positions has a local distribution
+            over these children, times the local distribution inside each of them; a `CellPart`
+            names the token whose query makes the local distribution.
     """
 
     direct: tuple
     parts: tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class CellPart:
+    """A part whose local distribution is made by the query of one token, not by a pooled one.
+
+    Its key is the average of its keys under that distribution.
+
+    Attributes:
+        positions: tuple of int, the positions of the part.
+        cell: int, the position of the token whose query counts. Where there is no such token, or
+            it is padding, the query is the maximum over the part.
+    """
+
+    positions: tuple
+    cell: int
+
+
+class MixedSupport(NamedTuple):
+    """What one query attends to under several plans, whose effective attention is averaged.
+
+    Attributes:
+        members: tuple of `Support` or `MixedSupport`, one a plan.
+    """
+
+    members: tuple
 
 
 class Factorization:
@@ -39,7 +69,7 @@ class Factorization:
             causal: bool, whether a query sees only itself and the past.
 
         Returns:
-            A list of `length` `Support`s, one a query position.
+            A list of `length` `Support`s (or `MixedSupport`s), one a query position.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement support().")
 
@@ -63,6 +93,21 @@ class Factorization:
             quadratic cost is paid only by those who ask.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement attend_heads().")
+
+    def static_length(self, x):
+        """Returns T of `x` `[G, T, D]` for plans whose pattern is laid out before there is data.
+
+        Raises:
+            ValueError: if T is not known.
+        """
+        length = ops.shape(x)[1]
+        if not isinstance(length, int):
+            raise ValueError(
+                f"{type(self).__name__} fixes its pattern at a static length; received inputs of "
+                "unknown length. Give the inputs a static length (pad them to a common one), or "
+                "take the plan 'fixed', which works at any."
+            )
+        return length
 
     def get_config(self):
         """Returns the constructor's arguments as a dictionary."""

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_combiner.factorizations import blocks
+from keras_combiner.factorizations import blocks, scores
 from keras_combiner.factorizations.factorization import Factorization, Support
 from keras_combiner.factorizations.softmax import joint_softmax
 from keras_combiner.factorizations.summaries import summarize
@@ -16,100 +16,167 @@ class Fixed(Factorization):
     The sequence is cut into N = ceil(T / S) blocks of S tokens, the last of which may be short.
     Bidirectional queries see all blocks; causal ones the own block up to themselves, and the
     blocks before it. A block at least as long as the text makes all of it direct, which is plain
-    softmax attention. Cost: O(T (S + N)), which is O(T sqrt(T)) for S near sqrt(T).
+    softmax attention. Two refinements of the paper's plan trade cost for closeness to it: direct
+    neighbor blocks, and summaries of parts finer than a block. Cost, with P tokens a part and K
+    neighbors: O(T ((1 + 2K) S + T / P)), which by default is O(T (S + N)), or O(T sqrt(T)) for S
+    near sqrt(T).
 
     Args:
         block_size: int, S, at least 1.
+        part_size: int, P, a divisor of `block_size`: blocks that are not direct are summarized as
+            S / P parts of P tokens each. As a whole if None.
+        neighbors: int, K, at least 0: number of blocks on each side of the own one (causal: on
+            the left) that are attended directly as well.
 
     Raises:
-        ValueError: if `block_size` is not an int of at least 1.
+        ValueError: if `block_size` is not an int of at least 1, `part_size` does not divide it,
+            or `neighbors` is not an int of at least 0.
 
     Example:
 
     >>> Fixed(block_size=2).support(length=5, causal=True)[4]
     Support(direct=(4,), parts=((0, 1), (2, 3)))
+    >>> Fixed(block_size=2, part_size=1, neighbors=1).support(length=5, causal=True)[4]
+    Support(direct=(2, 3, 4), parts=((0,), (1,)))
 
     Source: Ren et al., NeurIPS 2021, section 4.1 (Combiner-Fixed).
     """
 
-    def __init__(self, block_size=64):
-        if isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1:
-            raise ValueError(
-                "`block_size` must be an int of at least 1, the number of tokens that attend to "
-                f"each other directly. Received: block_size={block_size!r}."
-            )
+    def __init__(self, block_size=64, part_size=None, neighbors=0):
+        blocks.check_size(
+            "block_size", block_size, "the number of tokens that attend to each other directly"
+        )
+        if part_size is not None:
+            blocks.check_size("part_size", part_size, "a divisor of `block_size`, or None")
+            if block_size % part_size:
+                raise ValueError(
+                    "`part_size` must divide `block_size`, so that parts fit into blocks. "
+                    f"Received: part_size={part_size}, block_size={block_size}."
+                )
+        blocks.check_size(
+            "neighbors",
+            neighbors,
+            "the number of blocks on each side that are attended directly as well",
+            at_least=0,
+        )
         self.block_size = block_size
+        self.part_size = part_size
+        self.neighbors = neighbors
 
     def get_config(self):
         """Returns the constructor's arguments as a dictionary."""
-        return {"block_size": self.block_size}
+        return {
+            "block_size": self.block_size,
+            "part_size": self.part_size,
+            "neighbors": self.neighbors,
+        }
 
     def support(self, length, causal=False):
         """See `Factorization.support`."""
-        size = self.block_size
-        all_blocks = [range(s, min(s + size, length)) for s in range(0, length, size)]
+        size, part_size = self.block_size, self.part_size or self.block_size
+        all_parts = [
+            tuple(range(s, min(s + part_size, length))) for s in range(0, length, part_size)
+        ]
         supports = []
         for i in range(length):
-            own = i // size
-            others = all_blocks[:own] if causal else all_blocks[:own] + all_blocks[own + 1 :]
-            direct = tuple(j for j in all_blocks[own] if j <= i or not causal)
-            supports.append(Support(direct, tuple(tuple(block) for block in others)))
+            # How many blocks a position lies to the right of the query's.
+            away = [j // size - i // size for j in range(length)]
+            direct = [j for j in range(length) if abs(away[j]) <= self.neighbors]
+            parts = [part for part in all_parts if abs(away[part[0]]) > self.neighbors]
+            if causal:
+                direct = [j for j in direct if j <= i]
+                parts = [part for part in parts if away[part[0]] < 0]
+            supports.append(Support(tuple(direct), tuple(parts)))
         return supports
 
     def attend_heads(self, query, key, value, padding_mask, causal, summary, dropout):
-        """See `Factorization.attend_heads`. N blocks of S tokens; M = N counts them as parts."""
+        """See `Factorization.attend_heads`.
+
+        N blocks of S tokens, each with W = S, or (1 + 2K) S, direct keys; M parts of P tokens.
+        """
         length = ops.shape(query)[1]
-        size = min(self.block_size, length) if isinstance(length, int) else self.block_size
+        size = self.block_size
+        if isinstance(length, int) and length <= (self.neighbors + 1) * size:
+            size = length  # no block is beyond reach: one block does
         num_blocks = blocks.count(length, size)
+        one_block = isinstance(num_blocks, int) and num_blocks == 1
+        before = 0 if one_block else self.neighbors
+        after = 0 if causal else before
+        part_size = size if one_block or self.part_size is None else self.part_size
         mask = blocks.split_mask(padding_mask, length, size)  # [G, N, S] or None
         query = blocks.split(query, size)  # [G, N, S, D]
         key = blocks.split(key, size)
         value = blocks.split(value, size)
 
-        direct_logits = ops.matmul(query, ops.swapaxes(key, 2, 3))  # [G, N, S, S]
-        terms = [(direct_logits, _direct_mask(mask, size, causal))]
-        one_block = isinstance(num_blocks, int) and num_blocks == 1
+        near_key = blocks.with_neighbors(key, before, after)  # [G, N, W, D]
+        near_value = blocks.with_neighbors(value, before, after)
+        direct_logits = ops.matmul(query, ops.swapaxes(near_key, 2, 3))  # [G, N, S, W]
+        terms = [(direct_logits, _direct_mask(mask, num_blocks, size, before, after, causal))]
         if not one_block:
-            parts = summarize(query, key, value, mask, summary)
-            terms.append((_part_logits(query, parts), _part_mask(parts.mask, num_blocks, causal)))
+            parts = summarize(
+                *(_split_blocks(x, part_size) for x in (query, key, value, mask)), summary
+            )
+            part_mask = _part_mask(parts.mask, num_blocks, size // part_size, before, causal)
+            terms.append((_part_logits(query, parts), part_mask))
         weights = joint_softmax(terms)
 
         used = weights if dropout is None else [dropout(x) for x in weights]
         used = [ops.cast(x, value.dtype) for x in used]
-        outputs = ops.matmul(used[0], value)  # [G, N, S, V]
+        outputs = ops.matmul(used[0], near_value)  # [G, N, S, V]
         if not one_block:
             outputs = outputs + _mix_parts(used[1], parts.value)
 
         def attention_scores():
-            scores = _spread_direct(weights[0], num_blocks)
+            direct = scores.flatten_blocks(weights[0])  # [G, N * S, W]
+            own = ops.arange(num_blocks * size, dtype="int32") // size
+            matrix = 0.0
+            for k in range(before + 1 + after):
+                one = direct[:, :, k * size : (k + 1) * size]
+                matrix = matrix + scores.place(one, own + (k - before), num_blocks)
             if not one_block:
-                scores = scores + _spread_parts(weights[1], parts.local_weights)
-            # [G, N * S, M, S] -> [G, T, T]
-            heads = ops.shape(scores)[0]
-            scores = ops.reshape(scores, (heads, num_blocks * size, num_blocks * size))
-            return ops.cast(scores[:, :length, :length], value.dtype)
+                far = scores.flatten_blocks(weights[1])
+                matrix = matrix + scores.share(far, parts.local_weights)
+            return ops.cast(matrix[:, :length, :length], value.dtype)
 
         return blocks.merge(outputs, length), attention_scores
 
 
-def _direct_mask(mask, size, causal):
-    """Broadcasts to `[G, N, S, S]`: keys that count and, if causal, are not after the query."""
-    direct = None if mask is None else ops.expand_dims(mask, 2)  # [G, N, 1, S]
+def _split_blocks(x, part_size):
+    """`[G, N, S, ...]` -> `[G, M, P, ...]`, blocks cut into parts; None stays None."""
+    if x is None:
+        return None
+    heads, num_blocks, size, *features = ops.shape(x)
+    return ops.reshape(x, (heads, num_blocks * (size // part_size), part_size, *features))
+
+
+def _direct_mask(mask, num_blocks, size, before, after, causal):
+    """Broadcasts to `[G, N, S, W]`: keys that count and, if causal, are not after the query."""
+    if mask is None and before:
+        mask = ops.ones((1, num_blocks, size), dtype="bool")  # there is nothing beyond the ends
+    direct = None
+    if mask is not None:
+        direct = ops.expand_dims(blocks.with_neighbors(mask, before, after), 2)  # [G, N, 1, W]
     if causal:
-        past = ops.reshape(ops.tril(ops.ones((size, size), dtype="bool")), (1, 1, size, size))
+        width = (before + 1) * size
+        past = ops.tril(ops.ones((size, width), dtype="bool"), k=width - size)
+        past = ops.reshape(past, (1, 1, size, width))
         direct = past if direct is None else ops.logical_and(direct, past)
     return direct
 
 
-def _part_mask(parts_mask, num_blocks, causal):
-    """Broadcasts to `[G, N, S, M]`: the other blocks or, if causal, the earlier ones.
+def _part_mask(parts_mask, num_blocks, parts_per_block, neighbors, causal):
+    """Broadcasts to `[G, N, S, M]`: parts of blocks beyond the neighbors; if causal, earlier ones.
 
-    For three blocks: bidirectional `[[0 1 1] [1 0 1] [1 1 0]]`, causal `[[0 0 0] [1 0 0] [1 1 0]]`.
+    For three blocks, one part each, no neighbors: bidirectional `[[0 1 1] [1 0 1] [1 1 0]]`,
+    causal `[[0 0 0] [1 0 0] [1 1 0]]`.
     """
-    block = ops.arange(num_blocks)
-    own = ops.reshape(block, (1, -1, 1, 1))
-    other = ops.reshape(block, (1, 1, 1, -1))
-    mask = ops.less(other, own) if causal else ops.not_equal(other, own)
+    num_parts = num_blocks * parts_per_block
+    own = ops.reshape(ops.arange(num_blocks, dtype="int32"), (1, num_blocks, 1, 1))
+    other = ops.arange(num_parts, dtype="int32") // parts_per_block
+    other = ops.reshape(other, (1, 1, 1, num_parts))
+    mask = ops.less(other, own - neighbors)
+    if not causal:
+        mask = ops.logical_or(mask, ops.greater(other, own + neighbors))
     if parts_mask is not None:
         parts_mask = ops.expand_dims(ops.expand_dims(parts_mask, 1), 1)  # [G, 1, 1, M]
         mask = ops.logical_and(mask, parts_mask)
@@ -127,27 +194,12 @@ def _part_logits(query, parts):
     logits = ops.cast(logits, "float32")
     if parts.bias is not None:
         logits = logits + ops.expand_dims(parts.bias, 1)
-    return ops.reshape(logits, (heads, num_blocks, size, num_blocks))
+    return ops.reshape(logits, (heads, num_blocks, size, ops.shape(parts.key)[1]))
 
 
 def _mix_parts(weights, part_values):
     """Weights `[G, N, S, M]` of the parts, values `[G, M, V]` -> `[G, N, S, V]`."""
-    heads, num_blocks, size, _ = ops.shape(weights)
-    weights = ops.reshape(weights, (heads, num_blocks * size, num_blocks))
+    heads, num_blocks, size, num_parts = ops.shape(weights)
+    weights = ops.reshape(weights, (heads, num_blocks * size, num_parts))
     outputs = ops.matmul(weights, part_values)
     return ops.reshape(outputs, (heads, num_blocks, size, part_values.shape[2]))
-
-
-def _spread_direct(weights, num_blocks):
-    """Direct weights `[G, N, S, S]` -> `[G, N * S, M, S]`, zero but in the own block."""
-    heads, _, size, _ = ops.shape(weights)
-    own = ops.repeat(ops.eye(num_blocks, dtype=weights.dtype), size, axis=0)  # [N * S, M]
-    own = ops.reshape(own, (1, num_blocks * size, num_blocks, 1))
-    return ops.reshape(weights, (heads, num_blocks * size, 1, size)) * own
-
-
-def _spread_parts(weights, local_weights):
-    """Part weights `[G, N, S, M]` shared among the parts' tokens -> `[G, N * S, M, S]`."""
-    heads, num_blocks, size, _ = ops.shape(weights)
-    weights = ops.reshape(weights, (heads, num_blocks * size, num_blocks, 1))
-    return weights * ops.expand_dims(local_weights, 1)

@@ -35,8 +35,8 @@ def get(identifier, block_size=64):
 
     Example:
 
-    >>> get("fixed", block_size=32).get_config()
-    {'block_size': 32}
+    >>> get("fixed", block_size=32).block_size
+    32
     """
     if isinstance(identifier, Factorization):
         return identifier

@@ -98,9 +98,8 @@ def test_documents_and_heads_do_not_see_each_other(causal, summary):
 @summaries
 @both_ways
 @pytest.mark.parametrize("masked", [False, True])
-def test_dynamic_length_equals_static(masked, causal, summary):
-    plan = Fixed(4)
-
+@pytest.mark.parametrize("plan", [Fixed(4), Fixed(4, part_size=2, neighbors=1)])
+def test_dynamic_length_equals_static(plan, masked, causal, summary):
     def attend(query, key, value, mask=None):
         return plan.attend(
             query,

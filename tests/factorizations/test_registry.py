@@ -39,3 +39,18 @@ def test_block_size_out_of_range(block_size):
         Fixed(block_size)
     with pytest.raises(ValueError, match="`block_size` must be an int of at least 1"):
         factorizations.get("fixed", block_size)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"part_size": 3}, "`part_size` must divide `block_size`"),
+        ({"part_size": 16}, "`part_size` must divide `block_size`"),
+        ({"part_size": 0}, "`part_size` must be an int of at least 1"),
+        ({"neighbors": -1}, "`neighbors` must be an int of at least 0"),
+        ({"neighbors": 1.0}, "`neighbors` must be an int of at least 0"),
+    ],
+)
+def test_refinements_of_fixed_out_of_range(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Fixed(8, **arguments)

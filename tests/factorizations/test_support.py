@@ -54,3 +54,10 @@ def test_a_plan_says_which_methods_it_lacks():
         Factorization().support(3)
     with pytest.raises(NotImplementedError, match=r"must implement attend_heads\(\)"):
         Factorization().attend_heads(None, None, None, None, False, "max", None)
+
+
+def test_finer_parts_and_neighbors():
+    plan = Fixed(2, part_size=1, neighbors=1)
+    assert plan.support(7)[0] == Support((0, 1, 2, 3), ((4,), (5,), (6,)))
+    assert plan.support(7)[4] == Support((2, 3, 4, 5, 6), ((0,), (1,)))
+    assert plan.support(7, causal=True)[5] == Support((2, 3, 4, 5), ((0,), (1,)))

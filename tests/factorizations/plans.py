@@ -1,0 +1,16 @@
+"""The plans that the contract is run for: a new plan is one line here."""
+
+import pytest
+
+from keras_combiner.factorizations import Fixed
+
+SIZE = 4  # the block size or grid width of every plan below that has one
+
+PLANS = {
+    "fixed": Fixed(SIZE),
+    "fixed, finer parts": Fixed(SIZE, part_size=2),
+    "fixed, neighbors": Fixed(SIZE, neighbors=1),
+    "fixed, finer parts and neighbors": Fixed(2, part_size=1, neighbors=3),
+}
+
+every_plan = pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)

@@ -1,0 +1,348 @@
+"""The contract of every plan: it is what its support says, and what must not matter does not."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keras_combiner.factorizations import factorization
+from keras_combiner.factorizations.summaries import SUMMARIES
+from tests import reference
+from tests.factorizations.plans import PLANS, SIZE, every_plan
+
+summaries = pytest.mark.parametrize("summary", SUMMARIES)
+both_ways = pytest.mark.parametrize("causal", [False, True])
+LENGTHS = (1, 2, SIZE - 1, SIZE, SIZE + 1, 23)
+
+
+def positions(part):
+    """All positions of a part, its children's included."""
+    if isinstance(part, factorization.CellPart):
+        return list(part.positions)
+    return [j for x in part for j in (positions(x) if isinstance(x, tuple) else [x])]
+
+
+def single_supports(support):
+    if isinstance(support, factorization.MixedSupport):
+        return [x for member in support.members for x in single_supports(member)]
+    return [support]
+
+
+def every_padding(length, seed=0):
+    """[5, length], a row of every kind of padding, the last all padding."""
+    kinds = ("right", "left", "scattered")
+    rows = [reference.padding_mask(kind, 1, length, seed) for kind in kinds]
+    return np.concatenate([np.ones((1, length), bool), *rows, np.zeros((1, length), bool)])
+
+
+def check(plan, arrays, mask, causal, summary, tolerance=1e-5):
+    arguments = (*arrays, mask, causal, summary)
+    expected = reference.attend(plan, *arguments)
+    received = plan.attend(*arguments, return_attention_scores=True)
+    for name, x, y in zip(("outputs", "scores"), received, expected, strict=True):
+        np.testing.assert_allclose(x, y, atol=tolerance, err_msg=name)
+    alone = plan.attend(*arguments)
+    np.testing.assert_allclose(alone, received[0], atol=1e-6, err_msg="asking for scores matters")
+    return [np.array(x) for x in received]
+
+
+@every_plan
+@given(length=st.integers(0, 70), causal=st.booleans())
+def test_every_position_is_covered_exactly_once(plan, length, causal):
+    supports = plan.support(length, causal)
+    assert len(supports) == length
+    for i, mixed in enumerate(supports):
+        for support in single_supports(mixed):
+            parts = [positions(part) for part in support.parts]
+            assert all(parts), "no part is empty"
+            covered = sorted([*support.direct, *(j for part in parts for j in part)])
+            assert covered == list(range(i + 1 if causal else length))
+            assert i in support.direct
+
+
+@every_plan
+@summaries
+@both_ways
+@pytest.mark.parametrize("length", LENGTHS)
+def test_equals_the_reference(plan, length, causal, summary):
+    arrays = reference.heads((2, 2, length, 4), value_dim=3, seed=length)
+    check(plan, arrays, None, causal, summary)
+    arrays = reference.heads((5, 1, length, 4), value_dim=3, seed=length)
+    check(plan, arrays, every_padding(length, seed=length), causal, summary)
+
+
+@every_plan
+@given(
+    length=st.integers(1, 40),
+    seed=st.integers(0, 2**32 - 1),
+    share=st.sampled_from([0.1, 0.5, 0.9]),
+    causal=st.booleans(),
+    summary=st.sampled_from(SUMMARIES),
+)
+def test_any_length_and_mask_equals_the_reference(plan, length, seed, share, causal, summary):
+    arrays = reference.heads((2, 1, length, 3), value_dim=2, seed=seed)
+    mask = np.random.default_rng(seed).random((2, length)) < share
+    outputs, scores = check(plan, arrays, mask, causal, summary)
+    # What a query may see at all, whatever the plan.
+    visible = np.broadcast_to(mask[:, np.newaxis, np.newaxis, :], scores.shape)
+    if causal:
+        visible = visible & np.tri(length, dtype=bool)
+    assert scores.min() >= 0
+    assert not scores[~visible].any()
+    assert (scores[visible] > 0).all(), "every token of the support keeps a weight"
+    has_support = visible.any(-1)
+    np.testing.assert_allclose(scores.sum(-1), has_support, atol=1e-5)
+    assert not outputs[~has_support].any()
+
+
+@pytest.mark.slow
+@every_plan
+@summaries
+@both_ways
+@pytest.mark.parametrize("length", [59, 1000])
+def test_equals_the_reference_at_length(plan, length, causal, summary):
+    arrays = reference.heads((1, 1, length, 8), seed=3)
+    mask = reference.padding_mask("scattered", 1, length, seed=3)
+    check(plan, arrays, mask, causal, summary)
+
+
+def gradients(plan, arrays, upstream, mask, causal, summary, jit_compile=False):
+    @tf.function(jit_compile=jit_compile)
+    def differentiate(*arrays):
+        with tf.GradientTape() as tape:
+            tape.watch(arrays)
+            outputs = plan.attend(*arrays, padding_mask=mask, causal=causal, summary=summary)
+            loss = tf.reduce_sum(outputs * upstream)
+        return tape.gradient(loss, arrays)
+
+    return [x.numpy() for x in differentiate(*map(tf.constant, arrays))]
+
+
+def reference_gradients(plan, arrays, upstream, mask, causal, summary, step=1e-6):
+    arrays = [x.astype("float64") for x in arrays]
+    results = []
+    for array in arrays[:2]:
+        result = np.zeros_like(array)
+        for index in np.ndindex(array.shape):
+            at, losses = array[index], []
+            for shift in (step, -step):
+                array[index] = at + shift
+                outputs, _ = reference.attend(plan, *arrays, mask, causal, summary)
+                losses.append(np.sum(outputs * upstream))
+            array[index] = at
+            result[index] = (losses[0] - losses[1]) / (2 * step)
+        results.append(result)
+    _, scores = reference.attend(plan, *arrays, mask, causal, summary)
+    return [*results, np.swapaxes(scores, 2, 3) @ upstream]
+
+
+def check_gradients(plan, arrays, mask, causal, summary):
+    upstream = np.random.default_rng(7).normal(size=arrays[2].shape).astype("float32")
+    if mask is not None:  # a loss looks at positions that count
+        upstream *= mask[:, np.newaxis, :, np.newaxis]
+    arguments = (plan, arrays, upstream, mask, causal, summary)
+    names = ("query", "key", "value")
+    pairs = zip(names, gradients(*arguments), reference_gradients(*arguments), strict=True)
+    for name, received, expected in pairs:
+        np.testing.assert_allclose(received, expected, atol=1e-4, err_msg=name)
+        if mask is not None:
+            padding = np.broadcast_to(~mask[:, np.newaxis, :, np.newaxis], received.shape)
+            assert not received[padding].any(), f"{name}: padding is taught"
+
+
+@every_plan
+@summaries
+@both_ways
+def test_gradients_equal_finite_differences(plan, causal, summary):
+    mask = np.array([[1, 1, 0, 1, 1, 1, 0, 0, 1, 1]], bool)
+    check_gradients(plan, reference.heads((1, 1, 10, 2), 1, seed=1), mask, causal, summary)
+
+
+@pytest.mark.slow
+@every_plan
+@summaries
+@both_ways
+@pytest.mark.parametrize("kind", ["none", "right", "left", "all"])
+@pytest.mark.parametrize("length", [1, 7, 14])
+def test_gradients_of_many_shapes(plan, length, kind, causal, summary):
+    batch = 2 if kind == "all" else 1
+    arrays = reference.heads((batch, 1, length, 2), value_dim=1, seed=1)
+    mask = reference.padding_mask(kind, batch, length, seed=2)
+    check_gradients(plan, arrays, mask, causal, summary)
+
+
+@every_plan
+@summaries
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_future_does_not_leak(plan, masked, summary):
+    length = 19
+    arrays = reference.heads((5, 1, length, 4))
+    mask = every_padding(length, seed=3) if masked else None
+    options = {"padding_mask": mask, "causal": True, "summary": summary}
+    before = np.array(plan.attend(*arrays, **options))
+    for changed in (0, 3, 4, 9, 18):
+        moved = [x.copy() for x in arrays]
+        for x in moved:
+            x[:, :, changed] -= 100
+        after = np.array(plan.attend(*moved, **options))
+        np.testing.assert_allclose(after[:, :, :changed], before[:, :, :changed], atol=1e-6)
+        assert np.abs(after[:, :, changed:] - before[:, :, changed:]).max() > 1e-3
+
+
+@every_plan
+@summaries
+@both_ways
+def test_what_padding_holds_does_not_matter(plan, causal, summary):
+    length = 19
+    arrays = reference.heads((5, 1, length, 4))
+    mask = every_padding(length)
+    counts = mask[:, np.newaxis, :, np.newaxis]
+    options = {"padding_mask": mask, "causal": causal, "summary": summary}
+    expected = np.where(counts, plan.attend(*arrays, **options), 0)
+    for fill in (1e4, -1e4, 0.0):
+        filled = [np.where(counts, x, np.float32(fill)) for x in arrays]
+        outputs = np.array(plan.attend(*filled, **options))
+        assert np.isfinite(outputs).all()
+        np.testing.assert_allclose(np.where(counts, outputs, 0), expected, atol=1e-5)
+
+
+@every_plan
+@summaries
+@both_ways
+def test_how_much_right_padding_there_is_does_not_matter(plan, causal, summary):
+    for length, more in ((1, 1), (3, 9), (6, 2), (8, 5), (13, 20)):
+        arrays = reference.heads((1, 2, length, 3), seed=length)
+        expected = plan.attend(*arrays, causal=causal, summary=summary)
+        wider = [(0, 0), (0, 0), (0, more), (0, 0)]
+        padded = [np.pad(x, wider, constant_values=7.0) for x in arrays]
+        mask = np.arange(length + more)[np.newaxis] < length
+        outputs = plan.attend(*padded, padding_mask=mask, causal=causal, summary=summary)
+        np.testing.assert_allclose(np.array(outputs)[:, :, :length], expected, atol=1e-5)
+
+
+@every_plan
+@summaries
+@both_ways
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_logits_of_ten_thousand_are_finite(plan, dtype, causal, summary):
+    length = 13
+    mask = every_padding(length)
+    generator = np.random.default_rng(0)
+    # Logits are multiples of 50, up to 2e4: exact in float32 and float16.
+    query, key = (10.0 * generator.integers(-10, 11, size=(5, 2, length, 4)) for _ in "qk")
+    arrays = (query, key, generator.normal(size=(5, 2, length, 3)))
+    variables = [tf.Variable(tf.cast(x, dtype)) for x in arrays]
+    with tf.GradientTape() as tape:
+        outputs, scores = plan.attend(
+            *variables,
+            padding_mask=mask,
+            causal=causal,
+            summary=summary,
+            return_attention_scores=True,
+        )
+        loss = tf.reduce_sum(tf.cast(outputs, "float32"))
+    assert outputs.dtype == scores.dtype == dtype
+    for x in (outputs, scores, *tape.gradient(loss, variables)):
+        assert np.isfinite(tf.cast(x, "float32")).all()
+    rows = mask[:, np.newaxis] & (np.tri(length, dtype=bool) if causal else True)
+    sums = np.broadcast_to(rows.any(-1)[:, np.newaxis], scores.shape[:3])
+    received = tf.reduce_sum(tf.cast(scores, "float32"), -1)
+    np.testing.assert_allclose(received, sums, atol=1e-5 if dtype == "float32" else 2e-2)
+
+
+@every_plan
+@summaries
+@both_ways
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_short_formats_stay_near_the_reference(plan, dtype, causal, summary):
+    length = 13
+    mask = every_padding(length)
+    arrays = [tf.cast(x, dtype) for x in reference.heads((5, 1, length, 4))]
+    outputs = plan.attend(*arrays, padding_mask=mask, causal=causal, summary=summary)
+    rounded = [tf.cast(x, "float64").numpy() for x in arrays]
+    expected, _ = reference.attend(plan, *rounded, mask, causal, summary)
+    tolerance = {"float16": 1e-2, "bfloat16": 8e-2}[dtype]
+    np.testing.assert_allclose(tf.cast(outputs, "float64"), expected, atol=tolerance)
+
+
+@every_plan
+def test_xla_equals_eager(plan):
+    check_xla(plan, causal=False, summary="max")
+
+
+@pytest.mark.slow
+@every_plan
+@summaries
+@both_ways
+def test_xla_equals_eager_in_every_way(plan, causal, summary):
+    check_xla(plan, causal, summary)
+
+
+def check_xla(plan, causal, summary):
+    length = 11
+    arrays = reference.heads((5, 1, length, 3))
+    mask = every_padding(length)
+    upstream = np.random.default_rng(0).normal(size=arrays[2].shape).astype("float32")
+
+    def attend(*arrays):
+        return plan.attend(
+            *arrays,
+            padding_mask=mask,
+            causal=causal,
+            summary=summary,
+            return_attention_scores=True,
+        )
+
+    compiled = tf.function(attend, jit_compile=True)(*arrays)
+    for received, expected in zip(compiled, attend(*arrays), strict=True):
+        np.testing.assert_allclose(received, expected, atol=1e-5)
+    arguments = (plan, arrays, upstream, mask, causal, summary)
+    pairs = zip(gradients(*arguments, jit_compile=True), gradients(*arguments), strict=True)
+    for received, expected in pairs:
+        np.testing.assert_allclose(received, expected, atol=1e-5)
+
+
+@every_plan
+@both_ways
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("shape", [(0, 2, 7, 3), (2, 2, 0, 3), (0, 2, 0, 3)])
+def test_nothing_in_nothing_out(plan, shape, masked, causal):
+    arrays = [np.zeros(shape, "float32")] * 3
+    mask = np.zeros((shape[0], shape[2]), bool) if masked else None
+    assert plan.attend(*arrays, padding_mask=mask, causal=causal).shape == shape
+
+
+@every_plan
+@summaries
+def test_an_empty_batch_of_unknown_size(plan, summary):
+    @tf.function(input_signature=[tf.TensorSpec([None, 2, 9, 3])] * 3)
+    def attend(*arrays):
+        return plan.attend(*arrays, summary=summary)
+
+    assert attend(*[tf.zeros((0, 2, 9, 3))] * 3).shape == (0, 2, 9, 3)
+    arrays = reference.heads((2, 2, 9, 3))
+    np.testing.assert_allclose(attend(*arrays), plan.attend(*arrays, summary=summary), atol=1e-6)
+
+
+@every_plan
+def test_dropout_is_applied_to_all_weights_but_not_to_the_scores(plan):
+    arrays = reference.heads((1, 2, 9, 2))
+    outputs, scores = plan.attend(
+        *arrays, dropout=lambda weights: weights * 0, return_attention_scores=True
+    )
+    assert not np.array(outputs).any()
+    _, expected = plan.attend(*arrays, return_attention_scores=True)
+    np.testing.assert_array_equal(scores, expected)
+
+
+@every_plan
+def test_the_config_gives_the_plan_back(plan):
+    copy = type(plan).from_config(plan.get_config())
+    assert copy.support(23, causal=True) == plan.support(23, causal=True)
+    assert copy.get_config() == plan.get_config()
+
+
+def test_every_kind_of_plan_is_in_the_list():
+    missing = set(factorization.Factorization.__subclasses__()) - {type(x) for x in PLANS.values()}
+    assert not missing
