@@ -69,7 +69,7 @@ def repeat(x, times, num_blocks):
     """
     heads, count, size, features = ops.shape(x)
     x = ops.reshape(x, (heads, count, 1, size * features))
-    x = ops.broadcast_to(x, (heads, count, times, size * features))
+    x = ops.tile(x, (1, 1, times, 1))
     x = ops.reshape(x, (heads, count * times, size, features))
     return x if count * times == num_blocks else x[:, :num_blocks]
 

@@ -4,10 +4,14 @@ import keras
 
 from keras_combiner.factorizations.factorization import Factorization
 from keras_combiner.factorizations.fixed import Fixed
+from keras_combiner.factorizations.hierarchical import Hierarchical
+from keras_combiner.factorizations.logsparse import Logsparse
 
 # What the layer's `block_size` means to each plan.
 _PLANS = {
     "fixed": lambda block_size: Fixed(block_size=block_size),
+    "hierarchical": lambda block_size: Hierarchical(block_size=block_size),
+    "logsparse": lambda block_size: Logsparse(),  # its blocks have sizes of their own
 }
 
 

@@ -21,6 +21,9 @@ class Summaries(NamedTuple):
         bias: float32 tensor `[G, N]` added to the part's logit, or None for zero.
         local_weights: float32 tensor `[G, N, S]`, the local distribution p(token | part).
         mask: bool tensor `[G, N]`, true for parts that have a token, or None if all have.
+        query: float tensor `[G, N, D]`, the pooled query that makes the local distribution.
+        counts: float32 tensor `[G, N]` (G may be 1), number of tokens of every part, or None if
+            all have as many.
     """
 
     key: Any
@@ -28,6 +31,8 @@ class Summaries(NamedTuple):
     bias: Any
     local_weights: Any
     mask: Any
+    query: Any
+    counts: Any
 
 
 def check(summary):
@@ -38,7 +43,7 @@ def check(summary):
         )
 
 
-def summarize(query, key, value, mask, summary):
+def summarize(query, key, value, mask, summary, counts=None, bias=None):
     """Summarizes every part by attention inside the part.
 
     With q_P and k_P pooled over the tokens of a part P, the local distribution is
@@ -58,6 +63,9 @@ def summarize(query, key, value, mask, summary):
             Tokens that do not count take no part in pooling or attention; a part without any
             token has `mask` False in the result.
         summary: "max", "mean" or "variational".
+        counts: float32 tensor `[G, N, S]` (G may be 1): where summaries are summarized again, of
+            how many tokens each of them is the summary; None if all stand for as many.
+        bias: float32 tensor `[G, N, S]`, the biases of the summaries that are summarized, or None.
 
     Returns:
         `Summaries`.
@@ -65,47 +73,61 @@ def summarize(query, key, value, mask, summary):
     Source: Ren et al., NeurIPS 2021, section 3.1 and appendix; the variational weight minimises
     the KL divergence to softmax attention.
     """
-    pool = _max_pool if summary == "max" else _mean_pool
-    part_query = ops.expand_dims(pool(query, mask), 2)  # [G, N, 1, D]
-    logits = ops.matmul(part_query, ops.swapaxes(key, 2, 3))  # [G, N, 1, S]
+    if counts is None and mask is not None:
+        counts = ops.cast(mask, "float32")
+    part_query = max_pool(query, mask) if summary == "max" else _mean_pool(query, counts)
+    logits = ops.matmul(ops.expand_dims(part_query, 2), ops.swapaxes(key, 2, 3))  # [G, N, 1, S]
     local_mask = None if mask is None else ops.expand_dims(mask, 2)
     (local_weights,) = joint_softmax([(logits, local_mask)])
     weights = ops.cast(local_weights, value.dtype)
     part_value = ops.squeeze(ops.matmul(weights, value), 2)  # [G, N, V]
-    bias = None
+    local_weights = ops.squeeze(local_weights, 2)
+    part_bias = None
     if summary == "variational":
         part_key = ops.squeeze(ops.matmul(weights, key), 2)
-        bias = ops.squeeze(_entropy(local_weights), 2)
+        part_bias = entropy(local_weights)
+        if bias is not None:
+            part_bias = part_bias + ops.sum(local_weights * bias, axis=-1)
     else:
-        part_key = pool(key, mask)
+        part_key = max_pool(key, mask) if summary == "max" else _mean_pool(key, counts)
     return Summaries(
         key=part_key,
         value=part_value,
-        bias=bias,
-        local_weights=ops.squeeze(local_weights, 2),
+        bias=part_bias,
+        local_weights=local_weights,
         mask=None if mask is None else ops.any(mask, axis=-1),
+        query=part_query,
+        counts=None if counts is None else ops.sum(counts, axis=-1),
     )
 
 
-def _max_pool(x, mask):
+def max_pool(x, mask):
+    """Maximum of `[G, N, S, D]` over the tokens that count, `[G, N, D]`."""
     if mask is not None:
-        # Filled with less than the smallest value at hand: finite, and never a maximum beside a
-        # token that counts, not even a tied one, which would share in its gradient.
-        smallest = ops.stop_gradient(ops.min(x, axis=2, keepdims=True))
-        x = ops.where(ops.expand_dims(mask, -1), x, smallest - ops.abs(smallest) - 1.0)
+        x = ops.where(ops.expand_dims(mask, -1), x, floor_of_maxima(x))
     return ops.max(x, axis=2)
 
 
-def _mean_pool(x, mask):
-    if mask is None:
+def floor_of_maxima(x):
+    """Less than all of `[G, N, S, D]` along S, `[G, N, 1, D]`: what a maximum may be filled with.
+
+    Finite, and never a maximum beside a token that counts, not even a tied one, which would share
+    in its gradient.
+    """
+    smallest = ops.stop_gradient(ops.min(x, axis=2, keepdims=True))
+    return smallest - ops.abs(smallest) - 1.0
+
+
+def _mean_pool(x, counts):
+    if counts is None:
         return ops.mean(x, axis=2)
-    counts = ops.cast(ops.expand_dims(mask, -1), "float32")  # [G, N, S, 1]
+    counts = ops.expand_dims(counts, -1)  # [G, N, S, 1]
     total = ops.maximum(ops.sum(counts, axis=2, keepdims=True), 1.0)
     # Shares before the sum, which could otherwise exceed what float16 holds.
     return ops.sum(x * ops.cast(counts / total, x.dtype), axis=2)
 
 
-def _entropy(weights):
+def entropy(weights):
     """Entropy over the last axis, in nats; terms of weight zero contribute zero."""
     # One in place of zero keeps the logarithm finite in every format, and its gradient too.
     positive = ops.where(weights > 0, weights, ops.ones_like(weights))

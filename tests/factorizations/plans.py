@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_combiner.factorizations import Fixed
+from keras_combiner.factorizations import Fixed, Hierarchical, Logsparse
 
 SIZE = 4  # the block size or grid width of every plan below that has one
 
@@ -11,6 +11,17 @@ PLANS = {
     "fixed, finer parts": Fixed(SIZE, part_size=2),
     "fixed, neighbors": Fixed(SIZE, neighbors=1),
     "fixed, finer parts and neighbors": Fixed(2, part_size=1, neighbors=3),
+    "logsparse": Logsparse(),
+    "hierarchical": Hierarchical(SIZE),
+    "hierarchical, binary": Hierarchical(2),
 }
 
 every_plan = pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+
+# Every plan again, with block sizes that suit a long text: near the square root of its length.
+GROWING = {
+    "fixed": Fixed,
+    "fixed, finer parts and neighbors": lambda size: Fixed(size, size // 2, neighbors=1),
+    "logsparse": lambda size: Logsparse(),
+    "hierarchical": lambda size: Hierarchical(16),
+}

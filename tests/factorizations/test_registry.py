@@ -3,13 +3,23 @@ import json
 import pytest
 
 from keras_combiner import factorizations
-from keras_combiner.factorizations import Fixed
+from keras_combiner.factorizations import Fixed, Hierarchical, Logsparse
+
+# The name of a plan, its class, and the argument that the layer's block size is given to.
+NAMES = {
+    "fixed": (Fixed, "block_size"),
+    "hierarchical": (Hierarchical, "block_size"),
+    "logsparse": (Logsparse, None),
+}
 
 
 def test_every_name_gives_a_plan_of_the_block_size():
-    assert factorizations.names() == ("fixed",)
-    for name in factorizations.names():
-        assert factorizations.get(name, block_size=5).get_config()["block_size"] == 5
+    assert factorizations.names() == tuple(NAMES)
+    for name, (plan, argument) in NAMES.items():
+        received = factorizations.get(name, block_size=5)
+        assert type(received) is plan
+        if argument is not None:
+            assert received.get_config()[argument] == 5
 
 
 def test_objects_are_returned_as_they_are():
@@ -27,9 +37,11 @@ def test_serialized_plan_survives_json():
     assert factorizations.serialize("fixed") == "fixed"
 
 
-@pytest.mark.parametrize("identifier", ["axial", "", None, 3, Fixed])
+@pytest.mark.parametrize("identifier", ["axis", "", None, 3, Fixed])
 def test_unknown_plan(identifier):
-    with pytest.raises(ValueError, match=r"`factorization` must be one of 'fixed', or a Factoriz"):
+    with pytest.raises(
+        ValueError, match=r"`factorization` must be one of 'fixed', .*, or a Factoriz"
+    ):
         factorizations.get(identifier)
 
 
@@ -54,3 +66,9 @@ def test_block_size_out_of_range(block_size):
 def test_refinements_of_fixed_out_of_range(arguments, message):
     with pytest.raises(ValueError, match=message):
         Fixed(8, **arguments)
+
+
+@pytest.mark.parametrize("block_size", [1, 0, 2.0, None])
+def test_hierarchical_needs_two_children(block_size):
+    with pytest.raises(ValueError, match="`block_size` must be an int of at least 2"):
+        Hierarchical(block_size)

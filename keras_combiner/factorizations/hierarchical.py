@@ -1,0 +1,190 @@
+"""The plan "hierarchical": blocks of blocks of blocks, for the longest texts."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_combiner.factorizations import blocks, scores
+from keras_combiner.factorizations.factorization import Factorization, Support
+from keras_combiner.factorizations.softmax import joint_softmax
+from keras_combiner.factorizations.summaries import summarize
+
+
+@keras.saving.register_keras_serializable(package="keras_combiner")
+class Hierarchical(Factorization):
+    """Attends to the own block directly, and to its siblings at every level of a tree as a whole.
+
+    A block of level 0 is S consecutive tokens, a block of level l is S consecutive blocks of
+    level l - 1, and so on until one block covers the text. At every level l >= 1 the siblings,
+    the other blocks of level l - 1 inside the own block of level l, are parts. A part's local
+    distribution is recursive as well: over its S children, times that inside each child. Causal
+    queries see the own block up to themselves, and siblings to the left. The pattern needs a
+    static length. Cost: O(T S log_S T).
+
+    Args:
+        block_size: int, S, at least 2.
+
+    Raises:
+        ValueError: if `block_size` is not an int of at least 2.
+
+    Example:
+
+    >>> Hierarchical(block_size=2).support(length=7)[0]
+    Support(direct=(0, 1), parts=((2, 3), ((4, 5), (6,))))
+
+    Source: Ren et al., NeurIPS 2021, the remark in section 3.1.
+    """
+
+    def __init__(self, block_size=64):
+        blocks.check_size(
+            "block_size", block_size, "the number of children of every block", at_least=2
+        )
+        self.block_size = block_size
+
+    def get_config(self):
+        """Returns the constructor's arguments as a dictionary."""
+        return {"block_size": self.block_size}
+
+    def support(self, length, causal=False):
+        """See `Factorization.support`."""
+        size = self.block_size
+        levels = [_grouped(range(length), size)]
+        while len(levels[-1]) > 1:
+            levels.append(_grouped(levels[-1], size))
+        supports = []
+        for i in range(length):
+            direct = tuple(j for j in levels[0][i // size] if j <= i or not causal)
+            parts = []
+            for level, level_blocks in enumerate(levels[1:], 1):
+                own = i // size**level  # the own block of the level below
+                parent = own // size
+                for child, part in enumerate(level_blocks[parent], parent * size):
+                    if child < own or (child > own and not causal):
+                        parts.append(part)
+            supports.append(Support(direct, tuple(parts)))
+        return supports
+
+    def attend_heads(self, query, key, value, padding_mask, causal, summary, dropout):
+        """See `Factorization.attend_heads`.
+
+        N blocks of S tokens at level 0; M blocks with C children at a level above.
+        """
+        length = self.static_length(query)
+        size = min(self.block_size, length)
+        num_blocks = blocks.count(length, size)
+        mask = blocks.split_mask(padding_mask, length, size)  # [G, N, S] or None
+        block_query = blocks.split(query, size)  # [G, N, S, D]
+        block_key = blocks.split(key, size)
+        block_value = blocks.split(value, size)
+
+        direct_logits = ops.matmul(block_query, ops.swapaxes(block_key, 2, 3))  # [G, N, S, S]
+        direct_mask = None if mask is None else ops.expand_dims(mask, 2)
+        if causal:
+            past = np.tri(size, dtype=bool).reshape((1, 1, size, size))
+            direct_mask = past if direct_mask is None else ops.logical_and(direct_mask, past)
+        terms, values, levels = [(direct_logits, direct_mask)], [block_value], []
+        if num_blocks > 1:
+            levels = self._levels(block_query, block_key, block_value, mask, summary)
+        for step, parts in enumerate(levels):
+            num_parts = ops.shape(parts.key)[1]
+            part_mask = parts.mask
+            if part_mask is None and num_parts > size and num_parts % size:
+                part_mask = ops.ones((1, num_parts), dtype="bool")  # the last has fewer siblings
+            part_key, part_value, part_bias, part_mask = (
+                self._children_of_blocks(x, step, num_blocks)
+                for x in (parts.key, parts.value, parts.bias, part_mask)
+            )  # [G, N, C, D], [G, N, C, V], [G, N, C, 1] twice
+            logits = ops.matmul(block_query, ops.swapaxes(part_key, 2, 3))  # [G, N, S, C]
+            logits = ops.cast(logits, "float32")
+            if part_bias is not None:
+                logits = logits + ops.swapaxes(part_bias, 2, 3)
+            sibling_mask = self._sibling_mask(step, num_blocks, ops.shape(part_key)[2], causal)
+            if part_mask is not None:
+                sibling_mask = ops.logical_and(ops.swapaxes(part_mask, 2, 3), sibling_mask)
+            terms.append((logits, sibling_mask))
+            values.append(part_value)
+        weights = joint_softmax(terms)
+
+        used = weights if dropout is None else [dropout(x) for x in weights]
+        outputs = [
+            ops.matmul(ops.cast(x, value.dtype), y) for x, y in zip(used, values, strict=True)
+        ]
+        outputs = sum(outputs[1:], outputs[0])  # [G, N, S, V]
+
+        def attention_scores():
+            position = np.arange(num_blocks * size)
+            matrix = 0.0  # weights of the blocks of a level, from the top downwards
+            for step in reversed(range(len(levels))):
+                own = scores.flatten_blocks(weights[step + 1])  # [G, N * S, C]
+                num_parts = ops.shape(levels[step].key)[1]
+                num_parents = blocks.count(num_parts, self.block_size)
+                own = scores.place(own, position // size ** (step + 2), num_parents)
+                matrix = matrix + own[:, :, :num_parts]
+                matrix = scores.share(matrix, levels[step].local_weights)
+                below = ops.shape(levels[step - 1].key)[1] if step else num_blocks * size
+                matrix = matrix[:, :, :below]
+            direct = scores.flatten_blocks(weights[0])
+            matrix = matrix + scores.place(direct, position // size, num_blocks)
+            return ops.cast(matrix[:, :length, :length], value.dtype)
+
+        return blocks.merge(outputs, length), attention_scores
+
+    def _levels(self, query, key, value, mask, summary):
+        """`Summaries` of the blocks of level 0, of level 1 and so on, but for the topmost block."""
+        levels = [summarize(query, key, value, mask, summary)]
+        while (num_parts := ops.shape(levels[-1].key)[1]) > self.block_size:
+            below = levels[-1]
+            size = self.block_size
+            levels.append(
+                summarize(
+                    blocks.split(below.query, size),
+                    blocks.split(below.key, size),
+                    blocks.split(below.value, size),
+                    blocks.split_mask(below.mask, num_parts, size),
+                    summary,
+                    counts=_split_row(below.counts, size),
+                    bias=_split_row(below.bias, size),
+                )
+            )
+        return levels
+
+    def _children_of_blocks(self, x, step, num_blocks):
+        """For every block of level 0, what the children of its ancestor `step + 1` levels up hold.
+
+        Args:
+            x: `[G, M, D]`, `[G, M]` or None: what the blocks of level `step` hold.
+            step: int.
+            num_blocks: int, N.
+
+        Returns:
+            `[G, N, C, D]`, or None.
+        """
+        if x is None:
+            return None
+        if len(x.shape) == 2:
+            x = ops.expand_dims(x, 2)
+        num_parts = ops.shape(x)[1]
+        x = blocks.split(x, min(self.block_size, num_parts))
+        times = num_blocks if num_parts <= self.block_size else self.block_size ** (step + 1)
+        return blocks.repeat(x, times, num_blocks)
+
+    def _sibling_mask(self, step, num_blocks, num_children, causal):
+        """bool `[1, N, 1, C]`: children of the common ancestor that are not the own one.
+
+        For blocks of 2 and N = 4, at step 0: `[[0 1] [1 0] [0 1] [1 0]]`, causal
+        `[[0 0] [1 0] [0 0] [1 0]]`.
+        """
+        own = np.arange(num_blocks) // self.block_size**step % self.block_size
+        own = own.reshape((1, num_blocks, 1, 1))
+        child = np.arange(num_children)
+        return ops.convert_to_tensor(child < own if causal else child != own)
+
+
+def _grouped(items, size):
+    """`[a b c]` in groups of 2 -> `[(a, b), (c,)]`."""
+    return [tuple(items[i : i + size]) for i in range(0, len(items), size)]
+
+
+def _split_row(x, size):
+    """`[G, M]` -> `[G, M / size, size]`, zeros after the end; None stays None."""
+    return None if x is None else ops.squeeze(blocks.split(ops.expand_dims(x, 2), size), 3)

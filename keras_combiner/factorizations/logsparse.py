@@ -1,0 +1,147 @@
+"""The plan "logsparse": parts that double in size with their distance."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_combiner.factorizations import blocks, scores
+from keras_combiner.factorizations.factorization import Factorization, Support
+from keras_combiner.factorizations.softmax import joint_softmax
+from keras_combiner.factorizations.summaries import summarize
+
+
+@keras.saving.register_keras_serializable(package="keras_combiner")
+class Logsparse(Factorization):
+    """Attends to itself directly, and to ever larger blocks of a dyadic tree as a whole.
+
+    At level t = 0, 1, ... the sequence is cut into blocks of 2**t tokens, in pairs; the part of
+    level t is the sibling of the block that the query lies in. The siblings of all levels hold
+    every other token exactly once. Causal queries see those to the left. The pattern needs a
+    static length. Cost: O(T log T).
+
+    Example:
+
+    >>> Logsparse().support(length=8)[4]
+    Support(direct=(4,), parts=((5,), (6, 7), (0, 1, 2, 3)))
+    >>> Logsparse().support(length=8, causal=True)[6]
+    Support(direct=(6,), parts=((4, 5), (0, 1, 2, 3)))
+
+    Source: Ren et al., NeurIPS 2021, section 4.2 (Combiner-Logsparse).
+    """
+
+    def support(self, length, causal=False):
+        """See `Factorization.support`."""
+        supports = []
+        for i in range(length):
+            parts = []
+            for level in range(_num_levels(length)):
+                sibling = (i >> level) ^ 1
+                part = tuple(range(sibling << level, min((sibling + 1) << level, length)))
+                if part and (part[0] < i or not causal):
+                    parts.append(part)
+            supports.append(Support((i,), tuple(parts)))
+        return supports
+
+    def attend_heads(self, query, key, value, padding_mask, causal, summary, dropout):
+        """See `Factorization.attend_heads`.
+
+        A sibling of level 0 is one token, hence its own summary: queries and their siblings of
+        level 0 attend directly in N pairs. L = log2(T) - 1 levels remain.
+        """
+        length = self.static_length(query)
+        if padding_mask is None and length & (length - 1):
+            padding_mask = ops.ones((1, length), dtype="bool")  # up to a power of two
+        num_pairs = blocks.count(length, 2)
+        levels = range(1, _num_levels(length))
+        pair_query = blocks.split(query, 2)  # [G, N, 2, D]
+        pair_key = blocks.split(key, 2)
+        pair_value = blocks.split(value, 2)
+        direct_logits = ops.matmul(pair_query, ops.swapaxes(pair_key, 2, 3))  # [G, N, 2, 2]
+        direct_mask = blocks.split_mask(padding_mask, length, 2)
+        if direct_mask is not None:
+            direct_mask = ops.expand_dims(direct_mask, 2)
+        if causal:
+            past = np.tri(2, dtype=bool).reshape((1, 1, 2, 2))
+            direct_mask = past if direct_mask is None else ops.logical_and(direct_mask, past)
+        terms = [(direct_logits, direct_mask)]
+
+        parts = [
+            summarize(
+                *(blocks.split(x, 2**level) for x in (query, key, value)),
+                blocks.split_mask(padding_mask, length, 2**level),
+                summary,
+            )
+            for level in levels
+        ]
+        if parts:
+            part_key, part_value, part_bias = (
+                _siblings_of_pairs([getattr(part, name) for part in parts], num_pairs)
+                for name in ("key", "value", "bias")
+            )  # [G, N, L, D], [G, N, L, V], [G, N, L, 1] or None
+            logits = ops.matmul(pair_query, ops.swapaxes(part_key, 2, 3))  # [G, N, 2, L]
+            logits = ops.cast(logits, "float32")
+            if part_bias is not None:
+                logits = logits + ops.swapaxes(part_bias, 2, 3)
+            terms.append((logits, _part_mask(parts, levels, num_pairs, causal)))
+        weights = joint_softmax(terms)
+
+        used = weights if dropout is None else [dropout(x) for x in weights]
+        used = [ops.cast(x, value.dtype) for x in used]
+        outputs = ops.matmul(used[0], pair_value)
+        if parts:
+            outputs = outputs + ops.matmul(used[1], part_value)
+
+        def attention_scores():
+            position = np.arange(2 * num_pairs)
+            direct = scores.flatten_blocks(weights[0])
+            matrix = scores.place(direct, position // 2, num_pairs)[:, :length, :length]
+            for column, (level, part) in enumerate(zip(levels, parts, strict=True)):
+                far = scores.flatten_blocks(weights[1][:, :, :, column : column + 1])
+                far = scores.place(far, (position >> level) ^ 1, ops.shape(part.key)[1])
+                matrix = matrix + scores.share(far, part.local_weights)[:, :length, :length]
+            return ops.cast(matrix, value.dtype)
+
+        return blocks.merge(outputs, length), attention_scores
+
+
+def _num_levels(length):
+    """Levels of a tree with at least `length` leaves: 1 -> 0, 2 -> 1, 3 -> 2, 4 -> 2, 5 -> 3."""
+    return max(length - 1, 0).bit_length()
+
+
+def _siblings_of_pairs(levels, num_pairs):
+    """For every pair of tokens, what its siblings of all levels hold; a column a level.
+
+    Args:
+        levels: list of tensors `[G, M, D]` (or `[G, M]`, or all None), one entry a block; blocks
+            of the first level are pairs.
+        num_pairs: int, N.
+
+    Returns:
+        `[G, N, L, D]`, or None.
+
+    For a first level `a b c` (and no other): `b a 0`, the sibling of `c` being empty.
+    """
+    columns = []
+    for level, x in enumerate(levels):
+        if x is None:
+            return None
+        if len(x.shape) == 2:
+            x = ops.expand_dims(x, 2)
+        x = ops.flip(blocks.split(x, 2), axis=2)  # [G, M / 2, 2, D], siblings change places
+        heads, half, _, features = ops.shape(x)
+        x = ops.reshape(x, (heads, 2 * half, 1, features))
+        columns.append(blocks.repeat(x, 2**level, num_pairs))
+    return ops.concatenate(columns, axis=2)
+
+
+def _part_mask(parts, levels, num_pairs, causal):
+    """Broadcasts to `[G, N, 2, L]`: siblings that hold tokens and, if causal, lie to the left."""
+    mask = None
+    if parts[0].mask is not None:
+        mask = ops.swapaxes(_siblings_of_pairs([x.mask for x in parts], num_pairs), 2, 3)
+    if causal:
+        pair = np.arange(num_pairs).reshape((1, num_pairs, 1, 1))
+        left = (pair >> (np.array(levels) - 1)) % 2 == 1
+        mask = ops.convert_to_tensor(left) if mask is None else ops.logical_and(mask, left)
+    return mask
