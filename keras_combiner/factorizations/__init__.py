@@ -1,5 +1,8 @@
 """The plans that split a sequence into direct and abstracted parts."""
 
+from keras_combiner.factorizations.axial_horizontal import AxialHorizontal
+from keras_combiner.factorizations.axial_rowmajor import AxialRowmajor
+from keras_combiner.factorizations.axial_vertical import AxialVertical
 from keras_combiner.factorizations.factorization import Factorization, Support
 from keras_combiner.factorizations.fixed import Fixed
 from keras_combiner.factorizations.hierarchical import Hierarchical
@@ -7,6 +10,9 @@ from keras_combiner.factorizations.logsparse import Logsparse
 from keras_combiner.factorizations.registry import deserialize, get, names, serialize
 
 __all__ = [
+    "AxialHorizontal",
+    "AxialRowmajor",
+    "AxialVertical",
     "Factorization",
     "Fixed",
     "Hierarchical",

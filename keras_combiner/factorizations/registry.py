@@ -2,6 +2,9 @@
 
 import keras
 
+from keras_combiner.factorizations.axial_horizontal import AxialHorizontal
+from keras_combiner.factorizations.axial_rowmajor import AxialRowmajor
+from keras_combiner.factorizations.axial_vertical import AxialVertical
 from keras_combiner.factorizations.factorization import Factorization
 from keras_combiner.factorizations.fixed import Fixed
 from keras_combiner.factorizations.hierarchical import Hierarchical
@@ -12,6 +15,9 @@ _PLANS = {
     "fixed": lambda block_size: Fixed(block_size=block_size),
     "hierarchical": lambda block_size: Hierarchical(block_size=block_size),
     "logsparse": lambda block_size: Logsparse(),  # its blocks have sizes of their own
+    "axial_vertical": lambda block_size: AxialVertical(width=block_size),
+    "axial_horizontal": lambda block_size: AxialHorizontal(width=block_size),
+    "axial_rowmajor": lambda block_size: AxialRowmajor(width=block_size),
 }
 
 

@@ -2,7 +2,14 @@
 
 import pytest
 
-from keras_combiner.factorizations import Fixed, Hierarchical, Logsparse
+from keras_combiner.factorizations import (
+    AxialHorizontal,
+    AxialRowmajor,
+    AxialVertical,
+    Fixed,
+    Hierarchical,
+    Logsparse,
+)
 
 SIZE = 4  # the block size or grid width of every plan below that has one
 
@@ -14,6 +21,9 @@ PLANS = {
     "logsparse": Logsparse(),
     "hierarchical": Hierarchical(SIZE),
     "hierarchical, binary": Hierarchical(2),
+    "axial_vertical": AxialVertical(SIZE),
+    "axial_horizontal": AxialHorizontal(SIZE),
+    "axial_rowmajor": AxialRowmajor(SIZE),
 }
 
 every_plan = pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
@@ -24,4 +34,7 @@ GROWING = {
     "fixed, finer parts and neighbors": lambda size: Fixed(size, size // 2, neighbors=1),
     "logsparse": lambda size: Logsparse(),
     "hierarchical": lambda size: Hierarchical(16),
+    "axial_vertical": AxialVertical,
+    "axial_horizontal": AxialHorizontal,
+    "axial_rowmajor": AxialRowmajor,
 }

@@ -3,13 +3,23 @@ import json
 import pytest
 
 from keras_combiner import factorizations
-from keras_combiner.factorizations import Fixed, Hierarchical, Logsparse
+from keras_combiner.factorizations import (
+    AxialHorizontal,
+    AxialRowmajor,
+    AxialVertical,
+    Fixed,
+    Hierarchical,
+    Logsparse,
+)
 
 # The name of a plan, its class, and the argument that the layer's block size is given to.
 NAMES = {
     "fixed": (Fixed, "block_size"),
     "hierarchical": (Hierarchical, "block_size"),
     "logsparse": (Logsparse, None),
+    "axial_vertical": (AxialVertical, "width"),
+    "axial_horizontal": (AxialHorizontal, "width"),
+    "axial_rowmajor": (AxialRowmajor, "width"),
 }
 
 
@@ -72,3 +82,15 @@ def test_refinements_of_fixed_out_of_range(arguments, message):
 def test_hierarchical_needs_two_children(block_size):
     with pytest.raises(ValueError, match="`block_size` must be an int of at least 2"):
         Hierarchical(block_size)
+
+
+@pytest.mark.parametrize("plan", [AxialVertical, AxialHorizontal, AxialRowmajor])
+@pytest.mark.parametrize("width", [0, -1, 2.0, None])
+def test_width_out_of_range(plan, width):
+    with pytest.raises(ValueError, match="`width` must be an int of at least 1"):
+        plan(width)
+
+
+def test_learned_keys_of_rows_are_not_to_be_had():
+    with pytest.raises(ValueError, match="`row_summary` must be 'wsum'"):
+        AxialRowmajor(4, row_summary="proj")

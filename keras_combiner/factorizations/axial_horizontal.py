@@ -1,0 +1,72 @@
+"""The plan "axial_horizontal": the own row and column directly, other rows in two parts."""
+
+import keras
+
+from keras_combiner.factorizations import blocks, grids
+from keras_combiner.factorizations.factorization import Factorization, Support
+
+
+@keras.saving.register_keras_serializable(package="keras_combiner")
+class AxialHorizontal(Factorization):
+    """Attends to the own row and column directly, and to the left and right of every other row.
+
+    The sequence is laid out row by row as a grid of N = ceil(T / W) rows and W columns. The cells
+    of every other row to the left of the query's column are one part, those to the right of it
+    another. Causal queries see their row and column up to themselves, and earlier rows. The
+    pattern needs a static length. Cost: O(T (W + N)), which is O(T sqrt(T)) for W near sqrt(T).
+
+    Args:
+        width: int, W, at least 1.
+
+    Raises:
+        ValueError: if `width` is not an int of at least 1.
+
+    Example:
+
+    >>> AxialHorizontal(width=3).support(length=9)[4]
+    Support(direct=(1, 3, 4, 5, 7), parts=((0,), (2,), (6,), (8,)))
+    >>> AxialHorizontal(width=3).support(length=9, causal=True)[6]
+    Support(direct=(0, 3, 6), parts=((1, 2), (4, 5)))
+
+    Source: Ren et al., NeurIPS 2021, section 4.3 (Combiner-Axial, horizontal).
+    """
+
+    def __init__(self, width=64):
+        blocks.check_size("width", width, "the number of columns of the grid")
+        self.width = width
+
+    def get_config(self):
+        """Returns the constructor's arguments as a dictionary."""
+        return {"width": self.width}
+
+    def support(self, length, causal=False):
+        """See `Factorization.support`."""
+        position = grids.cells(length, self.width)
+        supports = []
+        for i in range(length):
+            row, column = divmod(i, self.width)
+            parts = []
+            for other in range(row if causal else len(position)):
+                if other != row:
+                    parts += [position[other, :column], position[other, column + 1 :]]
+            parts = [grids.positions_of(part) for part in parts]
+            direct = grids.cross(position, i, causal)
+            supports.append(Support(direct, tuple(part for part in parts if part)))
+        return supports
+
+    def attend_heads(self, query, key, value, padding_mask, causal, summary, dropout):
+        """See `Factorization.attend_heads`. Shapes as in `grids`."""
+        length = self.static_length(query)
+        width = min(self.width, length)
+        rows = [blocks.split(x, width) for x in (query, key, value)]  # [G, N, W, D]
+        row_mask = blocks.split_mask(padding_mask, length, width)  # [G, N, W] or None
+        terms = [grids.line_term(*rows, row_mask, causal)]
+        if length > width:
+            columns = [grids.turn(x) for x in rows]  # [G, W, N, D]
+            terms.append(
+                grids.line_term(*columns, grids.turn(row_mask), causal, by_columns=True, own=False)
+            )
+            for right in (False, True):
+                runs = grids.summarize_runs(*rows, row_mask, summary, after=right)
+                terms.append(grids.part_term(columns[0], runs, earlier=causal, by_columns=True))
+        return grids.attend(terms, length, dropout)

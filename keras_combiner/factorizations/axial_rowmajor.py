@@ -1,0 +1,107 @@
+"""The plan "axial_rowmajor": the own row directly, other rows as the query's column sees them."""
+
+import keras
+from keras import ops
+
+from keras_combiner.factorizations import blocks, grids
+from keras_combiner.factorizations.factorization import CellPart, Factorization, Support
+from keras_combiner.factorizations.softmax import joint_softmax
+from keras_combiner.factorizations.summaries import Summaries, entropy, max_pool
+
+
+@keras.saving.register_keras_serializable(package="keras_combiner")
+class AxialRowmajor(Factorization):
+    """Attends to the own row directly, and to every other row through the cell in its own column.
+
+    The sequence is laid out row by row as a grid of N = ceil(T / W) rows and W columns. As with
+    blocks, every other row is a part; but its local distribution is made by the query of the cell
+    where the row crosses the column of the query, so that queries of different columns see
+    different summaries of it. Where that cell is padding or beyond the text, the maximum over the
+    row's queries takes its place. Causal queries see their row up to themselves, and earlier rows.
+    The pattern needs a static length. Cost: O(T (W + N)), which is O(T sqrt(T)) for W near
+    sqrt(T).
+
+    Summaries: since neither query nor key is pooled, "max" and "mean" are the same here, and
+    "variational" adds the entropy of the local distribution.
+
+    Args:
+        width: int, W, at least 1.
+        row_summary: str, what the key of a part is: "wsum", the average of the row's keys under
+            the local distribution.
+
+    Raises:
+        ValueError: if `width` is not an int of at least 1, or for another `row_summary`.
+
+    Example:
+
+    >>> AxialRowmajor(width=2).support(length=4)[3]
+    Support(direct=(2, 3), parts=(CellPart(positions=(0, 1), cell=1),))
+
+    Source: Ren et al., NeurIPS 2021, section 4.3 (Combiner-Axial, rowmajor), whose parts have a
+    learned key.
+    """
+
+    def __init__(self, width=64, row_summary="wsum"):
+        blocks.check_size("width", width, "the number of columns of the grid")
+        if row_summary != "wsum":
+            raise ValueError(
+                "`row_summary` must be 'wsum', the average of a row's keys. Received: "
+                f"{row_summary!r}. A learned one ('proj') needs parameters, which plans do not "
+                "have."
+            )
+        self.width = width
+        self.row_summary = row_summary
+
+    def get_config(self):
+        """Returns the constructor's arguments as a dictionary."""
+        return {"width": self.width, "row_summary": self.row_summary}
+
+    def support(self, length, causal=False):
+        """See `Factorization.support`."""
+        rows = [grids.positions_of(row) for row in grids.cells(length, self.width)]
+        supports = []
+        for i in range(length):
+            own, column = divmod(i, self.width)
+            direct = tuple(j for j in rows[own] if j <= i or not causal)
+            parts = [
+                CellPart(row, r * self.width + column)
+                for r, row in enumerate(rows)
+                if r < own or (r > own and not causal)
+            ]
+            supports.append(Support(direct, tuple(parts)))
+        return supports
+
+    def attend_heads(self, query, key, value, padding_mask, causal, summary, dropout):
+        """See `Factorization.attend_heads`. Shapes as in `grids`."""
+        length = self.static_length(query)
+        width = min(self.width, length)
+        query, key, value = (blocks.split(x, width) for x in (query, key, value))  # [G, N, W, D]
+        mask = blocks.split_mask(padding_mask, length, width)  # [G, N, W] or None
+        terms = [grids.line_term(query, key, value, mask, causal)]
+        if length > width:
+            rows = _summarize_rows(query, key, value, mask, summary)
+            columns = grids.turn(query)
+            terms.append(grids.part_term(columns, rows, earlier=causal, by_columns=True))
+        return grids.attend(terms, length, dropout)
+
+
+def _summarize_rows(query, key, value, mask, summary):
+    """`Summaries` of every row as each of its cells sees it: key `[G, N, W, D]` and so on."""
+    row_mask = local_mask = None
+    if mask is not None:
+        pooled = ops.expand_dims(max_pool(query, mask), 2)  # [G, N, 1, D]
+        query = ops.where(ops.expand_dims(mask, -1), query, pooled)
+        local_mask = ops.expand_dims(mask, 2)
+        row_mask = ops.any(mask, axis=-1, keepdims=True)  # [G, N, 1]
+    logits = ops.matmul(query, ops.swapaxes(key, 2, 3))  # [G, N, W, W]
+    (local_weights,) = joint_softmax([(logits, local_mask)])
+    weights = ops.cast(local_weights, value.dtype)
+    return Summaries(
+        key=ops.matmul(weights, key),
+        value=ops.matmul(weights, value),
+        bias=entropy(local_weights) if summary == "variational" else None,
+        local_weights=local_weights,
+        mask=row_mask,
+        query=query,
+        counts=None,
+    )
