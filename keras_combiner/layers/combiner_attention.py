@@ -23,7 +23,8 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
     Masking: a position is masked if any of the masks says so: the implicit Keras masks of the
     inputs, `query_mask`, `value_mask`, `key_mask` or `attention_mask`. A masked position is left
     out of direct attention, of the summaries and of what makes them, so outputs at other
-    positions depend neither on what it holds nor on how many of them there are. Outputs at masked
+    positions depend neither on what it holds nor on how many of them follow the sequence. (Masked
+    positions before or inside the sequence move its tokens into other blocks.) Outputs at masked
     positions are finite but without meaning; they are zero if the whole sequence is masked
     (before `attention_output` adds its bias). The query's implicit mask is passed on.
 
@@ -36,9 +37,9 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         output_shape: int or tuple of int, the last dimensions of the output; those of `query`
             if None.
         factorization: str or `keras_combiner.factorizations.Factorization`, the plan that
-            splits the sequence: "fixed".
-        block_size: int, number of tokens that attend to each other directly, for plans that are
-            given by name.
+            splits the sequence: one of `keras_combiner.factorizations.names()`, or an object.
+        block_size: int, number of tokens that attend to each other directly (the width of the
+            grid for axial plans), for plans that are given by name; an object has its own.
         summary: str, how a part is summarized: "max" (the paper's), "mean" or "variational"; see
             `keras_combiner.factorizations.summaries.summarize`.
         **kwargs: whatever else `keras.layers.MultiHeadAttention` takes: `kernel_initializer`,

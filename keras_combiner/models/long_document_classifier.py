@@ -1,6 +1,7 @@
 """LongDocumentClassifier: whole documents in, labels out."""
 
 import math
+import zipfile
 from pathlib import Path
 
 import keras
@@ -9,7 +10,8 @@ import numpy as np
 from keras_combiner import text  # also registers the tokenizers that saved models name
 from keras_combiner.layers import MaskedAveragePooling, TokenDropout
 from keras_combiner.models import text_batches
-from keras_combiner.models.combiner_backbone import CombinerBackbone
+from keras_combiner.models.combiner_backbone import SIZES, CombinerBackbone
+from keras_combiner.text.tokenizer import MIN_SEQUENCE_LENGTH, as_bytes
 from keras_combiner.whole_files import written_whole
 
 
@@ -55,10 +57,7 @@ class LongDocumentClassifier(keras.Model):
 
     def __init__(self, backbone, tokenizer, labels, dropout=0.1, token_dropout=0.3, **kwargs):
         labels = [str(label) for label in labels]
-        if len(labels) < 2 or len(set(labels)) < len(labels):
-            raise ValueError(
-                f"`labels` must be at least two different names, one a class. Received: {labels!r}."
-            )
+        _check_labels(labels)
         if backbone.arguments["vocabulary_size"] < tokenizer.vocabulary_size:
             raise ValueError(
                 f"The tokenizer has {tokenizer.vocabulary_size} token ids, the backbone only "
@@ -118,6 +117,18 @@ class LongDocumentClassifier(keras.Model):
         Raises:
             ValueError: for an unknown `size` or `tokenizer`, or fewer than two different labels.
         """
+        # What cannot work shows before a vocabulary is learned, which takes a while.
+        names = sorted({str(label) for label in labels})
+        _check_labels(names)
+        if size not in SIZES:
+            raise ValueError(
+                f"`size` must be one of {', '.join(map(repr, SIZES))}. Received: {size!r}."
+            )
+        if sequence_length < MIN_SEQUENCE_LENGTH:
+            raise ValueError(
+                f"`sequence_length` must be at least {MIN_SEQUENCE_LENGTH}: two tokens frame a "
+                f"text. Received: {sequence_length!r}."
+            )
         if tokenizer == "wordpiece":
             vocabulary = text.learn_wordpiece_vocabulary(
                 texts, vocabulary_size=vocabulary_size, verbose=verbose
@@ -133,7 +144,6 @@ class LongDocumentClassifier(keras.Model):
         backbone = CombinerBackbone.from_size(
             size, tokenizer.vocabulary_size, sequence_length, dropout=dropout, **kwargs
         )
-        names = sorted({str(label) for label in labels})
         return cls(backbone, tokenizer, names, dropout=dropout, token_dropout=token_dropout)
 
     @property
@@ -189,7 +199,7 @@ class LongDocumentClassifier(keras.Model):
             validation_split: float, share of the texts held out for validation, drawn with a
                 fixed seed.
             validation_data: pair `(texts, labels)`, or a reader; wins over `validation_split`.
-            **kwargs: what else `keras.Model.fit` takes.
+            **kwargs: what else `keras.Model.fit` takes; `class_weight` may name the labels.
 
         Returns:
             `keras.callbacks.History`.
@@ -217,6 +227,15 @@ class LongDocumentClassifier(keras.Model):
         total = text_batches.count(x, self._class_id)
         if total == 0:
             raise ValueError("There is no document to train on.")
+        if kwargs.get("sample_weight") is not None:
+            raise ValueError(
+                "`sample_weight` does not go with texts. Use `class_weight`, or train on token ids."
+            )
+        if kwargs.get("class_weight"):
+            kwargs["class_weight"] = {
+                self._class_id(label) if isinstance(label, str) else label: weight
+                for label, weight in kwargs["class_weight"].items()
+            }
         batches = self._batches(x, y, batch_size, total, shuffle=kwargs.pop("shuffle", True))
         if validation_data is not None:
             if not isinstance(validation_data, tuple):
@@ -281,10 +300,10 @@ class LongDocumentClassifier(keras.Model):
 
         Raises:
             ValueError: for a single string.
+            TypeError: for what is not text.
         """
-        if isinstance(texts, (str, bytes)):
-            raise ValueError("`texts` must be a list of texts. Received: a single one; wrap it.")
-        texts = list(texts)
+        text_batches.refuse_single(texts)
+        texts = [as_bytes(document, i) for i, document in enumerate(texts)]
         rows = self.predict(texts, batch_size=batch_size, verbose=0)
         results = []
         for document, row in zip(texts, rows, strict=True):
@@ -366,6 +385,8 @@ class LongDocumentClassifier(keras.Model):
         file = path / "model.keras" if path.is_dir() else path
         if not file.is_file():
             raise FileNotFoundError(f"Expected a .keras file. There is none at {file}.")
+        if not zipfile.is_zipfile(file):
+            raise ValueError(f"{file} is no .keras file. Name one that `save` wrote.")
         model = keras.saving.load_model(file)
         if not isinstance(model, cls):
             raise ValueError(f"{file} holds a {type(model).__name__}, not a {cls.__name__}.")
@@ -405,6 +426,13 @@ class LongDocumentClassifier(keras.Model):
                 config[name], custom_objects=custom_objects
             )
         return cls(**config)
+
+
+def _check_labels(labels):
+    if len(labels) < 2 or len(set(labels)) < len(labels):
+        raise ValueError(
+            f"`labels` must be at least two different names, one a class. Received: {labels!r}."
+        )
 
 
 def _steps(x, batch_size, validation_split):

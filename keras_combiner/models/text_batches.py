@@ -12,11 +12,21 @@ SHUFFLE_BUFFER = 4096  # documents of a reader held in memory to draw from
 
 def is_text(x):
     """Whether `x` is texts: a list of strings, or a re-iterable reader of documents."""
+    refuse_single(x)
     if isinstance(x, np.ndarray):
         return x.dtype.kind in "OSU"
     if isinstance(x, (list, tuple)):
-        return all(isinstance(text, (str, bytes)) for text in x)
+        # One string among them is enough: what else there is, is then an error in the texts.
+        return len(x) == 0 or any(isinstance(text, (str, bytes)) for text in x)
     return hasattr(x, "texts") and hasattr(x, "labels")
+
+
+def refuse_single(x):
+    """Raises a ValueError for a single string, which would be read letter by letter."""
+    if isinstance(x, (str, bytes)):
+        raise ValueError(
+            f"Expected a list of texts. Received a single one: {x[:40]!r}. Wrap it in a list."
+        )
 
 
 def count(texts, class_id=None):

@@ -463,6 +463,57 @@ def test_a_single_string_is_refused_rather_than_read_letter_by_letter(classifier
         classifier.classify("it will rain")
 
 
+def test_a_single_string_is_refused_everywhere(classifier):
+    for call in (classifier.predict, lambda x: classifier.fit(x, "tale")):
+        with pytest.raises(ValueError, match="Wrap it in a list"):
+            call("it will rain")
+
+
+@pytest.mark.parametrize("texts", [[None], [3], [["a", "b"]], ["rain", 3]])
+def test_what_is_not_text_is_named_with_its_position(classifier, texts):
+    with pytest.raises(TypeError, match="Expected texts to be str or bytes"):
+        classifier.classify(texts)
+
+
+def test_class_weights_may_name_the_labels():
+    losses = []
+    for names in (False, True):
+        keras.utils.set_random_seed(1)
+        model = make(tokenizer="bytes")
+        weights = {model.labels[0] if names else 0: 3.0, model.labels[1] if names else 1: 0.5}
+        fitted = model.fit(TEXTS, LABELS, class_weight=weights, shuffle=False, verbose=0)
+        losses.append(fitted.history["loss"])
+    assert losses[0] == losses[1]
+    with pytest.raises(ValueError, match="Unknown label 'neither'"):
+        model.fit(TEXTS, LABELS, class_weight={"neither": 1.0}, verbose=0)
+    with pytest.raises(ValueError, match="`sample_weight` does not go with texts"):
+        model.fit(TEXTS, LABELS, sample_weight=np.ones(len(TEXTS)), verbose=0)
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        ({"size": "huge"}, "`size` must be one of"),
+        ({"sequence_length": 2}, "`sequence_length` must be at least 3"),
+        ({"labels": ["one"] * len(TEXTS)}, "at least two different names"),
+    ],
+)
+def test_what_cannot_work_shows_before_a_vocabulary_is_learned(options, words):
+    def never_read():
+        raise AssertionError("the texts were read")
+        yield
+
+    arguments = {"labels": LABELS, **options}
+    with pytest.raises(ValueError, match=words):
+        LongDocumentClassifier.from_texts(never_read(), **arguments)
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path):
+    (tmp_path / "junk.keras").write_text("hi")
+    with pytest.raises(ValueError, match=r"is no \.keras file"):
+        LongDocumentClassifier.load(tmp_path / "junk.keras")
+
+
 # Files
 
 
