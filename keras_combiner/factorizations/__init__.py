@@ -7,6 +7,7 @@ from keras_combiner.factorizations.factorization import Factorization, Support
 from keras_combiner.factorizations.fixed import Fixed
 from keras_combiner.factorizations.hierarchical import Hierarchical
 from keras_combiner.factorizations.logsparse import Logsparse
+from keras_combiner.factorizations.mixture import Mixture
 from keras_combiner.factorizations.registry import deserialize, get, names, serialize
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Fixed",
     "Hierarchical",
     "Logsparse",
+    "Mixture",
     "Support",
     "deserialize",
     "get",

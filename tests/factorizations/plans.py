@@ -9,6 +9,7 @@ from keras_combiner.factorizations import (
     Fixed,
     Hierarchical,
     Logsparse,
+    Mixture,
 )
 
 SIZE = 4  # the block size or grid width of every plan below that has one
@@ -24,6 +25,7 @@ PLANS = {
     "axial_vertical": AxialVertical(SIZE),
     "axial_horizontal": AxialHorizontal(SIZE),
     "axial_rowmajor": AxialRowmajor(SIZE),
+    "mixture": Mixture(["fixed", AxialRowmajor(3)], block_size=SIZE),
 }
 
 every_plan = pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
@@ -37,4 +39,5 @@ GROWING = {
     "axial_vertical": AxialVertical,
     "axial_horizontal": AxialHorizontal,
     "axial_rowmajor": AxialRowmajor,
+    "mixture": lambda size: Mixture(["axial_vertical", Logsparse()], block_size=size),
 }

@@ -6,7 +6,16 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_combiner.factorizations import factorization
+from keras_combiner.factorizations import (
+    AxialHorizontal,
+    AxialRowmajor,
+    AxialVertical,
+    Fixed,
+    Hierarchical,
+    Logsparse,
+    Mixture,
+    factorization,
+)
 from keras_combiner.factorizations.summaries import SUMMARIES
 from tests import reference
 from tests.factorizations.plans import PLANS, SIZE, every_plan
@@ -337,10 +346,55 @@ def test_dropout_is_applied_to_all_weights_but_not_to_the_scores(plan):
 
 
 @every_plan
+def test_a_length_that_is_not_known_is_refused_or_served(plan):
+    # Only "fixed" lays out its pattern with the data at hand.
+    @tf.function(input_signature=[tf.TensorSpec([None, 2, None, 3])] * 3)
+    def attend(*arrays):
+        return plan.attend(*arrays)
+
+    arrays = reference.heads((1, 2, 9, 3))
+    if isinstance(plan, Fixed):
+        np.testing.assert_allclose(attend(*arrays), plan.attend(*arrays), atol=1e-6)
+    else:
+        with pytest.raises(ValueError, match="fixes its pattern at a static length"):
+            attend(*arrays)
+
+
+@every_plan
 def test_the_config_gives_the_plan_back(plan):
     copy = type(plan).from_config(plan.get_config())
     assert copy.support(23, causal=True) == plan.support(23, causal=True)
     assert copy.get_config() == plan.get_config()
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Fixed(30),
+        Fixed(8, part_size=2, neighbors=2),
+        Fixed(8, neighbors=100),
+        Logsparse(),
+        Hierarchical(13),
+        Hierarchical(64),
+        AxialVertical(13),
+        AxialVertical(64),
+        AxialHorizontal(1),
+        AxialHorizontal(64),
+        AxialRowmajor(64),
+        Mixture(["fixed", "axial_rowmajor"]),
+    ],
+    ids=lambda plan: type(plan).__name__,
+)
+@summaries
+def test_what_is_all_direct_is_softmax_attention(plan, summary):
+    length = 2 if isinstance(plan, Logsparse) else 13
+    query, key, value = reference.heads((2, 2, length, 4))
+    logits = query.astype("float64") @ np.swapaxes(key, 2, 3) / 2
+    for causal in (False, True):
+        weights = np.exp(logits) * (np.tri(length) if causal else 1)
+        weights /= weights.sum(-1, keepdims=True)
+        outputs = plan.attend(query, key, value, causal=causal, summary=summary)
+        np.testing.assert_allclose(outputs, weights @ value, atol=1e-5)
 
 
 def test_every_kind_of_plan_is_in_the_list():

@@ -10,6 +10,7 @@ from keras_combiner.factorizations import (
     Fixed,
     Hierarchical,
     Logsparse,
+    Mixture,
 )
 
 # The name of a plan, its class, and the argument that the layer's block size is given to.
@@ -37,6 +38,27 @@ def test_objects_are_returned_as_they_are():
     assert factorizations.get(plan, block_size=99) is plan
     assert factorizations.deserialize(plan) is plan
     assert factorizations.deserialize("fixed") == "fixed"
+
+
+def test_a_mixture_of_names_and_objects_survives_json():
+    plan = Mixture(["fixed", Fixed(4, neighbors=1), Mixture(["logsparse"])], block_size=3)
+    copy = factorizations.deserialize(json.loads(json.dumps(factorizations.serialize(plan))))
+    assert type(copy) is Mixture
+    assert copy.get_config() == plan.get_config()
+    assert copy.support(9) == plan.support(9)
+    assert copy.plans[0].block_size == 3
+    assert copy.factorizations[0] == "fixed"
+
+
+@pytest.mark.parametrize("plans", [[], None, "fixed"])
+def test_mixture_of_nothing(plans):
+    with pytest.raises(ValueError, match="`factorizations` must be a list of at least one plan"):
+        Mixture(plans)
+
+
+def test_mixture_of_an_unknown_plan():
+    with pytest.raises(ValueError, match="`factorization` must be one of"):
+        Mixture(["fixed", "fxied"])
 
 
 def test_serialized_plan_survives_json():

@@ -1,0 +1,69 @@
+"""The plan of several plans: the average of what they give."""
+
+import keras
+
+from keras_combiner.factorizations import registry
+from keras_combiner.factorizations.factorization import Factorization, MixedSupport
+
+
+@keras.saving.register_keras_serializable(package="keras_combiner")
+class Mixture(Factorization):
+    """Averages the attention of several plans over the same queries, keys and values.
+
+    Its effective attention matrix is the average of theirs. Cost: the sum of theirs; the pattern
+    needs a static length if one of theirs does.
+
+    Args:
+        factorizations: list of str or `Factorization`, the plans; at least one.
+        block_size: int, used by plans that are given by name.
+
+    Raises:
+        ValueError: if there is no plan, or for what `registry.get` refuses.
+
+    Example:
+
+    >>> Mixture(["fixed", "logsparse"], block_size=2).support(length=4)[0].members
+    (Support(direct=(0, 1), parts=((2, 3),)), Support(direct=(0,), parts=((1,), (2, 3))))
+
+    Source: Ren et al., NeurIPS 2021, section 4.3 (Combiner-Mixture), which finds two plans enough.
+    """
+
+    def __init__(self, factorizations, block_size=64):
+        if not isinstance(factorizations, list | tuple) or not factorizations:
+            raise ValueError(
+                "`factorizations` must be a list of at least one plan: Factorization objects, or "
+                f"names among {', '.join(map(repr, registry.names()))}. "
+                f"Received: {factorizations!r}."
+            )
+        self.factorizations = [registry.deserialize(x) for x in factorizations]
+        self.plans = [registry.get(x, block_size) for x in self.factorizations]
+        self.block_size = block_size
+
+    def get_config(self):
+        """Returns the constructor's arguments as a dictionary."""
+        return {
+            "factorizations": [registry.serialize(x) for x in self.factorizations],
+            "block_size": self.block_size,
+        }
+
+    def support(self, length, causal=False):
+        """See `Factorization.support`."""
+        members = [plan.support(length, causal) for plan in self.plans]
+        return [MixedSupport(supports) for supports in zip(*members, strict=True)]
+
+    def attend_heads(self, query, key, value, padding_mask, causal, summary, dropout):
+        """See `Factorization.attend_heads`."""
+        results = [
+            plan.attend_heads(query, key, value, padding_mask, causal, summary, dropout)
+            for plan in self.plans
+        ]
+        return (
+            _average([outputs for outputs, _ in results]),
+            lambda: _average([attention_scores() for _, attention_scores in results]),
+        )
+
+
+def _average(tensors):
+    """Shares before the sum, which could otherwise exceed what float16 holds."""
+    shares = [x * (1.0 / len(tensors)) for x in tensors]
+    return sum(shares[1:], shares[0])
