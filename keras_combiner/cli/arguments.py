@@ -171,8 +171,6 @@ def load_model(path):
         ValueError: if the file is not a model of this package.
     """
     check_model(path)
-    # Registers the tokenizers, which a model's config names.
-    import keras_combiner.text  # noqa: F401
     from keras_combiner.models import LongDocumentClassifier
 
     try:

@@ -12,6 +12,14 @@ SIZES = {
 }
 
 
+def check_size(size):
+    """Raises a ValueError unless `size` is the name of a size."""
+    if size not in SIZES:
+        raise ValueError(
+            f"`size` must be one of {', '.join(map(repr, SIZES))}. Received: {size!r}."
+        )
+
+
 @keras.saving.register_keras_serializable(package="keras_combiner")
 class CombinerBackbone(keras.Model):
     """Transformer encoder for long documents: embeddings, then `num_layers` CombinerEncoders.
@@ -127,10 +135,7 @@ class CombinerBackbone(keras.Model):
         Raises:
             ValueError: for an unknown size.
         """
-        if size not in SIZES:
-            raise ValueError(
-                f"`size` must be one of {', '.join(map(repr, SIZES))}. Received: {size!r}."
-            )
+        check_size(size)
         return cls(vocabulary_size, sequence_length, **{**SIZES[size], **kwargs})
 
     def get_config(self):

@@ -10,7 +10,7 @@ import numpy as np
 from keras_combiner import text  # also registers the tokenizers that saved models name
 from keras_combiner.layers import MaskedAveragePooling, TokenDropout
 from keras_combiner.models import text_batches
-from keras_combiner.models.combiner_backbone import SIZES, CombinerBackbone
+from keras_combiner.models.combiner_backbone import CombinerBackbone, check_size
 from keras_combiner.text.tokenizer import MIN_SEQUENCE_LENGTH, as_bytes
 from keras_combiner.whole_files import written_whole
 
@@ -120,10 +120,7 @@ class LongDocumentClassifier(keras.Model):
         # What cannot work shows before a vocabulary is learned, which takes a while.
         names = sorted({str(label) for label in labels})
         _check_labels(names)
-        if size not in SIZES:
-            raise ValueError(
-                f"`size` must be one of {', '.join(map(repr, SIZES))}. Received: {size!r}."
-            )
+        check_size(size)
         if sequence_length < MIN_SEQUENCE_LENGTH:
             raise ValueError(
                 f"`sequence_length` must be at least {MIN_SEQUENCE_LENGTH}: two tokens frame a "
