@@ -1,14 +1,15 @@
 """The judge of every plan: Combiner attention from its definition, dense, in numpy float64.
 
 Written from the paper's equations and a plan's `support()`; shares no code with `attend()`. From
-the package it takes only the words in which a support is put.
+the package it takes only plans and the words in which their supports are put.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from keras_combiner.factorizations.factorization import CellPart, MixedSupport
+from keras_combiner.factorizations import Factorization, Mixture, Routing
+from keras_combiner.factorizations.factorization import CellPart
 
 
 def softmax(logits):
@@ -30,87 +31,191 @@ def entropy(weights):
     return -np.sum(positive * np.log(positive))
 
 
-def part_summary(query, key, part, padding_mask, summary):
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def pool(query, key, tokens, summary, weights):
+    """Query and key of the part that holds `tokens`; "variational" then makes another key."""
+    query, key = query[tokens], key[tokens]
+    if summary in ("mean", "variational"):
+        return query.mean(0), key.mean(0)
+    if summary == "deepset":
+        query = relu(query @ weights["deepset_query_kernel"])
+        key = relu(key @ weights["deepset_key_kernel"])
+    return query.max(0), key.max(0)
+
+
+def cell_weights(query, key, part, padding_mask):
+    """Tokens of a `CellPart` that count, and its local distribution over them."""
+    tokens = [j for j in part.positions if padding_mask[j]]
+    if not tokens:
+        return tokens, None
+    has_cell = part.cell < len(query) and padding_mask[part.cell]
+    part_query = query[part.cell] if has_cell else query[tokens].max(0)
+    return tokens, softmax(key[tokens] @ part_query / np.sqrt(key.shape[-1]))
+
+
+def projected_keys(plan, query, key, value, padding_mask, weights, inputs):
+    """What "proj" makes of every cell of one document: {cell: keys [H, D]}."""
+    num_heads, length, key_dim = key.shape
+    supports = plan.support(length)
+    keys = {}
+    for part in {part for support in supports for part in support.parts}:
+        values = []
+        for h in range(num_heads):
+            tokens, local = cell_weights(query[h], key[h], part, padding_mask)
+            values.append(local @ value[h][tokens] if tokens else np.zeros(value.shape[-1]))
+        cell = np.concatenate(values) @ weights["row_value_kernel"]
+        if part.cell < length and padding_mask[part.cell]:
+            cell = cell + inputs[part.cell]
+        cell = (cell - cell.mean()) / np.sqrt(cell.var() + 1e-5)
+        cell = cell * weights["row_norm_scale"] + weights["row_norm_offset"]
+        keys[part.cell] = (cell @ weights["row_key_kernel"]).reshape(num_heads, key_dim)
+    return keys
+
+
+def part_summary(query, key, part, padding_mask, summary, weights, cell_keys):
     """`Part` of a part as `Support` states it, or None if no token of it counts."""
     scale = np.sqrt(key.shape[-1])
     if isinstance(part, CellPart):
-        tokens = [j for j in part.positions if padding_mask[j]]
+        tokens, local = cell_weights(query, key, part, padding_mask)
         if not tokens:
             return None
-        has_cell = part.cell < len(query) and padding_mask[part.cell]
-        part_query = query[part.cell] if has_cell else query[tokens].max(0)
-        local = softmax(key[tokens] @ part_query / scale)
         bias = entropy(local) if summary == "variational" else 0.0
-        return Part(tokens, local @ key[tokens], bias, local)
+        part_key = local @ key[tokens] if cell_keys is None else cell_keys[part.cell]
+        return Part(tokens, part_key, bias, local)
     # Children: tokens are parts of one.
     if isinstance(part[0], tuple):
-        children = [part_summary(query, key, child, padding_mask, summary) for child in part]
+        children = [
+            part_summary(query, key, child, padding_mask, summary, weights, cell_keys)
+            for child in part
+        ]
         children = [child for child in children if child is not None]
     else:
         children = [Part([j], key[j], 0.0, np.ones(1)) for j in part if padding_mask[j]]
     if not children:
         return None
     tokens = [j for child in children for j in child.positions]
-    pool = np.max if summary == "max" else np.mean
-    part_query, part_key = pool(query[tokens], 0), pool(key[tokens], 0)
+    part_query, part_key = pool(query, key, tokens, summary, weights)
     child_keys = np.stack([child.key for child in children])
-    weights = softmax(child_keys @ part_query / scale)
-    local = np.concatenate([w * child.local for w, child in zip(weights, children, strict=True)])
+    shares = softmax(child_keys @ part_query / scale)
+    local = np.concatenate([w * child.local for w, child in zip(shares, children, strict=True)])
     bias = 0.0
     if summary == "variational":
-        part_key = weights @ child_keys
-        bias = entropy(weights) + weights @ [child.bias for child in children]
+        part_key = shares @ child_keys
+        bias = entropy(shares) + shares @ [child.bias for child in children]
     return Part(tokens, part_key, bias, local)
 
 
-def effective_matrix(query, key, supports, padding_mask, summary):
+def effective_matrix(query, key, supports, padding_mask, summary, weights, cell_keys=None):
     """The effective attention matrix [T, T] of one head with query and key [T, D]."""
-    query, key = np.asarray(query, "float64"), np.asarray(key, "float64")
     cache = {}
 
     def summarize(part):
         if part not in cache:
-            cache[part] = part_summary(query, key, part, padding_mask, summary)
+            cache[part] = part_summary(query, key, part, padding_mask, summary, weights, cell_keys)
         return cache[part]
 
     def row(i, support):
-        if isinstance(support, MixedSupport):
-            return np.mean([row(i, member) for member in support.members], axis=0)
-        weights = np.zeros(len(query))
+        row = np.zeros(len(query))
         direct = [j for j in support.direct if padding_mask[j]]
         parts = [summarize(part) for part in support.parts]
         parts = [part for part in parts if part is not None]
         keys = [key[j] for j in direct] + [part.key for part in parts]
         if not keys:
-            return weights
+            return row
         biases = np.array([0.0] * len(direct) + [part.bias for part in parts])
         shares = softmax(np.stack(keys) @ query[i] / np.sqrt(key.shape[-1]) + biases)
-        weights[direct] = shares[: len(direct)]
+        row[direct] = shares[: len(direct)]
         for share, part in zip(shares[len(direct) :], parts, strict=True):
-            weights[part.positions] = share * part.local
-        return weights
+            row[part.positions] = share * part.local
+        return row
 
     return np.array([row(i, support) for i, support in enumerate(supports)]).reshape(
         len(query), len(query)
     )
 
 
+def clusters(key, padding_mask, centroids):
+    """The cluster of every token of one head by the cosine of its key; padding comes last."""
+    centroids = centroids / np.linalg.norm(centroids, axis=-1, keepdims=True)
+    return np.where(padding_mask, np.argmax(key @ centroids.T, axis=-1), len(centroids))
+
+
+def document_matrices(plan, query, key, value, padding_mask, causal, summary, weights, inputs):
+    """The effective attention matrices [H, T, T] of one document, heads [H, T, D]."""
+    if isinstance(plan, Mixture):
+        matrices = [
+            document_matrices(
+                member,
+                query,
+                key,
+                value,
+                padding_mask,
+                causal,
+                summary,
+                {**weights, **plan.member_weights(weights, index)},
+                inputs,
+            )
+            for index, member in enumerate(plan.plans)
+        ]
+        return np.mean(matrices, axis=0)
+    cell_keys = [None] * len(query)
+    if getattr(plan, "row_summary", None) == "proj":
+        keys = projected_keys(plan, query, key, value, padding_mask, weights, inputs)
+        cell_keys = [{cell: x[h] for cell, x in keys.items()} for h in range(len(query))]
+    matrices = []
+    for h in range(len(query)):
+        options = {}
+        if isinstance(plan, Routing):
+            options["clusters"] = clusters(key[h], padding_mask, weights["centroids"][h])
+        supports = plan.support(key.shape[1], causal, **options)
+        matrices.append(
+            effective_matrix(
+                query[h], key[h], supports, padding_mask, summary, weights, cell_keys[h]
+            )
+        )
+    return np.stack(matrices)
+
+
 def attend(plan, query, key, value, padding_mask=None, causal=False, summary="max"):
-    """`(outputs, scores)` for query, key [B, H, T, D] and value [B, H, T, V]."""
-    batch, num_heads, length, _ = query.shape
+    """`(outputs, scores)` for query, key [B, H, T, D] and value [B, H, T, V].
+
+    Args:
+        plan: a `Factorization`, or one with weights: a `tests.factorizations.plans.LearnedPlan`.
+        query: as given.
+        key: as given.
+        value: as given.
+        padding_mask: bool array [B, T], or None.
+        causal: bool.
+        summary: str.
+    """
+    learned = {"weights": {}, "inputs": [None] * len(query)}
+    if not isinstance(plan, Factorization):
+        learned, plan = plan.learned(query.shape, value.shape[3], summary), plan.plan
+    query, key, value = (np.asarray(x, "float64") for x in (query, key, value))
+    weights = {name: np.asarray(x, "float64") for name, x in learned["weights"].items()}
+    batch, _, length, _ = query.shape
     if padding_mask is None:
         padding_mask = np.ones((batch, length), bool)
-    supports = plan.support(length, causal)
     scores = np.stack(
         [
-            [
-                effective_matrix(query[b, h], key[b, h], supports, padding_mask[b], summary)
-                for h in range(num_heads)
-            ]
+            document_matrices(
+                plan,
+                query[b],
+                key[b],
+                value[b],
+                padding_mask[b],
+                causal,
+                summary,
+                weights,
+                learned["inputs"][b],
+            )
             for b in range(batch)
         ]
     )
-    return scores @ np.asarray(value, "float64"), scores
+    return scores @ value, scores
 
 
 PADDINGS = ("none", "right", "left", "scattered", "all")

@@ -9,6 +9,7 @@ from keras_combiner.factorizations.hierarchical import Hierarchical
 from keras_combiner.factorizations.logsparse import Logsparse
 from keras_combiner.factorizations.mixture import Mixture
 from keras_combiner.factorizations.registry import deserialize, get, names, serialize
+from keras_combiner.factorizations.routing import Routing
 
 __all__ = [
     "AxialHorizontal",
@@ -19,6 +20,7 @@ __all__ = [
     "Hierarchical",
     "Logsparse",
     "Mixture",
+    "Routing",
     "Support",
     "deserialize",
     "get",

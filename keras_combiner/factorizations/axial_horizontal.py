@@ -54,7 +54,9 @@ class AxialHorizontal(Factorization):
             supports.append(Support(direct, tuple(part for part in parts if part)))
         return supports
 
-    def attend_heads(self, query, key, value, padding_mask, causal, summary, dropout):
+    def attend_heads(
+        self, query, key, value, padding_mask, causal, pooling, dropout, weights, inputs
+    ):
         """See `Factorization.attend_heads`. Shapes as in `grids`."""
         length = self.static_length(query)
         width = min(self.width, length)
@@ -67,6 +69,6 @@ class AxialHorizontal(Factorization):
                 grids.line_term(*columns, grids.turn(row_mask), causal, by_columns=True, own=False)
             )
             for right in (False, True):
-                runs = grids.summarize_runs(*rows, row_mask, summary, after=right)
+                runs = grids.summarize_runs(*rows, row_mask, pooling, after=right)
                 terms.append(grids.part_term(columns[0], runs, earlier=causal, by_columns=True))
         return grids.attend(terms, length, dropout)

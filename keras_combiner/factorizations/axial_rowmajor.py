@@ -7,6 +7,9 @@ from keras_combiner.factorizations import blocks, grids
 from keras_combiner.factorizations.factorization import CellPart, Factorization, Support
 from keras_combiner.factorizations.softmax import joint_softmax
 from keras_combiner.factorizations.summaries import Summaries, entropy, max_pool
+from keras_combiner.factorizations.weight_spec import WeightSpec
+
+NORM_EPSILON = 1e-5  # keeps the normalization of a constant vector finite
 
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
@@ -21,33 +24,35 @@ class AxialRowmajor(Factorization):
     The pattern needs a static length. Cost: O(T (W + N)), which is O(T sqrt(T)) for W near
     sqrt(T).
 
-    Summaries: since neither query nor key is pooled, "max" and "mean" are the same here, and
-    "variational" adds the entropy of the local distribution.
+    Summaries: since neither query nor key is pooled, "max", "mean" and "deepset" are the same
+    here, and "variational" adds the entropy of the local distribution.
 
     Args:
         width: int, W, at least 1.
         row_summary: str, what the key of a part is: "wsum", the average of the row's keys under
-            the local distribution.
+            the local distribution; or "proj", which is learned: the values of all heads under
+            their local distributions are projected to the features of the layer's input and
+            added to it at the cell, normalized over features, and projected to every head's key.
 
     Raises:
-        ValueError: if `width` is not an int of at least 1, or for another `row_summary`.
+        ValueError: if `width` is not an int of at least 1, for another `row_summary`, and by
+            `attend` if "proj" is given no `inputs`.
 
     Example:
 
     >>> AxialRowmajor(width=2).support(length=4)[3]
     Support(direct=(2, 3), parts=(CellPart(positions=(0, 1), cell=1),))
 
-    Source: Ren et al., NeurIPS 2021, section 4.3 (Combiner-Axial, rowmajor), whose parts have a
-    learned key.
+    Source: Ren et al., NeurIPS 2021, section 4.3 (Combiner-Axial, rowmajor); "proj" is the
+    authors' choice.
     """
 
     def __init__(self, width=64, row_summary="wsum"):
         blocks.check_size("width", width, "the number of columns of the grid")
-        if row_summary != "wsum":
+        if row_summary not in ("wsum", "proj"):
             raise ValueError(
-                "`row_summary` must be 'wsum', the average of a row's keys. Received: "
-                f"{row_summary!r}. A learned one ('proj') needs parameters, which plans do not "
-                "have."
+                "`row_summary` must be 'wsum', the average of a row's keys, or 'proj', a learned "
+                f"projection. Received: {row_summary!r}."
             )
         self.width = width
         self.row_summary = row_summary
@@ -71,7 +76,25 @@ class AxialRowmajor(Factorization):
             supports.append(Support(direct, tuple(parts)))
         return supports
 
-    def attend_heads(self, query, key, value, padding_mask, causal, summary, dropout):
+    def weight_specs(self, num_heads, key_dim, value_dim, input_dim):
+        """See `Factorization.weight_specs`."""
+        if self.row_summary == "wsum":
+            return {}
+        if input_dim is None:
+            raise ValueError(
+                "AxialRowmajor with row_summary='proj' needs `inputs`, the tensor [batch, length, "
+                "features] that the heads were projected from. Received: None."
+            )
+        return {
+            "row_value_kernel": WeightSpec((num_heads * value_dim, input_dim)),
+            "row_norm_scale": WeightSpec((input_dim,), "ones"),
+            "row_norm_offset": WeightSpec((input_dim,), "zeros"),
+            "row_key_kernel": WeightSpec((input_dim, num_heads * key_dim)),
+        }
+
+    def attend_heads(
+        self, query, key, value, padding_mask, causal, pooling, dropout, weights, inputs
+    ):
         """See `Factorization.attend_heads`. Shapes as in `grids`."""
         length = self.static_length(query)
         width = min(self.width, length)
@@ -79,13 +102,15 @@ class AxialRowmajor(Factorization):
         mask = blocks.split_mask(padding_mask, length, width)  # [G, N, W] or None
         terms = [grids.line_term(query, key, value, mask, causal)]
         if length > width:
-            rows = _summarize_rows(query, key, value, mask, summary)
+            rows = _summarize_rows(query, key, value, mask, pooling)
+            if self.row_summary == "proj":
+                rows = rows._replace(key=_projected_key(rows, padding_mask, inputs, weights))
             columns = grids.turn(query)
             terms.append(grids.part_term(columns, rows, earlier=causal, by_columns=True))
         return grids.attend(terms, length, dropout)
 
 
-def _summarize_rows(query, key, value, mask, summary):
+def _summarize_rows(query, key, value, mask, pooling):
     """`Summaries` of every row as each of its cells sees it: key `[G, N, W, D]` and so on."""
     row_mask = local_mask = None
     if mask is not None:
@@ -99,9 +124,49 @@ def _summarize_rows(query, key, value, mask, summary):
     return Summaries(
         key=ops.matmul(weights, key),
         value=ops.matmul(weights, value),
-        bias=entropy(local_weights) if summary == "variational" else None,
+        bias=entropy(local_weights) if pooling.name == "variational" else None,
         local_weights=local_weights,
         mask=row_mask,
         query=query,
         counts=None,
     )
+
+
+def _projected_key(rows, padding_mask, inputs, weights):
+    """The learned keys of "proj" for every cell, `[G, N, W, D]`.
+
+    Args:
+        rows: `Summaries` of `_summarize_rows`.
+        padding_mask: bool tensor `[G, T]` or None.
+        inputs: float tensor `[B, T, F]`.
+        weights: dict of str to tensor, those of `AxialRowmajor.weight_specs`.
+    """
+    _, num_rows, width, key_dim = ops.shape(rows.key)
+    value_dim = rows.value.shape[3]
+    batch, length, _ = ops.shape(inputs)
+    num_heads = weights["row_value_kernel"].shape[0] // value_dim
+    num_cells = num_rows * width
+    inputs = ops.cast(inputs, rows.value.dtype)
+    if padding_mask is not None:  # which is the same for every head
+        counts = ops.reshape(padding_mask, (batch, num_heads, length))[:, 0]
+        inputs = ops.where(ops.expand_dims(counts, -1), inputs, ops.zeros_like(inputs))
+    inputs = ops.pad(inputs, [[0, 0], [0, num_cells - length], [0, 0]])
+    value = ops.reshape(rows.value, (batch, num_heads, num_cells, value_dim))
+    value = ops.reshape(
+        ops.transpose(value, (0, 2, 1, 3)), (batch, num_cells, num_heads * value_dim)
+    )
+    cells = inputs + ops.matmul(value, ops.cast(weights["row_value_kernel"], value.dtype))
+    cells = _normalize(cells, weights["row_norm_scale"], weights["row_norm_offset"])
+    key = ops.matmul(cells, ops.cast(weights["row_key_kernel"], cells.dtype))
+    key = ops.reshape(key, (batch, num_cells, num_heads, key_dim))
+    key = ops.transpose(key, (0, 2, 1, 3))
+    return ops.reshape(key, (batch * num_heads, num_rows, width, key_dim))
+
+
+def _normalize(x, scale, offset):
+    """Layer normalization of `[B, T, F]` over F, in float32."""
+    y = ops.cast(x, "float32")
+    y = y - ops.mean(y, axis=-1, keepdims=True)
+    variance = ops.mean(ops.square(y), axis=-1, keepdims=True)
+    y = y * ops.rsqrt(variance + NORM_EPSILON)
+    return ops.cast(y * ops.cast(scale, "float32") + ops.cast(offset, "float32"), x.dtype)

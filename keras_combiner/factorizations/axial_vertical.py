@@ -56,7 +56,9 @@ class AxialVertical(Factorization):
             supports.append(Support(direct, tuple(part for part in parts if part)))
         return supports
 
-    def attend_heads(self, query, key, value, padding_mask, causal, summary, dropout):
+    def attend_heads(
+        self, query, key, value, padding_mask, causal, pooling, dropout, weights, inputs
+    ):
         """See `Factorization.attend_heads`. Shapes as in `grids`."""
         length = self.static_length(query)
         width = min(self.width, length)
@@ -68,6 +70,6 @@ class AxialVertical(Factorization):
             column_mask = grids.turn(row_mask)
             terms.append(grids.line_term(*columns, column_mask, causal, by_columns=True, own=False))
             for below in (False,) if causal else (False, True):
-                runs = grids.summarize_runs(*columns, column_mask, summary, after=below)
+                runs = grids.summarize_runs(*columns, column_mask, pooling, after=below)
                 terms.append(grids.part_term(rows[0], runs, earlier=False))
         return grids.attend(terms, length, dropout)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from keras import ops
 
-from keras_combiner.factorizations import heads, summaries
+from keras_combiner.factorizations import heads, summaries, weight_spec
 
 
 class Support(NamedTuple):
@@ -55,7 +55,8 @@ class Factorization:
 
     A plan is a subclass with three methods: `support` states what the plan means, slowly and in
     plain Python; `attend_heads` computes the same fast, in `keras.ops`; `get_config` gives the
-    constructor's arguments. Everything that plans share (heads, scaling, masks) is done here.
+    constructor's arguments. A plan that learns declares its weights in `weight_specs`. Everything
+    that plans share (heads, scaling, masks) is done here.
 
     Source: Ren et al., "Combiner: Full Attention Transformer with Sparse Computation Cost",
     NeurIPS 2021, section 3.
@@ -73,7 +74,9 @@ class Factorization:
         """
         raise NotImplementedError(f"{type(self).__name__} must implement support().")
 
-    def attend_heads(self, query, key, value, padding_mask, causal, summary, dropout):
+    def attend_heads(
+        self, query, key, value, padding_mask, causal, pooling, dropout, weights, inputs
+    ):
         """Attends within sequences of one head each; subclasses implement this.
 
         Legend: G batch * heads, T tokens, D key dim, V value dim.
@@ -84,8 +87,10 @@ class Factorization:
             value: float tensor `[G, T, V]`.
             padding_mask: bool tensor `[G, T]`, true at tokens that count, or None for all.
             causal: bool.
-            summary: str, one of `keras_combiner.factorizations.summaries.SUMMARIES`.
+            pooling: `keras_combiner.factorizations.summaries.Pooling`.
             dropout: callable on attention weights, or None.
+            weights: dict of str to tensor, at least what `weight_specs` declares.
+            inputs: float tensor `[B, T, F]`, what the heads were projected from, or None.
 
         Returns:
             `(outputs, attention_scores)`: float tensor `[G, T, V]`, and a callable without
@@ -93,6 +98,33 @@ class Factorization:
             quadratic cost is paid only by those who ask.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement attend_heads().")
+
+    def weight_specs(self, num_heads, key_dim, value_dim, input_dim):
+        """Declares the weights that the plan learns; whoever calls `attend` owns them.
+
+        Args:
+            num_heads: int, H.
+            key_dim: int, D.
+            value_dim: int, V.
+            input_dim: int, F, number of features of the layer's input.
+
+        Returns:
+            dict of str to `weight_spec.WeightSpec`; empty for plans without parameters.
+        """
+        return {}
+
+    def updated_weights(self, weights, key, padding_mask=None):
+        """What a training step makes of weights that gradients do not train.
+
+        Args:
+            weights: dict of str to tensor, at least what `weight_specs` declares.
+            key: float tensor `[B, H, T, D]`.
+            padding_mask: bool tensor `[B, T]`, true at tokens that count, or None for all.
+
+        Returns:
+            dict of str to tensor, the new values of weights that are not trainable.
+        """
+        return {}
 
     def static_length(self, x):
         """Returns T of `x` `[G, T, D]` for plans whose pattern is laid out before there is data.
@@ -128,6 +160,8 @@ class Factorization:
         summary="max",
         dropout=None,
         return_attention_scores=False,
+        weights=None,
+        inputs=None,
     ):
         """Computes Combiner attention on projected heads.
 
@@ -142,10 +176,14 @@ class Factorization:
                 pooling that makes a part's query and key, and of the part's local attention. A
                 query that has nothing to attend to gives zeros.
             causal: bool, whether a query sees only itself and the past.
-            summary: "max", "mean" or "variational", see `summaries.summarize`.
+            summary: "max", "mean", "deepset" or "variational", see `summaries.summarize`.
             dropout: callable applied to the joint attention weights, or None.
             return_attention_scores: bool, whether to return the effective attention matrix too.
                 It takes memory that grows with the square of T.
+            weights: dict of str to tensor, what `weight_specs` and `summaries.weight_specs`
+                declare; None where they declare nothing.
+            inputs: float tensor `[B, T, F]`, what the heads were projected from, for plans that
+                use it (see `AxialRowmajor`), or None.
 
         Returns:
             float tensor `[B, H, T, V]`, or with `return_attention_scores` a pair of it and the
@@ -153,7 +191,7 @@ class Factorization:
             sum to one over the positions that count, and `scores @ value` is the output.
 
         Raises:
-            ValueError: for an unknown `summary`.
+            ValueError: for an unknown `summary`, and for weights or inputs that are missing.
 
         Example:
 
@@ -170,7 +208,15 @@ class Factorization:
         """
         summaries.check(summary)
         query, key, value = (ops.convert_to_tensor(x) for x in (query, key, value))
-        batch, num_heads, length, _ = ops.shape(query)
+        batch, num_heads, length, key_dim = ops.shape(query)
+        weights = {} if weights is None else weights
+        specs = {
+            **summaries.weight_specs(summary, key_dim),
+            **self.weight_specs(
+                num_heads, key_dim, value.shape[3], None if inputs is None else inputs.shape[-1]
+            ),
+        }
+        weight_spec.check(specs, weights)
         if 0 in query.shape[:3]:
             scores = ops.zeros((batch, num_heads, length, length), value.dtype)
             return (value, scores) if return_attention_scores else value
@@ -188,8 +234,10 @@ class Factorization:
             heads.flatten(value),
             padding_mask=padding_mask,
             causal=causal,
-            summary=summary,
+            pooling=summaries.get(summary, weights),
             dropout=dropout,
+            weights=weights,
+            inputs=inputs,
         )
         outputs = heads.unflatten(outputs, num_heads)
         if return_attention_scores:

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_combiner.factorizations import blocks, scores
 from keras_combiner.factorizations.factorization import Factorization, Support
-from keras_combiner.factorizations.softmax import joint_softmax
+from keras_combiner.factorizations.softmax import finite_float32, joint_softmax
 from keras_combiner.factorizations.summaries import summarize
 
 
@@ -89,7 +89,9 @@ class Fixed(Factorization):
             supports.append(Support(tuple(direct), tuple(parts)))
         return supports
 
-    def attend_heads(self, query, key, value, padding_mask, causal, summary, dropout):
+    def attend_heads(
+        self, query, key, value, padding_mask, causal, pooling, dropout, weights, inputs
+    ):
         """See `Factorization.attend_heads`.
 
         N blocks of S tokens, each with W = S, or (1 + 2K) S, direct keys; M parts of P tokens.
@@ -114,7 +116,7 @@ class Fixed(Factorization):
         terms = [(direct_logits, _direct_mask(mask, num_blocks, size, before, after, causal))]
         if not one_block:
             parts = summarize(
-                *(_split_blocks(x, part_size) for x in (query, key, value, mask)), summary
+                *(_split_blocks(x, part_size) for x in (query, key, value, mask)), pooling
             )
             part_mask = _part_mask(parts.mask, num_blocks, size // part_size, before, causal)
             terms.append((_part_logits(query, parts), part_mask))
@@ -191,7 +193,7 @@ def _part_logits(query, parts):
     heads, num_blocks, size, key_dim = ops.shape(query)
     query = ops.reshape(query, (heads, num_blocks * size, key_dim))
     logits = ops.matmul(query, ops.swapaxes(parts.key, 1, 2))
-    logits = ops.cast(logits, "float32")
+    logits = finite_float32(logits)
     if parts.bias is not None:
         logits = logits + ops.expand_dims(parts.bias, 1)
     return ops.reshape(logits, (heads, num_blocks, size, ops.shape(parts.key)[1]))

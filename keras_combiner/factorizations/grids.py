@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from keras_combiner.factorizations import blocks, scores
-from keras_combiner.factorizations.softmax import joint_softmax
+from keras_combiner.factorizations.softmax import finite_float32, joint_softmax
 from keras_combiner.factorizations.summaries import Summaries, entropy, floor_of_maxima
 
 
@@ -48,7 +48,7 @@ def cross(position, i, causal=False):
     return tuple(sorted(j for j in found if j <= i or not causal))
 
 
-def summarize_runs(query, key, value, mask, summary, after=False):
+def summarize_runs(query, key, value, mask, pooling, after=False):
     """Summarizes, for every cell, the run of cells before it in its line (or after it).
 
     Like `summaries.summarize`, with one part a cell. Means and attention run over each line under
@@ -59,7 +59,7 @@ def summarize_runs(query, key, value, mask, summary, after=False):
         key: float tensor `[G, I, J, D]`.
         value: float tensor `[G, I, J, V]`.
         mask: bool tensor `[G, I, J]` (G may be 1), true at cells that count, or None for all.
-        summary: "max", "mean" or "variational".
+        pooling: `summaries.Pooling`.
         after: bool, whether to summarize the cells after each cell instead.
 
     Returns:
@@ -68,21 +68,23 @@ def summarize_runs(query, key, value, mask, summary, after=False):
     """
     length = ops.shape(key)[2]
     run_mask = _and(mask, _pattern(length, "after" if after else "before"))  # [G, I, J, J]
-    if summary == "max":
-        run_query = _running_max(query, mask, after)
+    has_means = pooling.name in ("mean", "variational")
+    query_features, key_features = pooling.features(query, key)
+    if not has_means:
+        run_query = _running_max(query_features, mask, after)
     else:
         count = ops.cast(run_mask, "float32")
         shares = count / ops.maximum(ops.sum(count, axis=-1, keepdims=True), 1.0)
         shares = ops.cast(shares, query.dtype)
-        run_query = ops.matmul(shares, query)
+        run_query = ops.matmul(shares, query_features)
     logits = ops.matmul(run_query, ops.swapaxes(key, 2, 3))
     (local_weights,) = joint_softmax([(logits, run_mask)])
     weights = ops.cast(local_weights, value.dtype)
     bias = None
-    if summary == "max":
-        run_key = _running_max(key, mask, after)
-    elif summary == "mean":
-        run_key = ops.matmul(shares, key)
+    if not has_means:
+        run_key = _running_max(key_features, mask, after)
+    elif pooling.name == "mean":
+        run_key = ops.matmul(shares, key_features)
     else:
         run_key = ops.matmul(weights, key)
         bias = entropy(local_weights)
@@ -148,7 +150,7 @@ def part_term(query, parts, earlier, by_columns=False):
         by_columns: bool, whether lines (those of `query`) are columns.
     """
     logits = ops.matmul(query, ops.swapaxes(turn(parts.key), 2, 3))
-    logits = ops.cast(logits, "float32")
+    logits = finite_float32(logits)
     if parts.bias is not None:
         logits = logits + ops.expand_dims(turn(parts.bias), 2)
     pattern = _pattern(ops.shape(query)[2], "before" if earlier else "other")

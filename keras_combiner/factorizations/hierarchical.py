@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_combiner.factorizations import blocks, scores
 from keras_combiner.factorizations.factorization import Factorization, Support
-from keras_combiner.factorizations.softmax import joint_softmax
+from keras_combiner.factorizations.softmax import finite_float32, joint_softmax
 from keras_combiner.factorizations.summaries import summarize
 
 
@@ -64,7 +64,9 @@ class Hierarchical(Factorization):
             supports.append(Support(direct, tuple(parts)))
         return supports
 
-    def attend_heads(self, query, key, value, padding_mask, causal, summary, dropout):
+    def attend_heads(
+        self, query, key, value, padding_mask, causal, pooling, dropout, weights, inputs
+    ):
         """See `Factorization.attend_heads`.
 
         N blocks of S tokens at level 0; M blocks with C children at a level above.
@@ -84,7 +86,7 @@ class Hierarchical(Factorization):
             direct_mask = past if direct_mask is None else ops.logical_and(direct_mask, past)
         terms, values, levels = [(direct_logits, direct_mask)], [block_value], []
         if num_blocks > 1:
-            levels = self._levels(block_query, block_key, block_value, mask, summary)
+            levels = self._levels(block_query, block_key, block_value, mask, pooling)
         for step, parts in enumerate(levels):
             num_parts = ops.shape(parts.key)[1]
             part_mask = parts.mask
@@ -95,7 +97,7 @@ class Hierarchical(Factorization):
                 for x in (parts.key, parts.value, parts.bias, part_mask)
             )  # [G, N, C, D], [G, N, C, V], [G, N, C, 1] twice
             logits = ops.matmul(block_query, ops.swapaxes(part_key, 2, 3))  # [G, N, S, C]
-            logits = ops.cast(logits, "float32")
+            logits = finite_float32(logits)
             if part_bias is not None:
                 logits = logits + ops.swapaxes(part_bias, 2, 3)
             sibling_mask = self._sibling_mask(step, num_blocks, ops.shape(part_key)[2], causal)
@@ -129,9 +131,9 @@ class Hierarchical(Factorization):
 
         return blocks.merge(outputs, length), attention_scores
 
-    def _levels(self, query, key, value, mask, summary):
+    def _levels(self, query, key, value, mask, pooling):
         """`Summaries` of the blocks of level 0, of level 1 and so on, but for the topmost block."""
-        levels = [summarize(query, key, value, mask, summary)]
+        levels = [summarize(query, key, value, mask, pooling)]
         while (num_parts := ops.shape(levels[-1].key)[1]) > self.block_size:
             below = levels[-1]
             size = self.block_size
@@ -141,7 +143,7 @@ class Hierarchical(Factorization):
                     blocks.split(below.key, size),
                     blocks.split(below.value, size),
                     blocks.split_mask(below.mask, num_parts, size),
-                    summary,
+                    pooling,
                     counts=_split_row(below.counts, size),
                     bias=_split_row(below.bias, size),
                 )

@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_combiner.factorizations import blocks, scores
 from keras_combiner.factorizations.factorization import Factorization, Support
-from keras_combiner.factorizations.softmax import joint_softmax
+from keras_combiner.factorizations.softmax import finite_float32, joint_softmax
 from keras_combiner.factorizations.summaries import summarize
 
 
@@ -42,7 +42,9 @@ class Logsparse(Factorization):
             supports.append(Support((i,), tuple(parts)))
         return supports
 
-    def attend_heads(self, query, key, value, padding_mask, causal, summary, dropout):
+    def attend_heads(
+        self, query, key, value, padding_mask, causal, pooling, dropout, weights, inputs
+    ):
         """See `Factorization.attend_heads`.
 
         A sibling of level 0 is one token, hence its own summary: queries and their siblings of
@@ -69,7 +71,7 @@ class Logsparse(Factorization):
             summarize(
                 *(blocks.split(x, 2**level) for x in (query, key, value)),
                 blocks.split_mask(padding_mask, length, 2**level),
-                summary,
+                pooling,
             )
             for level in levels
         ]
@@ -79,7 +81,7 @@ class Logsparse(Factorization):
                 for name in ("key", "value", "bias")
             )  # [G, N, L, D], [G, N, L, V], [G, N, L, 1] or None
             logits = ops.matmul(pair_query, ops.swapaxes(part_key, 2, 3))  # [G, N, 2, L]
-            logits = ops.cast(logits, "float32")
+            logits = finite_float32(logits)
             if part_bias is not None:
                 logits = logits + ops.swapaxes(part_bias, 2, 3)
             terms.append((logits, _part_mask(parts, levels, num_pairs, causal)))

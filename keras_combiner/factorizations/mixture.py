@@ -51,11 +51,52 @@ class Mixture(Factorization):
         members = [plan.support(length, causal) for plan in self.plans]
         return [MixedSupport(supports) for supports in zip(*members, strict=True)]
 
-    def attend_heads(self, query, key, value, padding_mask, causal, summary, dropout):
+    def weight_specs(self, *sizes):
+        """See `Factorization.weight_specs`; names say which member they belong to."""
+        return self._named_by_member([plan.weight_specs(*sizes) for plan in self.plans])
+
+    def updated_weights(self, weights, key, padding_mask=None):
+        """See `Factorization.updated_weights`."""
+        return self._named_by_member(
+            [
+                plan.updated_weights(self.member_weights(weights, index), key, padding_mask)
+                for index, plan in enumerate(self.plans)
+            ]
+        )
+
+    def member_weights(self, weights, index):
+        """The weights of the plan number `index`, under the names that it gives them."""
+        prefix = f"member_{index}_"
+        return {
+            name.removeprefix(prefix): weight
+            for name, weight in weights.items()
+            if name.startswith(prefix)
+        }
+
+    def _named_by_member(self, members):
+        return {
+            f"member_{index}_{name}": x
+            for index, member in enumerate(members)
+            for name, x in member.items()
+        }
+
+    def attend_heads(
+        self, query, key, value, padding_mask, causal, pooling, dropout, weights, inputs
+    ):
         """See `Factorization.attend_heads`."""
         results = [
-            plan.attend_heads(query, key, value, padding_mask, causal, summary, dropout)
-            for plan in self.plans
+            plan.attend_heads(
+                query,
+                key,
+                value,
+                padding_mask,
+                causal,
+                pooling,
+                dropout,
+                self.member_weights(weights, index),
+                inputs,
+            )
+            for index, plan in enumerate(self.plans)
         ]
         return (
             _average([outputs for outputs, _ in results]),

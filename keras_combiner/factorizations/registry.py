@@ -9,6 +9,7 @@ from keras_combiner.factorizations.factorization import Factorization
 from keras_combiner.factorizations.fixed import Fixed
 from keras_combiner.factorizations.hierarchical import Hierarchical
 from keras_combiner.factorizations.logsparse import Logsparse
+from keras_combiner.factorizations.routing import Routing
 
 # What the layer's `block_size` means to each plan.
 _PLANS = {
@@ -18,6 +19,7 @@ _PLANS = {
     "axial_vertical": lambda block_size: AxialVertical(width=block_size),
     "axial_horizontal": lambda block_size: AxialHorizontal(width=block_size),
     "axial_rowmajor": lambda block_size: AxialRowmajor(width=block_size),
+    "routing": lambda block_size: Routing(group_size=block_size),
 }
 
 

@@ -32,7 +32,7 @@ def joint_softmax(terms):
     >>> np.array(direct).tolist(), np.array(parts).tolist()
     ([[0.5, 0.5]], [[0.0, 0.0]])
     """
-    logits = [_finite_float32(term) for term, _ in terms]
+    logits = [finite_float32(term) for term, _ in terms]
     masks = [None if mask is None else ops.cast(mask, "bool") for _, mask in terms]
     if any(mask is not None for mask in masks):
         # At most the largest logit that counts, and finite, whatever the masks.
@@ -58,8 +58,8 @@ def joint_softmax(terms):
     return [x * scale for x in weights]
 
 
-def _finite_float32(logits):
-    """Casts to float32; what float16 could not hold becomes the largest that it can."""
+def finite_float32(logits):
+    """Logits in float32; those that float16 could not hold become the largest that it can."""
     is_float16 = backend.standardize_dtype(logits.dtype) == "float16"
     logits = ops.cast(logits, "float32")
     return ops.clip(logits, -65504.0, 65504.0) if is_float16 else logits

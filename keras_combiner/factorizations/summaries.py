@@ -8,8 +8,36 @@ from typing import Any, NamedTuple
 from keras import ops
 
 from keras_combiner.factorizations.softmax import joint_softmax
+from keras_combiner.factorizations.weight_spec import WeightSpec
 
-SUMMARIES = ("max", "mean", "variational")
+SUMMARIES = ("max", "mean", "deepset", "variational")
+
+
+class Pooling(NamedTuple):
+    """How a part's query and key are made of its tokens': a name, and what it has learned.
+
+    Attributes:
+        name: str, one of `SUMMARIES`.
+        query_kernel: float tensor `[D, D]` of "deepset", else None.
+        key_kernel: float tensor `[D, D]` of "deepset", else None.
+    """
+
+    name: str
+    query_kernel: Any = None
+    key_kernel: Any = None
+
+    def features(self, query, key):
+        """What is pooled: queries and keys `[..., D]`, or what "deepset" makes of each of them."""
+        if self.name != "deepset":
+            return query, key
+        return tuple(
+            ops.relu(ops.matmul(x, ops.cast(kernel, x.dtype)))
+            for x, kernel in ((query, self.query_kernel), (key, self.key_kernel))
+        )
+
+    def of_summaries(self):
+        """The pooling of what has been pooled before: of features, "deepset" takes the maximum."""
+        return Pooling("max") if self.name == "deepset" else self
 
 
 class Summaries(NamedTuple):
@@ -43,7 +71,22 @@ def check(summary):
         )
 
 
-def summarize(query, key, value, mask, summary, counts=None, bias=None):
+def weight_specs(summary, key_dim):
+    """See `Factorization.weight_specs`: what `summary` has to learn."""
+    if summary != "deepset":
+        return {}
+    kernel = WeightSpec((key_dim, key_dim))
+    return {"deepset_query_kernel": kernel, "deepset_key_kernel": kernel}
+
+
+def get(summary, weights):
+    """The `Pooling` that the name `summary` and a dictionary of weights make."""
+    if summary != "deepset":
+        return Pooling(summary)
+    return Pooling(summary, weights["deepset_query_kernel"], weights["deepset_key_kernel"])
+
+
+def summarize(query, key, value, mask, pooling, counts=None, bias=None):
     """Summarizes every part by attention inside the part.
 
     With q_P and k_P pooled over the tokens of a part P, the local distribution is
@@ -51,6 +94,8 @@ def summarize(query, key, value, mask, summary, counts=None, bias=None):
 
     - "max": q_P and k_P are maxima over the part, feature by feature (the paper's choice).
     - "mean": they are means.
+    - "deepset": they are maxima of what a learned dense layer without bias and a ReLU, one for
+      queries and one for keys, make of every token.
     - "variational": q_P is the mean, `k_P = sum_j w_P(j) k_j`, and the entropy of w_P is added
       to the part's logit: the weight of the part that brings a query's attention closest to full
       softmax attention, given w_P.
@@ -62,7 +107,7 @@ def summarize(query, key, value, mask, summary, counts=None, bias=None):
         mask: bool tensor `[G, N, S]` (G may be 1), true at tokens that count, or None for all.
             Tokens that do not count take no part in pooling or attention; a part without any
             token has `mask` False in the result.
-        summary: "max", "mean" or "variational".
+        pooling: `Pooling`.
         counts: float32 tensor `[G, N, S]` (G may be 1): where summaries are summarized again, of
             how many tokens each of them is the summary; None if all stand for as many.
         bias: float32 tensor `[G, N, S]`, the biases of the summaries that are summarized, or None.
@@ -75,7 +120,9 @@ def summarize(query, key, value, mask, summary, counts=None, bias=None):
     """
     if counts is None and mask is not None:
         counts = ops.cast(mask, "float32")
-    part_query = max_pool(query, mask) if summary == "max" else _mean_pool(query, counts)
+    has_means = pooling.name in ("mean", "variational")
+    query_features, key_features = pooling.features(query, key)
+    part_query = _mean_pool(query_features, counts) if has_means else max_pool(query_features, mask)
     logits = ops.matmul(ops.expand_dims(part_query, 2), ops.swapaxes(key, 2, 3))  # [G, N, 1, S]
     local_mask = None if mask is None else ops.expand_dims(mask, 2)
     (local_weights,) = joint_softmax([(logits, local_mask)])
@@ -83,13 +130,13 @@ def summarize(query, key, value, mask, summary, counts=None, bias=None):
     part_value = ops.squeeze(ops.matmul(weights, value), 2)  # [G, N, V]
     local_weights = ops.squeeze(local_weights, 2)
     part_bias = None
-    if summary == "variational":
+    if pooling.name == "variational":
         part_key = ops.squeeze(ops.matmul(weights, key), 2)
         part_bias = entropy(local_weights)
         if bias is not None:
             part_bias = part_bias + ops.sum(local_weights * bias, axis=-1)
     else:
-        part_key = max_pool(key, mask) if summary == "max" else _mean_pool(key, counts)
+        part_key = _mean_pool(key_features, counts) if has_means else max_pool(key_features, mask)
     return Summaries(
         key=part_key,
         value=part_value,

@@ -1,6 +1,8 @@
 """The plans that the contract is run for: a new plan is one line here."""
 
+import numpy as np
 import pytest
+from keras import ops
 
 from keras_combiner.factorizations import (
     AxialHorizontal,
@@ -10,6 +12,8 @@ from keras_combiner.factorizations import (
     Hierarchical,
     Logsparse,
     Mixture,
+    Routing,
+    summaries,
 )
 
 SIZE = 4  # the block size or grid width of every plan below that has one
@@ -25,10 +29,49 @@ PLANS = {
     "axial_vertical": AxialVertical(SIZE),
     "axial_horizontal": AxialHorizontal(SIZE),
     "axial_rowmajor": AxialRowmajor(SIZE),
+    "axial_rowmajor, proj": AxialRowmajor(SIZE, row_summary="proj"),
+    "routing": Routing(SIZE, num_clusters=3),
     "mixture": Mixture(["fixed", AxialRowmajor(3)], block_size=SIZE),
+    "mixture, learned": Mixture([Routing(SIZE, 2), AxialRowmajor(3, "proj")]),
 }
 
-every_plan = pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
+INPUT_DIM = 5
+
+
+class LearnedPlan:
+    """A plan with random weights and inputs of its own, so that all plans are called alike."""
+
+    def __init__(self, plan):
+        self.plan = plan
+        self.support = plan.support
+
+    def learned(self, shape, value_dim, summary="max", seed=0):
+        """`{"weights": dict of arrays, "inputs": array}` for heads of a shape [B, H, T, D]."""
+        batch, num_heads, length, key_dim = shape
+        specs = {
+            **self.plan.weight_specs(num_heads, key_dim, value_dim, INPUT_DIM),
+            **summaries.weight_specs(summary, key_dim),
+        }
+        generator = np.random.default_rng(seed)
+        weights = {name: generator.normal(size=spec.shape) for name, spec in specs.items()}
+        inputs = generator.normal(size=(length, batch, INPUT_DIM)).swapaxes(0, 1)
+        return {
+            "weights": {name: x.astype("float32") for name, x in weights.items()},
+            "inputs": inputs.astype("float32"),
+        }
+
+    def attend(self, query, key, value, padding_mask=None, causal=False, summary="max", **options):
+        batch, *shape = query.shape
+        learned = self.learned((batch or 1, *shape), value.shape[3], summary)
+        if batch is None:
+            inputs = learned["inputs"]
+            learned["inputs"] = ops.broadcast_to(inputs, (ops.shape(query)[0], *inputs.shape[1:]))
+        return self.plan.attend(
+            query, key, value, padding_mask, causal, summary, **{**learned, **options}
+        )
+
+
+every_plan = pytest.mark.parametrize("plan", [LearnedPlan(x) for x in PLANS.values()], ids=PLANS)
 
 # Every plan again, with block sizes that suit a long text: near the square root of its length.
 GROWING = {
@@ -39,5 +82,7 @@ GROWING = {
     "axial_vertical": AxialVertical,
     "axial_horizontal": AxialHorizontal,
     "axial_rowmajor": AxialRowmajor,
+    "axial_rowmajor, proj": lambda size: AxialRowmajor(size, row_summary="proj"),
+    "routing": Routing,
     "mixture": lambda size: Mixture(["axial_vertical", Logsparse()], block_size=size),
 }

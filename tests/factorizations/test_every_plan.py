@@ -14,11 +14,13 @@ from keras_combiner.factorizations import (
     Hierarchical,
     Logsparse,
     Mixture,
+    Routing,
     factorization,
 )
 from keras_combiner.factorizations.summaries import SUMMARIES
 from tests import reference
-from tests.factorizations.plans import PLANS, SIZE, every_plan
+from tests.factorizations import plans
+from tests.factorizations.plans import PLANS, SIZE, LearnedPlan, every_plan
 
 summaries = pytest.mark.parametrize("summary", SUMMARIES)
 both_ways = pytest.mark.parametrize("causal", [False, True])
@@ -189,12 +191,15 @@ def test_the_future_does_not_leak(plan, masked, summary):
     arrays = reference.heads((5, 1, length, 4))
     mask = every_padding(length, seed=3) if masked else None
     options = {"padding_mask": mask, "causal": True, "summary": summary}
-    before = np.array(plan.attend(*arrays, **options))
+    inputs = plan.learned(arrays[0].shape, 4)["inputs"]
+    before = np.array(plan.attend(*arrays, **options, inputs=inputs))
     for changed in (0, 3, 4, 9, 18):
         moved = [x.copy() for x in arrays]
         for x in moved:
             x[:, :, changed] -= 100
-        after = np.array(plan.attend(*moved, **options))
+        moved_inputs = inputs.copy()
+        moved_inputs[:, changed] -= np.arange(plans.INPUT_DIM)
+        after = np.array(plan.attend(*moved, **options, inputs=moved_inputs))
         np.testing.assert_allclose(after[:, :, :changed], before[:, :, :changed], atol=1e-6)
         assert np.abs(after[:, :, changed:] - before[:, :, changed:]).max() > 1e-3
 
@@ -208,10 +213,12 @@ def test_what_padding_holds_does_not_matter(plan, causal, summary):
     mask = every_padding(length)
     counts = mask[:, np.newaxis, :, np.newaxis]
     options = {"padding_mask": mask, "causal": causal, "summary": summary}
-    expected = np.where(counts, plan.attend(*arrays, **options), 0)
+    inputs = plan.learned(arrays[0].shape, 4)["inputs"]
+    expected = np.where(counts, plan.attend(*arrays, **options, inputs=inputs), 0)
     for fill in (1e4, -1e4, 0.0):
         filled = [np.where(counts, x, np.float32(fill)) for x in arrays]
-        outputs = np.array(plan.attend(*filled, **options))
+        filled_inputs = np.where(mask[:, :, np.newaxis], inputs, np.float32(fill))
+        outputs = np.array(plan.attend(*filled, **options, inputs=filled_inputs))
         assert np.isfinite(outputs).all()
         np.testing.assert_allclose(np.where(counts, outputs, 0), expected, atol=1e-5)
 
@@ -353,7 +360,7 @@ def test_a_length_that_is_not_known_is_refused_or_served(plan):
         return plan.attend(*arrays)
 
     arrays = reference.heads((1, 2, 9, 3))
-    if isinstance(plan, Fixed):
+    if isinstance(plan.plan, Fixed):
         np.testing.assert_allclose(attend(*arrays), plan.attend(*arrays), atol=1e-6)
     else:
         with pytest.raises(ValueError, match="fixes its pattern at a static length"):
@@ -362,6 +369,7 @@ def test_a_length_that_is_not_known_is_refused_or_served(plan):
 
 @every_plan
 def test_the_config_gives_the_plan_back(plan):
+    plan = plan.plan
     copy = type(plan).from_config(plan.get_config())
     assert copy.support(23, causal=True) == plan.support(23, causal=True)
     assert copy.get_config() == plan.get_config()
@@ -381,6 +389,9 @@ def test_the_config_gives_the_plan_back(plan):
         AxialHorizontal(1),
         AxialHorizontal(64),
         AxialRowmajor(64),
+        AxialRowmajor(64, "proj"),
+        Routing(13, num_clusters=1),
+        Routing(64, num_clusters=1),
         Mixture(["fixed", "axial_rowmajor"]),
     ],
     ids=lambda plan: type(plan).__name__,
@@ -388,6 +399,7 @@ def test_the_config_gives_the_plan_back(plan):
 @summaries
 def test_what_is_all_direct_is_softmax_attention(plan, summary):
     length = 2 if isinstance(plan, Logsparse) else 13
+    plan = LearnedPlan(plan)
     query, key, value = reference.heads((2, 2, length, 4))
     logits = query.astype("float64") @ np.swapaxes(key, 2, 3) / 2
     for causal in (False, True):

@@ -1,0 +1,294 @@
+"""The plan "routing": groups of tokens whose keys are alike, wherever they stand."""
+
+import keras
+from keras import ops
+
+from keras_combiner.factorizations import blocks, grids, scores
+from keras_combiner.factorizations.factorization import Factorization, Support
+from keras_combiner.factorizations.fixed import Fixed
+from keras_combiner.factorizations.softmax import finite_float32, joint_softmax
+from keras_combiner.factorizations.weight_spec import WeightSpec
+
+
+@keras.saving.register_keras_serializable(package="keras_combiner")
+class Routing(Factorization):
+    """Attends to tokens with similar keys directly, and to all others in groups as a whole.
+
+    Per head, every token belongs to the cluster whose learned centroid has the largest cosine with
+    its key. Tokens sorted by cluster and position are cut into groups of S, which then are what
+    blocks are to `Fixed`. Padding belongs to a cluster after all others, so it may stand anywhere.
+
+    Causal queries see the members of all groups that are not after them, and no group may depend
+    on tokens to come. So every cluster is then cut by itself, which leaves it a last group that
+    may be short, and up to C groups more. A part differs from query to query: it is the first
+    members of a group. The pattern needs a static length. Cost, with N groups: O(T (S + N)); the
+    causal plan, in which every query gathers parts of its own, holds O(T N D) numbers a head.
+
+    Centroids are moving averages of the keys of their clusters: weights that training updates
+    without gradients, see `updated_weights`.
+
+    Args:
+        group_size: int, S, at least 1.
+        num_clusters: int, C, at least 1; near the number of groups of a typical text.
+        decay: float between 0 and 1, the share of a centroid that a training step keeps.
+
+    Raises:
+        ValueError: if `group_size` or `num_clusters` is not an int of at least 1, or `decay` does
+            not lie between 0 and 1.
+
+    Example:
+
+    >>> plan = Routing(group_size=2)
+    >>> plan.support(length=5, clusters=[1, 0, 1, 0, 1])[2]
+    Support(direct=(0, 2), parts=((1, 3), (4,)))
+    >>> plan.support(length=5, causal=True, clusters=[1, 0, 1, 0, 1])[2]
+    Support(direct=(0, 2), parts=((1,),))
+
+    Source: Ren et al., NeurIPS 2021, section 4.3 (Combiner-Learnable); centroids as in Roy et al.,
+    "Efficient Content-Based Sparse Attention with Routing Transformers", TACL 2021.
+    """
+
+    def __init__(self, group_size=64, num_clusters=16, decay=0.99):
+        blocks.check_size(
+            "group_size", group_size, "the number of tokens that attend to each other directly"
+        )
+        blocks.check_size("num_clusters", num_clusters, "the number of learned centroids")
+        if isinstance(decay, bool) or not isinstance(decay, int | float) or not 0 <= decay <= 1:
+            raise ValueError(
+                "`decay` must be a number between 0 and 1, the share of a centroid that a "
+                f"training step keeps. Received: decay={decay!r}."
+            )
+        self.group_size = group_size
+        self.num_clusters = num_clusters
+        self.decay = decay
+
+    def get_config(self):
+        """Returns the constructor's arguments as a dictionary."""
+        return {
+            "group_size": self.group_size,
+            "num_clusters": self.num_clusters,
+            "decay": self.decay,
+        }
+
+    def support(self, length, causal=False, clusters=None):
+        """See `Factorization.support`.
+
+        Args:
+            length: int, number of tokens.
+            causal: bool, whether a query sees only itself and the past.
+            clusters: sequence of `length` ints, the cluster of every token; all alike if None.
+        """
+        clusters = [0] * length if clusters is None else [int(c) for c in clusters]
+        members = [[j for j in range(length) if clusters[j] == c] for c in sorted(set(clusters))]
+        if not causal:
+            members = [[j for cluster in members for j in cluster]]
+        size = self.group_size
+        groups = [x[k : k + size] for x in members for k in range(0, len(x), size)]
+        supports = []
+        for i in range(length):
+            seen = [tuple(sorted(j for j in x if j <= i or not causal)) for x in groups]
+            supports.append(
+                Support(next(x for x in seen if i in x), tuple(x for x in seen if x and i not in x))
+            )
+        return supports
+
+    def weight_specs(self, num_heads, key_dim, value_dim, input_dim):
+        """See `Factorization.weight_specs`."""
+        shape = (num_heads, self.num_clusters, key_dim)
+        return {"centroids": WeightSpec(shape, "random_normal", trainable=False)}
+
+    def updated_weights(self, weights, key, padding_mask=None):
+        """Moves every centroid towards the mean of the unit-norm keys of its cluster.
+
+        See `Factorization.updated_weights`. Centroids of clusters without tokens stay.
+        """
+        centroids = ops.cast(weights["centroids"], "float32")  # [H, C, D]
+        key = _normalize(ops.cast(ops.stop_gradient(key), "float32"))
+        member = ops.one_hot(_nearest(key, centroids), self.num_clusters)  # [B, H, T, C]
+        if padding_mask is not None:
+            counts = ops.cast(ops.expand_dims(ops.expand_dims(padding_mask, 1), -1), "float32")
+            member = member * counts
+        total = ops.sum(ops.matmul(ops.swapaxes(member, 2, 3), key), axis=0)  # [H, C, D]
+        size = ops.expand_dims(ops.sum(member, axis=(0, 2)), -1)
+        moved = self.decay * centroids + (1 - self.decay) * total / ops.maximum(size, 1.0)
+        return {"centroids": ops.where(size > 0, moved, centroids)}
+
+    def attend_heads(
+        self, query, key, value, padding_mask, causal, pooling, dropout, weights, inputs
+    ):
+        """See `Factorization.attend_heads`.
+
+        Tokens are laid out by groups in P >= T slots.
+        """
+        length = self.static_length(query)
+        size = min(self.group_size, length)
+        clusters = self._clusters(key, padding_mask, weights["centroids"])
+        slots, num_groups = _slots(clusters, self.num_clusters + 1, size, causal)  # [G, T]
+        tokens = _invert(slots, num_groups * size)  # [G, P], -1 where a slot is empty
+        filled = ops.greater_equal(tokens, 0)
+        tokens = ops.maximum(tokens, 0)
+        mask = None
+        if num_groups * size > length:
+            mask = filled
+        if padding_mask is not None:
+            mask = ops.logical_and(filled, _take(padding_mask, tokens))
+        laid_out = [_take(x, tokens) for x in (query, key, value)]  # [G, P, D]
+        if causal:
+            seen = _seen(slots // size, tokens, num_groups)  # [G, P, N]
+            outputs, attention_scores = _attend_causal(
+                *laid_out, mask, seen, size, pooling, dropout
+            )
+        else:
+            outputs, attention_scores = Fixed(size).attend_heads(
+                *laid_out, mask, causal, pooling, dropout, {}, None
+            )
+
+        def scores_by_position():
+            rows = _take(attention_scores(), slots)  # [G, T, P]
+            return ops.swapaxes(_take(ops.swapaxes(rows, 1, 2), slots), 1, 2)
+
+        return _take(outputs, slots), scores_by_position
+
+    def _clusters(self, key, padding_mask, centroids):
+        """The cluster of every token, int `[G, T]`; C for padding."""
+        num_heads = centroids.shape[0]
+        heads, length, key_dim = ops.shape(key)
+        key = ops.reshape(key, (heads // num_heads, num_heads, length, key_dim))
+        clusters = ops.reshape(_nearest(key, centroids), (heads, length))
+        if padding_mask is None:
+            return clusters
+        return ops.where(padding_mask, clusters, self.num_clusters)
+
+
+def _normalize(x):
+    """`[..., D]` scaled to unit norm; what is zero stays zero."""
+    norm = ops.sqrt(ops.sum(ops.square(x), axis=-1, keepdims=True))
+    return x / ops.where(norm > 0, norm, ops.ones_like(norm))
+
+
+def _nearest(key, centroids):
+    """Keys `[B, H, T, D]`, centroids `[H, C, D]` -> int `[B, H, T]`, by the largest cosine."""
+    centroids = ops.swapaxes(_normalize(ops.cast(centroids, "float32")), 1, 2)  # [H, D, C]
+    batch, num_heads, length, key_dim = ops.shape(key)
+    # Heads first: TensorFlow's oneDNN corrupts memory where a product broadcasts over the batch.
+    key = ops.transpose(ops.cast(ops.stop_gradient(key), "float32"), (1, 0, 2, 3))
+    cosines = ops.matmul(ops.reshape(key, (num_heads, batch * length, key_dim)), centroids)
+    nearest = ops.reshape(ops.argmax(cosines, axis=-1), (num_heads, batch, length))
+    return ops.cast(ops.transpose(nearest, (1, 0, 2)), "int32")
+
+
+def _slots(clusters, num_clusters, size, causal):
+    """The slot of every token, int `[G, T]`, and the number of groups, an int.
+
+    For the clusters `1 0 1 0 1` and groups of 2: `2 0 3 1 4`; causal, where no group spans two
+    clusters, the same; for the clusters `1 0 1` `1 0 2`, and causal `2 0 3`.
+    """
+    length = clusters.shape[1]
+    member = ops.cast(ops.one_hot(clusters, num_clusters), "int32")  # [G, T, C]
+    sizes = ops.sum(member, axis=1)  # [G, C]
+    num_groups = blocks.count(length, size)
+    if causal:
+        sizes = (sizes + size - 1) // size * size
+        num_groups = (length + min(num_clusters, length) * (size - 1)) // size
+    starts = ops.cumsum(sizes, axis=1) - sizes
+    rank = ops.cumsum(member, axis=1) - 1
+    slots = member * (ops.expand_dims(starts, 1) + rank)
+    return ops.sum(slots, axis=-1), num_groups
+
+
+def _invert(slots, num_slots):
+    """int `[G, T]` -> int `[G, P]`: the token in every slot, -1 in empty ones.
+
+    For the slots `2 0` and `P = 3`: `1 -1 0`.
+    """
+    heads, length = ops.shape(slots)
+    flat = slots + ops.expand_dims(ops.arange(heads, dtype="int32") * num_slots, 1)
+    token = ops.broadcast_to(ops.arange(1, length + 1, dtype="int32"), (heads, length))
+    flat = ops.reshape(flat, (heads * length, 1))
+    token = ops.scatter(flat, ops.reshape(token, (heads * length,)), (heads * num_slots,))
+    return ops.reshape(token, (heads, num_slots)) - 1
+
+
+def _take(x, index):
+    """`[G, T, ...]` by int `[G, K]` -> `[G, K, ...]`.
+
+    For the rows `a b c` and the index `2 0 0`: `c a a`.
+    """
+    heads, length, *features = ops.shape(x)
+    index = index + ops.expand_dims(ops.arange(heads, dtype="int32") * length, 1)
+    return ops.take(ops.reshape(x, (heads * length, *features)), index, axis=0)
+
+
+def _seen(groups, tokens, num_groups):
+    """How many members of every group are not after the token in a slot, int `[G, P, N]`.
+
+    Args:
+        groups: int tensor `[G, T]`, the group of every token.
+        tokens: int tensor `[G, P]`, the token in every slot.
+        num_groups: int, N.
+    """
+    members = ops.cumsum(ops.cast(ops.one_hot(groups, num_groups), "int32"), axis=1)
+    return _take(members, tokens)
+
+
+def _attend_causal(query, key, value, mask, seen, size, pooling, dropout):
+    """Attention in slots, as the result of `Factorization.attend_heads`.
+
+    N groups of S slots each, which hold their members by position.
+
+    Args:
+        query: float tensor `[G, P, D]`, already divided by sqrt(D).
+        key: float tensor `[G, P, D]`.
+        value: float tensor `[G, P, V]`.
+        mask: bool tensor `[G, P]`, true in slots whose token counts.
+        seen: int tensor `[G, P, N]`, how many members of every group a query sees.
+        size: int, S.
+        pooling: `summaries.Pooling`.
+        dropout: callable on attention weights, or None.
+    """
+    num_slots = query.shape[1]
+    num_groups = num_slots // size
+    query, key, value = (blocks.split(x, size) for x in (query, key, value))  # [G, N, S, D]
+    mask = blocks.split_mask(mask, num_slots, size)
+    own = grids.line_term(query, key, value, mask, causal=True)
+    # One slot more, before which all members of the group stand.
+    lines = [ops.pad(x, [[0, 0], [0, 0], [0, 1], [0, 0]]) for x in (query, key, value)]
+    line_mask = None if mask is None else ops.pad(mask, [[0, 0], [0, 0], [0, 1]])
+    runs = grids.summarize_runs(*lines, line_mask, pooling)  # [G, N, S + 1, ...]
+    run = ops.arange(num_groups, dtype="int32") * (size + 1) + seen  # [G, P, N]
+
+    def of_queries(x):
+        """`[G (or 1), N, S + 1, ...]` -> `[G, P, N, ...]`, the run of every group."""
+        heads = ops.shape(run)[0]
+        x = ops.broadcast_to(x, (heads, *ops.shape(x)[1:]))
+        x = ops.reshape(x, (heads, num_groups * (size + 1), *ops.shape(x)[3:]))
+        x = _take(x, ops.reshape(run, (heads, num_slots * num_groups)))
+        return ops.reshape(x, (heads, num_slots, num_groups, *ops.shape(x)[2:]))
+
+    rows = ops.reshape(query, (ops.shape(query)[0], num_slots, 1, query.shape[3]))
+    logits = ops.matmul(rows, ops.swapaxes(of_queries(runs.key), 2, 3))  # [G, P, 1, N]
+    logits = finite_float32(logits)
+    if runs.bias is not None:
+        logits = logits + ops.expand_dims(of_queries(runs.bias), 2)
+    own_group = ops.expand_dims(ops.arange(num_slots, dtype="int32") // size, 1)
+    other = ops.not_equal(own_group, ops.arange(num_groups, dtype="int32"))  # [P, N]
+    part_mask = ops.logical_and(of_queries(runs.mask), other)
+    direct_logits = ops.reshape(own.logits, (ops.shape(own.logits)[0], num_slots, 1, size))
+    direct_mask = ops.broadcast_to(own.mask, (ops.shape(own.mask)[0], num_groups, size, size))
+    direct_mask = ops.reshape(direct_mask, (ops.shape(direct_mask)[0], num_slots, 1, size))
+    weights = joint_softmax([(direct_logits, direct_mask), (logits, ops.expand_dims(part_mask, 2))])
+
+    used = weights if dropout is None else [dropout(x) for x in weights]
+    used = [ops.cast(x, value.dtype) for x in used]
+    direct = ops.reshape(used[0], ops.shape(own.logits))
+    outputs = blocks.merge(ops.matmul(direct, value), num_slots)
+    outputs = outputs + ops.squeeze(ops.matmul(used[1], of_queries(runs.value)), 2)
+
+    def attention_scores():
+        group = ops.arange(num_slots, dtype="int32") // size
+        matrix = scores.place(ops.squeeze(weights[0], 2), group, num_groups)
+        local = of_queries(runs.local_weights)[:, :, :, :size]  # [G, P, N, S]
+        shared = ops.expand_dims(ops.squeeze(weights[1], 2), 3) * local
+        return ops.cast(matrix + ops.reshape(shared, ops.shape(matrix)), value.dtype)
+
+    return outputs, attention_scores
