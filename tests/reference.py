@@ -120,7 +120,7 @@ def effective_matrix(query, key, supports, padding_mask, summary, weights, cell_
     def row(i, support):
         row = np.zeros(len(query))
         direct = [j for j in support.direct if padding_mask[j]]
-        parts = [summarize(part) for part in support.parts]
+        parts = [summarize(part) for part in support.parts if summary != "none"]
         parts = [part for part in parts if part is not None]
         keys = [key[j] for j in direct] + [part.key for part in parts]
         if not keys:

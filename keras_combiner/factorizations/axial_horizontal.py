@@ -68,7 +68,7 @@ class AxialHorizontal(Factorization):
             terms.append(
                 grids.line_term(*columns, grids.turn(row_mask), causal, by_columns=True, own=False)
             )
-            for right in (False, True):
+            for right in (False, True) if pooling.has_parts else ():
                 runs = grids.summarize_runs(*rows, row_mask, pooling, after=right)
                 terms.append(grids.part_term(columns[0], runs, earlier=causal, by_columns=True))
         return grids.attend(terms, length, dropout)

@@ -101,7 +101,7 @@ class AxialRowmajor(Factorization):
         query, key, value = (blocks.split(x, width) for x in (query, key, value))  # [G, N, W, D]
         mask = blocks.split_mask(padding_mask, length, width)  # [G, N, W] or None
         terms = [grids.line_term(query, key, value, mask, causal)]
-        if length > width:
+        if length > width and pooling.has_parts:
             rows = _summarize_rows(query, key, value, mask, pooling)
             if self.row_summary == "proj":
                 rows = rows._replace(key=_projected_key(rows, padding_mask, inputs, weights))

@@ -69,7 +69,8 @@ class AxialVertical(Factorization):
             columns = [grids.turn(x) for x in rows]  # [G, W, N, D]
             column_mask = grids.turn(row_mask)
             terms.append(grids.line_term(*columns, column_mask, causal, by_columns=True, own=False))
-            for below in (False,) if causal else (False, True):
+            runs_below = (False,) if causal else (False, True)
+            for below in runs_below if pooling.has_parts else ():
                 runs = grids.summarize_runs(*columns, column_mask, pooling, after=below)
                 terms.append(grids.part_term(rows[0], runs, earlier=False))
         return grids.attend(terms, length, dropout)

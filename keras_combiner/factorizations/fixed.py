@@ -114,7 +114,8 @@ class Fixed(Factorization):
         near_value = blocks.with_neighbors(value, before, after)
         direct_logits = ops.matmul(query, ops.swapaxes(near_key, 2, 3))  # [G, N, S, W]
         terms = [(direct_logits, _direct_mask(mask, num_blocks, size, before, after, causal))]
-        if not one_block:
+        has_parts = pooling.has_parts and not one_block
+        if has_parts:
             parts = summarize(
                 *(_split_blocks(x, part_size) for x in (query, key, value, mask)), pooling
             )
@@ -125,7 +126,7 @@ class Fixed(Factorization):
         used = weights if dropout is None else [dropout(x) for x in weights]
         used = [ops.cast(x, value.dtype) for x in used]
         outputs = ops.matmul(used[0], near_value)  # [G, N, S, V]
-        if not one_block:
+        if has_parts:
             outputs = outputs + _mix_parts(used[1], parts.value)
 
         def attention_scores():
@@ -135,7 +136,7 @@ class Fixed(Factorization):
             for k in range(before + 1 + after):
                 one = direct[:, :, k * size : (k + 1) * size]
                 matrix = matrix + scores.place(one, own + (k - before), num_blocks)
-            if not one_block:
+            if has_parts:
                 far = scores.flatten_blocks(weights[1])
                 matrix = matrix + scores.share(far, parts.local_weights)
             return ops.cast(matrix[:, :length, :length], value.dtype)

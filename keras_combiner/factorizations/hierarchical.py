@@ -85,7 +85,7 @@ class Hierarchical(Factorization):
             past = np.tri(size, dtype=bool).reshape((1, 1, size, size))
             direct_mask = past if direct_mask is None else ops.logical_and(direct_mask, past)
         terms, values, levels = [(direct_logits, direct_mask)], [block_value], []
-        if num_blocks > 1:
+        if num_blocks > 1 and pooling.has_parts:
             levels = self._levels(block_query, block_key, block_value, mask, pooling)
         for step, parts in enumerate(levels):
             num_parts = ops.shape(parts.key)[1]

@@ -12,17 +12,17 @@ from keras_combiner.factorizations.summaries import summarize
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
 class Logsparse(Factorization):
-    """Attends to itself directly, and to ever larger blocks of a dyadic tree as a whole.
+    """Attends to itself and its neighbor directly, and to ever larger blocks of a dyadic tree as a whole.
 
     At level t = 0, 1, ... the sequence is cut into blocks of 2**t tokens, in pairs; the part of
     level t is the sibling of the block that the query lies in. The siblings of all levels hold
-    every other token exactly once. Causal queries see those to the left. The pattern needs a
+    every other token exactly once; that of level 0 is one token, and direct. Causal queries see those to the left. The pattern needs a
     static length. Cost: O(T log T).
 
     Example:
 
     >>> Logsparse().support(length=8)[4]
-    Support(direct=(4,), parts=((5,), (6, 7), (0, 1, 2, 3)))
+    Support(direct=(4, 5), parts=((6, 7), (0, 1, 2, 3)))
     >>> Logsparse().support(length=8, causal=True)[6]
     Support(direct=(6,), parts=((4, 5), (0, 1, 2, 3)))
 
@@ -33,13 +33,14 @@ class Logsparse(Factorization):
         """See `Factorization.support`."""
         supports = []
         for i in range(length):
+            direct = sorted(j for j in (i, i ^ 1) if j < (i + 1 if causal else length))
             parts = []
-            for level in range(_num_levels(length)):
+            for level in range(1, _num_levels(length)):
                 sibling = (i >> level) ^ 1
                 part = tuple(range(sibling << level, min((sibling + 1) << level, length)))
                 if part and (part[0] < i or not causal):
                     parts.append(part)
-            supports.append(Support((i,), tuple(parts)))
+            supports.append(Support(tuple(direct), tuple(parts)))
         return supports
 
     def attend_heads(
@@ -47,8 +48,8 @@ class Logsparse(Factorization):
     ):
         """See `Factorization.attend_heads`.
 
-        A sibling of level 0 is one token, hence its own summary: queries and their siblings of
-        level 0 attend directly in N pairs. L = log2(T) - 1 levels remain.
+        Queries and their siblings of level 0 attend directly in N pairs. L = log2(T) - 1 levels
+        remain.
         """
         length = self.static_length(query)
         if padding_mask is None and length & (length - 1):
@@ -67,6 +68,8 @@ class Logsparse(Factorization):
             direct_mask = past if direct_mask is None else ops.logical_and(direct_mask, past)
         terms = [(direct_logits, direct_mask)]
 
+        if not pooling.has_parts:
+            levels = ()
         parts = [
             summarize(
                 *(blocks.split(x, 2**level) for x in (query, key, value)),

@@ -23,7 +23,7 @@ class Mixture(Factorization):
     Example:
 
     >>> Mixture(["fixed", "logsparse"], block_size=2).support(length=4)[0].members
-    (Support(direct=(0, 1), parts=((2, 3),)), Support(direct=(0,), parts=((1,), (2, 3))))
+    (Support(direct=(0, 1), parts=((2, 3),)), Support(direct=(0, 1), parts=((2, 3),)))
 
     Source: Ren et al., NeurIPS 2021, section 4.3 (Combiner-Mixture), which finds two plans enough.
     """

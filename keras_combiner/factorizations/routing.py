@@ -251,44 +251,55 @@ def _attend_causal(query, key, value, mask, seen, size, pooling, dropout):
     query, key, value = (blocks.split(x, size) for x in (query, key, value))  # [G, N, S, D]
     mask = blocks.split_mask(mask, num_slots, size)
     own = grids.line_term(query, key, value, mask, causal=True)
-    # One slot more, before which all members of the group stand.
-    lines = [ops.pad(x, [[0, 0], [0, 0], [0, 1], [0, 0]]) for x in (query, key, value)]
-    line_mask = None if mask is None else ops.pad(mask, [[0, 0], [0, 0], [0, 1]])
-    runs = grids.summarize_runs(*lines, line_mask, pooling)  # [G, N, S + 1, ...]
-    run = ops.arange(num_groups, dtype="int32") * (size + 1) + seen  # [G, P, N]
-
-    def of_queries(x):
-        """`[G (or 1), N, S + 1, ...]` -> `[G, P, N, ...]`, the run of every group."""
-        heads = ops.shape(run)[0]
-        x = ops.broadcast_to(x, (heads, *ops.shape(x)[1:]))
-        x = ops.reshape(x, (heads, num_groups * (size + 1), *ops.shape(x)[3:]))
-        x = _take(x, ops.reshape(run, (heads, num_slots * num_groups)))
-        return ops.reshape(x, (heads, num_slots, num_groups, *ops.shape(x)[2:]))
-
-    rows = ops.reshape(query, (ops.shape(query)[0], num_slots, 1, query.shape[3]))
-    logits = ops.matmul(rows, ops.swapaxes(of_queries(runs.key), 2, 3))  # [G, P, 1, N]
-    logits = finite_float32(logits)
-    if runs.bias is not None:
-        logits = logits + ops.expand_dims(of_queries(runs.bias), 2)
-    own_group = ops.expand_dims(ops.arange(num_slots, dtype="int32") // size, 1)
-    other = ops.not_equal(own_group, ops.arange(num_groups, dtype="int32"))  # [P, N]
-    part_mask = ops.logical_and(of_queries(runs.mask), other)
-    direct_logits = ops.reshape(own.logits, (ops.shape(own.logits)[0], num_slots, 1, size))
+    heads = ops.shape(query)[0]
+    direct_logits = ops.reshape(own.logits, (heads, num_slots, 1, size))
     direct_mask = ops.broadcast_to(own.mask, (ops.shape(own.mask)[0], num_groups, size, size))
     direct_mask = ops.reshape(direct_mask, (ops.shape(direct_mask)[0], num_slots, 1, size))
-    weights = joint_softmax([(direct_logits, direct_mask), (logits, ops.expand_dims(part_mask, 2))])
+    terms = [(direct_logits, direct_mask)]
+    if pooling.has_parts:
+        # One slot more, before which all members of the group stand.
+        lines = [ops.pad(x, [[0, 0], [0, 0], [0, 1], [0, 0]]) for x in (query, key, value)]
+        line_mask = None if mask is None else ops.pad(mask, [[0, 0], [0, 0], [0, 1]])
+        runs = grids.summarize_runs(*lines, line_mask, pooling)  # [G, N, S + 1, ...]
+        run = ops.arange(num_groups, dtype="int32") * (size + 1) + seen  # [G, P, N]
+        rows = ops.reshape(query, (heads, num_slots, 1, query.shape[3]))
+        part_key = _take_runs(runs.key, run)  # [G, P, N, D]
+        logits = finite_float32(ops.matmul(rows, ops.swapaxes(part_key, 2, 3)))  # [G, P, 1, N]
+        if runs.bias is not None:
+            logits = logits + ops.expand_dims(_take_runs(runs.bias, run), 2)
+        own_group = ops.expand_dims(ops.arange(num_slots, dtype="int32") // size, 1)
+        other = ops.not_equal(own_group, ops.arange(num_groups, dtype="int32"))  # [P, N]
+        part_mask = ops.logical_and(_take_runs(runs.mask, run), other)
+        terms.append((logits, ops.expand_dims(part_mask, 2)))
+    weights = joint_softmax(terms)
 
     used = weights if dropout is None else [dropout(x) for x in weights]
     used = [ops.cast(x, value.dtype) for x in used]
     direct = ops.reshape(used[0], ops.shape(own.logits))
     outputs = blocks.merge(ops.matmul(direct, value), num_slots)
-    outputs = outputs + ops.squeeze(ops.matmul(used[1], of_queries(runs.value)), 2)
+    if pooling.has_parts:
+        outputs = outputs + ops.squeeze(ops.matmul(used[1], _take_runs(runs.value, run)), 2)
 
     def attention_scores():
         group = ops.arange(num_slots, dtype="int32") // size
         matrix = scores.place(ops.squeeze(weights[0], 2), group, num_groups)
-        local = of_queries(runs.local_weights)[:, :, :, :size]  # [G, P, N, S]
-        shared = ops.expand_dims(ops.squeeze(weights[1], 2), 3) * local
-        return ops.cast(matrix + ops.reshape(shared, ops.shape(matrix)), value.dtype)
+        if pooling.has_parts:
+            local = _take_runs(runs.local_weights, run)[:, :, :, :size]  # [G, P, N, S]
+            shared = ops.expand_dims(ops.squeeze(weights[1], 2), 3) * local
+            matrix = matrix + ops.reshape(shared, ops.shape(matrix))
+        return ops.cast(matrix, value.dtype)
 
     return outputs, attention_scores
+
+
+def _take_runs(x, run):
+    """`[G (or 1), N, S + 1, ...]` by int `[G, P, N]` -> `[G, P, N, ...]`, the run of every group.
+
+    Runs are counted through all groups.
+    """
+    heads, num_slots, num_groups = ops.shape(run)
+    _, _, size, *features = ops.shape(x)
+    x = ops.broadcast_to(x, (heads, num_groups, size, *features))
+    x = ops.reshape(x, (heads, num_groups * size, *features))
+    x = _take(x, ops.reshape(run, (heads, num_slots * num_groups)))
+    return ops.reshape(x, (heads, num_slots, num_groups, *features))

@@ -11,13 +11,14 @@ from keras_combiner.factorizations.softmax import joint_softmax
 from keras_combiner.factorizations.weight_spec import WeightSpec
 
 SUMMARIES = ("max", "mean", "deepset", "variational")
+NONE = "none"  # no parts at all: the sparse pattern that a plan comes from
 
 
 class Pooling(NamedTuple):
     """How a part's query and key are made of its tokens': a name, and what it has learned.
 
     Attributes:
-        name: str, one of `SUMMARIES`.
+        name: str, one of `SUMMARIES` or `NONE`.
         query_kernel: float tensor `[D, D]` of "deepset", else None.
         key_kernel: float tensor `[D, D]` of "deepset", else None.
     """
@@ -25,6 +26,11 @@ class Pooling(NamedTuple):
     name: str
     query_kernel: Any = None
     key_kernel: Any = None
+
+    @property
+    def has_parts(self):
+        """Whether parts are attended to: false for "none", which leaves the direct tokens only."""
+        return self.name != NONE
 
     def features(self, query, key):
         """What is pooled: queries and keys `[..., D]`, or what "deepset" makes of each of them."""
@@ -65,9 +71,10 @@ class Summaries(NamedTuple):
 
 def check(summary):
     """Raises a ValueError unless `summary` is the name of a way to summarize."""
-    if summary not in SUMMARIES:
+    if summary not in (*SUMMARIES, NONE):
         raise ValueError(
-            f"`summary` must be one of {', '.join(map(repr, SUMMARIES))}. Received: {summary!r}."
+            f"`summary` must be one of {', '.join(map(repr, SUMMARIES))}, or {NONE!r} for no parts "
+            f"at all. Received: {summary!r}."
         )
 
 

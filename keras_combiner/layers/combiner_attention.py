@@ -40,8 +40,10 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             splits the sequence: one of `keras_combiner.factorizations.names()`, or an object.
         block_size: int, number of tokens that attend to each other directly (the width of the
             grid for axial plans), for plans that are given by name; an object has its own.
-        summary: str, how a part is summarized: "max" (the paper's), "mean" or "variational"; see
-            `keras_combiner.factorizations.summaries.summarize`.
+        summary: str, how a part is summarized: "max" (the paper's), "mean", "deepset" (which
+            adds parameters) or "variational"; see
+            `keras_combiner.factorizations.summaries.summarize`. "none" leaves parts out: sparse
+            attention to the direct tokens only, for comparisons.
         **kwargs: whatever else `keras.layers.MultiHeadAttention` takes: `kernel_initializer`,
             `bias_initializer`, `kernel_regularizer`, `bias_regularizer`, `activity_regularizer`,
             `kernel_constraint`, `bias_constraint`, `use_gate`, `seed`, `name`, `dtype`.
@@ -132,6 +134,27 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             projection.supports_masking = True
         if self._use_gate:
             self._gate_dense.supports_masking = True
+        self._add_plan_weights(query_shape[-1])
+
+    def _add_plan_weights(self, input_dim):
+        """Creates what the plan and the summaries learn."""
+        sizes = (self._num_heads, self._key_dim, self._value_dim, input_dim)
+        specs = {
+            **summaries.weight_specs(self.summary, self._key_dim),
+            **self.plan.weight_specs(*sizes),
+        }
+        self.plan_weights = {
+            name: self.add_weight(
+                name=name,
+                shape=spec.shape,
+                initializer=spec.initializer,
+                trainable=spec.trainable,
+                regularizer=self._kernel_regularizer if len(spec.shape) > 1 else None,
+                # A moving average changes by less than a short format can hold.
+                autocast=spec.trainable,
+            )
+            for name, spec in specs.items()
+        }
 
     def call(
         self,
@@ -152,16 +175,23 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         padding_mask = _combine_masks(
             (query_mask, value_mask, key_mask, attention_mask), query.shape[1]
         )
+        key_heads = _heads_first(self._key_dense(key))
         outputs = self.plan.attend(
             _heads_first(self._query_dense(query)),
-            _heads_first(self._key_dense(key)),
+            key_heads,
             _heads_first(self._value_dense(value)),
             padding_mask=padding_mask,
             causal=use_causal_mask,
             summary=self.summary,
             dropout=self._dropout_of_weights(training),
             return_attention_scores=return_attention_scores,
+            weights=self.plan_weights,
+            inputs=query,
         )
+        if training:
+            updated = self.plan.updated_weights(self.plan_weights, key_heads, padding_mask)
+            for name, weight in updated.items():
+                self.plan_weights[name].assign(weight)
         outputs, scores = outputs if return_attention_scores else (outputs, None)
         outputs = ops.transpose(outputs, (0, 2, 1, 3))
         if self._use_gate:
