@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo saved-models test test-slow lint format clean
+.PHONY: demo ablation saved-models test test-slow lint format clean
 
 demo: $(INSTALLED)
 	$(BIN)/keras-combiner demo
@@ -14,6 +14,10 @@ demo: $(INSTALLED)
 # The model that ships is what the demo trains.
 saved-models: $(INSTALLED)
 	$(BIN)/keras-combiner demo --output saved_models/sotu_era
+
+# What the abstractions buy, on ListOps; a run that was cut off goes on where it stopped.
+ablation: $(INSTALLED)
+	$(BIN)/python -m benchmarks.ablation
 
 test: $(INSTALLED) lint
 	$(BIN)/pytest -m "not slow"

@@ -12,12 +12,12 @@ from keras_combiner.factorizations.summaries import summarize
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
 class Logsparse(Factorization):
-    """Attends to itself and its neighbor directly, and to ever larger blocks of a dyadic tree as a whole.
+    """Attends to itself and its pair directly, and to ever larger blocks of a tree as a whole.
 
     At level t = 0, 1, ... the sequence is cut into blocks of 2**t tokens, in pairs; the part of
     level t is the sibling of the block that the query lies in. The siblings of all levels hold
-    every other token exactly once; that of level 0 is one token, and direct. Causal queries see those to the left. The pattern needs a
-    static length. Cost: O(T log T).
+    every other token exactly once; that of level 0 is one token, and direct. Causal queries see
+    those to the left. The pattern needs a static length. Cost: O(T log T).
 
     Example:
 

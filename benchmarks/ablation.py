@@ -1,0 +1,411 @@
+"""What the abstractions buy: every Combiner plan against itself without them, on ListOps.
+
+`make ablation` trains small classifiers of equal size for equally many steps, three seeds each,
+and writes docs/ablation.md with its plot and figures. What is done is kept in build/ablation: a run
+that was cut off goes on where it stopped.
+"""
+
+import argparse
+import concurrent.futures
+import hashlib
+import json
+import multiprocessing
+import os
+import statistics
+import time
+from pathlib import Path
+
+from keras_combiner.whole_files import written_whole
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / "build" / "ablation"
+SEEDS = (0, 1, 2)
+SETTINGS = {
+    "min_length": 200,
+    "max_length": 512,
+    "max_depth": 10,
+    "max_args": 10,
+    "train_steps": 800,
+    "batch_size": 32,
+    "validation_examples": 1000,
+    "test_examples": 2000,
+    "learning_rate": 2e-3,
+    "num_layers": 2,
+    "num_heads": 4,
+    "hidden_dim": 64,
+    "intermediate_dim": 128,
+    "block_size": 32,
+    "divergence_examples": 16,
+}
+FULL = ("full", "max")  # all is direct: softmax attention, whatever the summary
+FIXED_SUMMARIES = ("none", "max", "mean", "variational")
+ROWS = (
+    FULL,
+    *(("fixed", summary) for summary in FIXED_SUMMARIES),
+    *((plan, summary) for plan in ("logsparse", "axial_vertical") for summary in ("none", "max")),
+)
+
+
+def plan_of(name, settings):
+    """The plan of a row, a `Factorization`."""
+    from keras_combiner import factorizations
+
+    if name == "full":
+        return factorizations.Fixed(settings["max_length"])
+    return factorizations.get(name, settings["block_size"])
+
+
+def splits(settings):
+    """`(token_ids, labels)` for "train", "validation" and "test", the same for every row."""
+    from keras_combiner.datasets import generate_listops
+
+    sizes = {
+        "train": settings["train_steps"] * settings["batch_size"],
+        "validation": settings["validation_examples"],
+        "test": settings["test_examples"],
+    }
+    names = ("min_length", "max_length", "max_depth", "max_args")
+    token_ids, labels = generate_listops(sum(sizes.values()), **{x: settings[x] for x in names})
+    found, start = {}, 0
+    for name, size in sizes.items():
+        found[name] = token_ids[start : start + size], labels[start : start + size]
+        start += size
+    return found
+
+
+def classifier(plan, summary, settings):
+    """Token ids `[batch, max_length]` to logits `[batch, 10]`, a functional model."""
+    import keras
+
+    from keras_combiner.datasets.listops import VOCABULARY
+    from keras_combiner.layers import (
+        CombinerEncoder,
+        MaskedAveragePooling,
+        TokenAndPositionEmbedding,
+    )
+
+    length, width = settings["max_length"], settings["hidden_dim"]
+    token_ids = keras.Input((length,), dtype="int32")
+    x = TokenAndPositionEmbedding(len(VOCABULARY), length, width)(token_ids)
+    for _ in range(settings["num_layers"]):
+        x = CombinerEncoder(
+            settings["num_heads"],
+            settings["intermediate_dim"],
+            factorization=plan,
+            summary=summary,
+        )(x)
+    x = keras.layers.LayerNormalization()(x)
+    return keras.Model(token_ids, keras.layers.Dense(10)(MaskedAveragePooling()(x)))
+
+
+def train(row, seed, settings):
+    """Trains one model and measures it; a dictionary of figures."""
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    data = splits(settings)
+    model = classifier(plan_of(row[0], settings), row[1], settings)
+    steps = settings["train_steps"]
+    warmup_steps = max(1, steps // 10)
+    learning_rate = keras.optimizers.schedules.CosineDecay(
+        0.0,
+        max(1, steps - warmup_steps),
+        warmup_target=settings["learning_rate"],
+        warmup_steps=warmup_steps,
+    )
+    model.compile(
+        keras.optimizers.AdamW(learning_rate, weight_decay=0.01, clipnorm=1.0),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        jit_compile=False,
+    )
+    started = time.monotonic()
+    # Every example is new: the order differs by seed, the examples do not.
+    model.fit(*data["train"], batch_size=settings["batch_size"], epochs=1, verbose=0)
+    figures = {"seconds": time.monotonic() - started, "parameters": model.count_params()}
+    for name in ("validation", "test"):
+        loss, accuracy = model.evaluate(*data[name], batch_size=100, verbose=0)
+        figures[name] = {"loss": loss, "accuracy": accuracy}
+    token_ids = data["test"][0][: settings["divergence_examples"]]
+    heads, masks = projected_heads(model, token_ids)
+    if row == FULL:
+        pairs = [("fixed", summary) for summary in FIXED_SUMMARIES]
+        pairs += [x for x in ROWS if x not in pairs and x != FULL]
+    else:
+        pairs = [row]
+    figures["divergence"] = {
+        " ".join(pair): mean_divergence(plan_of(pair[0], settings), pair[1], heads, masks)
+        for pair in pairs
+    }
+    return figures
+
+
+def use_one_core():
+    """So that models trained side by side do not wait for each other."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def projected_heads(model, token_ids):
+    """Queries and keys of all layers, a list of pairs `[B, H, T, D]`, and the mask `[B, T]`."""
+    import keras
+    import numpy as np
+
+    from keras_combiner.layers import CombinerEncoder
+
+    encoders = [layer for layer in model.layers if isinstance(layer, CombinerEncoder)]
+    # An encoder's inputs are the vectors, then the mask.
+    inputs = [keras.tree.flatten(encoder.input)[0] for encoder in encoders]
+    inputs = keras.Model(model.input, inputs)
+    pairs = []
+    for encoder, x in zip(encoders, inputs.predict(token_ids, verbose=0), strict=True):
+        x = encoder.attention_norm(x)
+        attention = encoder.attention
+        pairs.append(
+            tuple(
+                np.swapaxes(np.array(projection(x)), 1, 2)
+                for projection in (attention.query_dense, attention.key_dense)
+            )
+        )
+    return pairs, token_ids != 0
+
+
+def mean_divergence(plan, summary, heads, masks):
+    """Mean of KL(E || p) in nats over documents, heads, and queries that count.
+
+    E is the effective attention matrix, p softmax attention over the same queries and keys.
+    """
+    import numpy as np
+
+    total = count = 0
+    for query, key in heads:
+        for b, mask in enumerate(masks):
+            one = slice(b, b + 1)
+            _, effective = plan.attend(
+                query[one],
+                key[one],
+                key[one],
+                padding_mask=masks[one],
+                summary=summary,
+                return_attention_scores=True,
+            )
+            effective = np.array(effective[0], "float64")[:, mask][:, :, mask]
+            q, k = (x[b][:, mask].astype("float64") for x in (query, key))
+            logits = q @ np.swapaxes(k, 1, 2) / np.sqrt(q.shape[-1])
+            largest = logits.max(-1, keepdims=True)
+            log_p = logits - largest - np.log(np.exp(logits - largest).sum(-1, keepdims=True))
+            positive = effective > 0
+            log_e = np.log(np.where(positive, effective, 1.0))
+            rows = np.sum(effective * np.where(positive, log_e - log_p, 0.0), axis=-1)
+            total += rows.sum()
+            count += rows.size
+    return float(total / count)
+
+
+def random_divergences(settings):
+    """`mean_divergence` over heads of standard normal queries and keys, a dictionary by row."""
+    import numpy as np
+
+    shape = (4, settings["num_heads"], settings["max_length"])
+    shape = (*shape, settings["hidden_dim"] // settings["num_heads"])
+    generator = np.random.default_rng(0)
+    heads = [tuple(generator.normal(size=shape).astype("float32") for _ in "qk")]
+    masks = np.ones((shape[0], shape[2]), bool)
+    return {
+        " ".join(row): mean_divergence(plan_of(row[0], settings), row[1], heads, masks)
+        for row in ROWS
+        if row != FULL
+    }
+
+
+def trivial_accuracies(settings):
+    """Test accuracy without any model: the commonest label, of all and by the root operator."""
+    import numpy as np
+
+    data = splits(settings)
+    (train_ids, train_labels), (test_ids, test_labels) = data["train"], data["test"]
+    roots = np.unique(train_ids[:, 0])
+    best = {x: np.bincount(train_labels[train_ids[:, 0] == x]).argmax() for x in roots}
+    majority = np.bincount(train_labels).argmax()
+    by_root = np.array([best.get(x, majority) for x in test_ids[:, 0]])
+    return {
+        "majority": float(np.mean(test_labels == majority)),
+        "root operator": float(np.mean(test_labels == by_root)),
+    }
+
+
+def run_all(settings, seeds, workers, cache, train=train):
+    """All runs that are not in `cache` yet, `workers` at a time; a dictionary by row and seed."""
+    code = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+    paths = {
+        (row, seed): cache / f"{'-'.join(row)}-{seed}-{code}.json" for row in ROWS for seed in seeds
+    }
+    missing = [job for job, path in paths.items() if not path.exists()]
+    print(f"{len(paths) - len(missing)} of {len(paths)} runs are done already.", flush=True)
+    started = time.monotonic()
+    with concurrent.futures.ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), use_one_core, max_tasks_per_child=1
+    ) as pool:
+        jobs = {pool.submit(train, *job, settings): job for job in missing}
+        for done, future in enumerate(concurrent.futures.as_completed(jobs), 1):
+            row, seed = jobs[future]
+            figures = future.result()
+            with written_whole(paths[row, seed], overwrite=True) as path:
+                path.write_text(json.dumps(figures, indent=1))
+            left = (time.monotonic() - started) / done * (len(missing) - done) / 60
+            print(
+                f"{done}/{len(missing)} {' '.join(row)}, seed {seed}: validation accuracy "
+                f"{figures['validation']['accuracy']:.3f}, {figures['seconds']:.0f} s; "
+                f"about {left:.0f} min left",
+                flush=True,
+            )
+    return {job: json.loads(path.read_text()) for job, path in paths.items()}
+
+
+def summarize(runs, settings):
+    """The figures of docs/ablation.json out of those of the runs."""
+    seeds = sorted({seed for _, seed in runs})
+    rows = []
+    for row in ROWS:
+        some = [runs[row, seed] for seed in seeds]
+        figures = {
+            "accuracy": [x["test"]["accuracy"] for x in some],
+            "loss": [x["test"]["loss"] for x in some],
+            "seconds": [x["seconds"] for x in some],
+        }
+        name = " ".join(row)
+        if row != FULL:
+            figures["own divergence"] = [x["divergence"][name] for x in some]
+            figures["divergence on full attention"] = [
+                runs[FULL, seed]["divergence"][name] for seed in seeds
+            ]
+        rows.append({"plan": row[0], "summary": row[1], **figures})
+    return {"settings": settings, "seeds": seeds, "rows": rows}
+
+
+def mean_and_spread(values, digits=3):
+    """`[0.1, 0.3]` -> "0.200 ± 0.141": mean and standard deviation."""
+    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{statistics.mean(values):.{digits}f} ± {spread:.{digits}f}"
+
+
+def claims(report):
+    """One sentence for every plan: whether its parts help, and by how much."""
+    by_row = {(row["plan"], row["summary"]): row for row in report["rows"]}
+    sentences = []
+    for (plan, summary), row in by_row.items():
+        sparse = by_row.get((plan, "none"))
+        if sparse is None or summary == "none":
+            continue
+        pairs = list(zip(row["accuracy"], sparse["accuracy"], strict=True))
+        gain = statistics.mean(x - y for x, y in pairs)
+        better = sum(x > y for x, y in pairs)
+        verdict = "holds" if better == len(pairs) else "does not hold"
+        if 0 < better < len(pairs):
+            verdict = "is not settled"
+        sentences.append(
+            f"- `{plan}`, `{summary}` against `none`: accuracy {gain:+.3f} on the average, higher "
+            f"in {better} of {len(pairs)} seeds; the claim {verdict} here."
+        )
+    return sentences
+
+
+def markdown(report):
+    """docs/ablation.md, every figure out of `report`."""
+    settings = report["settings"]
+    lines = [
+        "# What the abstractions buy",
+        "",
+        "Written by `make ablation`; the figures are in [ablation.json](ablation.json).",
+        "",
+        f"ListOps: expressions of {settings['min_length']} to {settings['max_length']} tokens, "
+        f"depth at most {settings['max_depth']}, at most {settings['max_args']} arguments. "
+        f"Classifiers of {settings['num_layers']} layers and width {settings['hidden_dim']}, "
+        f"{settings['train_steps']} steps of {settings['batch_size']} expressions, block size (or "
+        f"grid width) {settings['block_size']}, learning rate {settings['learning_rate']}; test "
+        "accuracy and loss over "
+        f"{len(report['seeds'])} seeds, mean ± standard deviation. `none` is the same plan without "
+        "its parts; `full` is softmax attention. Divergences are KL(E || p) in nats from softmax "
+        "attention over the same queries and keys: those of the model itself, those of the `full` "
+        "model of the same seed, and standard normal ones.",
+        "",
+        "| plan | summary | accuracy | loss | seconds | KL, own | KL, full's | KL, random |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in report["rows"]:
+        cells = [row["plan"], row["summary"] if row["plan"] != "full" else ""]
+        cells += [mean_and_spread(row["accuracy"]), mean_and_spread(row["loss"])]
+        cells.append(mean_and_spread(row["seconds"], digits=0))
+        for name in ("own divergence", "divergence on full attention"):
+            cells.append(mean_and_spread(row[name]) if name in row else "")
+        random = report["random"].get(f"{row['plan']} {row['summary']}")
+        cells.append("" if random is None else f"{random:.3f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    trivial = report["trivial"]
+    lines += [
+        "",
+        f"Without any model: {trivial['majority']:.3f} for the commonest label, "
+        f"{trivial['root operator']:.3f} for the commonest one under the root operator, which is "
+        "the first token.",
+        "",
+        "![Test accuracy of every row](ablation.png)",
+        "",
+        "The paper's claim is that Combiner-X beats the sparse X that it comes from:",
+        "",
+        *claims(report),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def plot(report, path):
+    """Test accuracy of every row with its spread, a PNG."""
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ImportError(
+            "The plot needs matplotlib. Install it with: pip install keras_combiner[benchmarks]"
+        ) from error
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    rows = report["rows"]
+    names = ["full" if x["plan"] == "full" else f"{x['plan']}, {x['summary']}" for x in rows]
+    means = [statistics.mean(x["accuracy"]) for x in rows]
+    spreads = [statistics.stdev(x["accuracy"]) if len(x["accuracy"]) > 1 else 0 for x in rows]
+    figure, axes = pyplot.subplots(figsize=(7, 0.4 * len(rows) + 1.2))
+    axes.barh(names, means, xerr=spreads, color="0.7")
+    axes.axvline(report["trivial"]["root operator"], linestyle=":", color="black")
+    axes.invert_yaxis()
+    axes.set_xlabel("test accuracy (dotted: root operator alone)")
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+def main():
+    """Runs what is missing and writes docs/ablation.{json,md,png}."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workers", type=int, default=2, help="models trained at a time")
+    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="number of seeds")
+    parser.add_argument("--steps", type=int, default=SETTINGS["train_steps"])
+    parser.add_argument("--output", type=Path, default=ROOT / "docs")
+    arguments = parser.parse_args()
+    settings = {**SETTINGS, "train_steps": arguments.steps}
+    runs = run_all(settings, range(arguments.seeds), arguments.workers, CACHE)
+    report = summarize(runs, settings)
+    report["trivial"] = trivial_accuracies(settings)
+    report["random"] = random_divergences(settings)
+    with written_whole(arguments.output / "ablation.json", overwrite=True) as path:
+        path.write_text(json.dumps(report, indent=1) + "\n")
+    with written_whole(arguments.output / "ablation.png", overwrite=True) as path:
+        plot(report, path)
+    text = markdown(report)
+    with written_whole(arguments.output / "ablation.md", overwrite=True) as path:
+        path.write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
