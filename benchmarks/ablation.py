@@ -25,7 +25,7 @@ SETTINGS = {
     "max_length": 512,
     "max_depth": 10,
     "max_args": 10,
-    "train_steps": 800,
+    "train_steps": 600,
     "batch_size": 32,
     "validation_examples": 1000,
     "test_examples": 2000,
