@@ -75,7 +75,7 @@ def projected_keys(plan, query, key, value, padding_mask, weights, inputs):
     return keys
 
 
-def part_summary(query, key, part, padding_mask, summary, weights, cell_keys):
+def part_summary(query, key, part, padding_mask, summary, weights=None, cell_keys=None):
     """`Part` of a part as `Support` states it, or None if no token of it counts."""
     scale = np.sqrt(key.shape[-1])
     if isinstance(part, CellPart):

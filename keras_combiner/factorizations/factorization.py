@@ -177,9 +177,8 @@ class Factorization:
                 query that has nothing to attend to gives zeros.
             causal: bool, whether a query sees only itself and the past.
             summary: "max", "mean", "deepset" or "variational", see `summaries.summarize`; or
-                "none", which leaves all parts out: the sparse pattern that the plan comes from, where a query
-                attends to its direct tokens only. What is a single token by the plan's nature
-                (the nearest sibling of logsparse) is direct.
+                "none", which leaves all parts out: the sparse pattern that the plan comes from,
+                where a query attends to its direct tokens only.
             dropout: callable applied to the joint attention weights, or None.
             return_attention_scores: bool, whether to return the effective attention matrix too.
                 It takes memory that grows with the square of T.

@@ -143,7 +143,7 @@ class Hierarchical(Factorization):
                     blocks.split(below.key, size),
                     blocks.split(below.value, size),
                     blocks.split_mask(below.mask, num_parts, size),
-                    pooling,
+                    pooling.of_summaries(),
                     counts=_split_row(below.counts, size),
                     bias=_split_row(below.bias, size),
                 )

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from keras import ops
 
 from keras_combiner.factorizations import (
     AxialHorizontal,
@@ -44,6 +43,7 @@ class LearnedPlan:
     def __init__(self, plan):
         self.plan = plan
         self.support = plan.support
+        self.depends_on_keys = any("centroids" in name for name in plan.weight_specs(1, 1, 1, 1))
 
     def learned(self, shape, value_dim, summary="max", seed=0):
         """`{"weights": dict of arrays, "inputs": array}` for heads of a shape [B, H, T, D]."""
@@ -61,11 +61,8 @@ class LearnedPlan:
         }
 
     def attend(self, query, key, value, padding_mask=None, causal=False, summary="max", **options):
-        batch, *shape = query.shape
-        learned = self.learned((batch or 1, *shape), value.shape[3], summary)
-        if batch is None:
-            inputs = learned["inputs"]
-            learned["inputs"] = ops.broadcast_to(inputs, (ops.shape(query)[0], *inputs.shape[1:]))
+        shape = [size or 1 for size in query.shape]  # whoever leaves sizes open gives the inputs
+        learned = self.learned(shape, value.shape[3], summary)
         return self.plan.attend(
             query, key, value, padding_mask, causal, summary, **{**learned, **options}
         )

@@ -30,6 +30,8 @@ def check(plan, length, causal, mask=None, seed=0):
     sums = np.broadcast_to(counts[:, np.newaxis], scores.shape[:3])
     received = np.where(sums, np.sum(scores, axis=-1), 0)  # rows of padding have no meaning
     np.testing.assert_allclose(received, sums, atol=1e-5)
+    if plan.depends_on_keys:
+        return  # the reference alone knows which tokens are direct
     for i, support in enumerate(plan.support(length, causal)):
         others = sorted(set(range(length)) - direct_positions(support))
         assert not np.array(scores)[:, :, i, others].any()
@@ -53,6 +55,8 @@ def test_at_any_length(plan, length, causal, seed):
 @every_plan
 @both_ways
 def test_what_is_not_direct_does_not_matter(plan, causal):
+    if plan.depends_on_keys:
+        pytest.skip("another key may move other tokens into other groups")
     length = 23
     query, key, value = reference.heads((1, 1, length, 4))
     supports = plan.support(length, causal)
