@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 from keras.src.testing.test_case import TestCase
 
-from keras_combiner.factorizations import Fixed
+from keras_combiner import factorizations
+from keras_combiner.factorizations import Fixed, Mixture
 from keras_combiner.factorizations.summaries import SUMMARIES
 from keras_combiner.layers import CombinerAttention
 from tests import reference
@@ -515,3 +516,18 @@ def test_wrong_inputs_are_refused_when_a_model_is_built(query, value, masks, wor
 def test_key_of_another_length():
     with pytest.raises(ValueError, match="same length"):
         CombinerAttention(2, 4)(np.ones(X), np.ones(X), np.ones((2, 5, 4)))
+
+
+@pytest.mark.parametrize(
+    "factorization",
+    [*factorizations.names(), Mixture(["fixed", "logsparse"], block_size=4)],
+    ids=str,
+)
+def test_every_plan_is_saved_with_the_model(factorization, tmp_path):
+    inputs = keras.Input((LENGTH, FEATURES))
+    layer = CombinerAttention(2, 4, factorization=factorization, block_size=4)
+    model = keras.Model(inputs, layer(inputs, inputs))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded(tokens()), model(tokens()), atol=1e-6)
+    assert loaded.layers[-1].plan.support(9) == layer.plan.support(9)
