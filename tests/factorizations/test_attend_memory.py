@@ -42,6 +42,13 @@ def growth(name, **options):
 
 @every_plan
 @pytest.mark.parametrize("summary", SUMMARIES)
+def test_grows_like_length_to_the_power_of_one_and_a_half(name, summary):
+    assert growth(name, summary=summary) <= 8
+
+
+@pytest.mark.slow
+@every_plan
+@pytest.mark.parametrize("summary", SUMMARIES)
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("masked", [False, True])
 def test_forward_grows_like_length_to_the_power_of_one_and_a_half(name, masked, causal, summary):
@@ -49,7 +56,9 @@ def test_forward_grows_like_length_to_the_power_of_one_and_a_half(name, masked, 
 
 
 @every_plan
-@pytest.mark.parametrize("summary", SUMMARIES)
+@pytest.mark.parametrize(
+    "summary", [x if x == "max" else pytest.param(x, marks=pytest.mark.slow) for x in SUMMARIES]
+)
 def test_backward_too(name, summary):
     assert growth(name, backward=True, summary=summary) <= 8
 

@@ -37,7 +37,13 @@ def test_examples_were_found():
         if test.examples
     }
     classes = {
+        "factorizations.axial_horizontal",
+        "factorizations.axial_rowmajor",
+        "factorizations.axial_vertical",
         "factorizations.fixed",
+        "factorizations.hierarchical",
+        "factorizations.logsparse",
+        "factorizations.mixture",
         "factorizations.factorization",
         "layers.combiner_attention",
         "layers.combiner_encoder",
