@@ -47,6 +47,8 @@ class AxialRowmajor(Factorization):
     authors' choice.
     """
 
+    pools_parts = False
+
     def __init__(self, width=64, row_summary="wsum"):
         blocks.check_size("width", width, "the number of columns of the grid")
         if row_summary not in ("wsum", "proj"):

@@ -62,6 +62,8 @@ class Factorization:
     NeurIPS 2021, section 3.
     """
 
+    pools_parts = True  # whether queries and keys are pooled, so that the kind of summary matters
+
     def support(self, length, causal=False):
         """States which positions every query attends to, and how.
 
@@ -112,6 +114,22 @@ class Factorization:
             dict of str to `weight_spec.WeightSpec`; empty for plans without parameters.
         """
         return {}
+
+    def all_weight_specs(self, summary, num_heads, key_dim, value_dim, input_dim):
+        """Declares the weights that the plan learns, and those of its summaries.
+
+        Args:
+            summary: str, as in `attend`.
+            num_heads: int, H.
+            key_dim: int, D.
+            value_dim: int, V.
+            input_dim: int, F.
+
+        Returns:
+            dict of str to `weight_spec.WeightSpec`.
+        """
+        specs = summaries.weight_specs(summary, key_dim) if self.pools_parts else {}
+        return {**specs, **self.weight_specs(num_heads, key_dim, value_dim, input_dim)}
 
     def updated_weights(self, weights, key, padding_mask=None):
         """What a training step makes of weights that gradients do not train.
@@ -182,8 +200,8 @@ class Factorization:
             dropout: callable applied to the joint attention weights, or None.
             return_attention_scores: bool, whether to return the effective attention matrix too.
                 It takes memory that grows with the square of T.
-            weights: dict of str to tensor, what `weight_specs` and `summaries.weight_specs`
-                declare; None where they declare nothing.
+            weights: dict of str to tensor, what `all_weight_specs` declares; None where that
+                is nothing.
             inputs: float tensor `[B, T, F]`, what the heads were projected from, for plans that
                 use it (see `AxialRowmajor`), or None.
 
@@ -212,12 +230,8 @@ class Factorization:
         query, key, value = (ops.convert_to_tensor(x) for x in (query, key, value))
         batch, num_heads, length, key_dim = ops.shape(query)
         weights = {} if weights is None else weights
-        specs = {
-            **summaries.weight_specs(summary, key_dim),
-            **self.weight_specs(
-                num_heads, key_dim, value.shape[3], None if inputs is None else inputs.shape[-1]
-            ),
-        }
+        input_dim = None if inputs is None else inputs.shape[-1]
+        specs = self.all_weight_specs(summary, num_heads, key_dim, value.shape[3], input_dim)
         weight_spec.check(specs, weights)
         if 0 in query.shape[:3]:
             scores = ops.zeros((batch, num_heads, length, length), value.dtype)

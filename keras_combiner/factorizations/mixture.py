@@ -51,6 +51,11 @@ class Mixture(Factorization):
         members = [plan.support(length, causal) for plan in self.plans]
         return [MixedSupport(supports) for supports in zip(*members, strict=True)]
 
+    @property
+    def pools_parts(self):
+        """See `Factorization.pools_parts`."""
+        return any(plan.pools_parts for plan in self.plans)
+
     def weight_specs(self, *sizes):
         """See `Factorization.weight_specs`; names say which member they belong to."""
         return self._named_by_member([plan.weight_specs(*sizes) for plan in self.plans])

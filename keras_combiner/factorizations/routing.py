@@ -173,7 +173,8 @@ def _nearest(key, centroids):
     # Heads first: TensorFlow's oneDNN corrupts memory where a product broadcasts over the batch.
     key = ops.transpose(ops.cast(ops.stop_gradient(key), "float32"), (1, 0, 2, 3))
     cosines = ops.matmul(ops.reshape(key, (num_heads, batch * length, key_dim)), centroids)
-    nearest = ops.reshape(ops.argmax(cosines, axis=-1), (num_heads, batch, length))
+    _, nearest = ops.top_k(cosines, 1)  # unlike argmax, Keras builds it of LiteRT's operators
+    nearest = ops.reshape(nearest, (num_heads, batch, length))
     return ops.cast(ops.transpose(nearest, (1, 0, 2)), "int32")
 
 

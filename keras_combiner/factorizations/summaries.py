@@ -88,9 +88,7 @@ def weight_specs(summary, key_dim):
 
 def get(summary, weights):
     """The `Pooling` that the name `summary` and a dictionary of weights make."""
-    if summary != "deepset":
-        return Pooling(summary)
-    return Pooling(summary, weights["deepset_query_kernel"], weights["deepset_key_kernel"])
+    return Pooling(summary, weights.get("deepset_query_kernel"), weights.get("deepset_key_kernel"))
 
 
 def summarize(query, key, value, mask, pooling, counts=None, bias=None):

@@ -138,11 +138,9 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
 
     def _add_plan_weights(self, input_dim):
         """Creates what the plan and the summaries learn."""
-        sizes = (self._num_heads, self._key_dim, self._value_dim, input_dim)
-        specs = {
-            **summaries.weight_specs(self.summary, self._key_dim),
-            **self.plan.weight_specs(*sizes),
-        }
+        specs = self.plan.all_weight_specs(
+            self.summary, self._num_heads, self._key_dim, self._value_dim, input_dim
+        )
         self.plan_weights = {
             name: self.add_weight(
                 name=name,

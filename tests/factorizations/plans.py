@@ -12,7 +12,6 @@ from keras_combiner.factorizations import (
     Logsparse,
     Mixture,
     Routing,
-    summaries,
 )
 
 SIZE = 4  # the block size or grid width of every plan below that has one
@@ -48,10 +47,7 @@ class LearnedPlan:
     def learned(self, shape, value_dim, summary="max", seed=0):
         """`{"weights": dict of arrays, "inputs": array}` for heads of a shape [B, H, T, D]."""
         batch, num_heads, length, key_dim = shape
-        specs = {
-            **self.plan.weight_specs(num_heads, key_dim, value_dim, INPUT_DIM),
-            **summaries.weight_specs(summary, key_dim),
-        }
+        specs = self.plan.all_weight_specs(summary, num_heads, key_dim, value_dim, INPUT_DIM)
         generator = np.random.default_rng(seed)
         weights = {name: generator.normal(size=spec.shape) for name, spec in specs.items()}
         inputs = generator.normal(size=(length, batch, INPUT_DIM)).swapaxes(0, 1)
@@ -66,6 +62,11 @@ class LearnedPlan:
         return self.plan.attend(
             query, key, value, padding_mask, causal, summary, **{**learned, **options}
         )
+
+
+def learned_fixed(*arguments, **options):
+    """`Fixed` with weights for summaries that learn."""
+    return LearnedPlan(Fixed(*arguments, **options))
 
 
 every_plan = pytest.mark.parametrize("plan", [LearnedPlan(x) for x in PLANS.values()], ids=PLANS)

@@ -6,9 +6,9 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_combiner.factorizations import Fixed
 from keras_combiner.factorizations.summaries import SUMMARIES
 from tests import reference
+from tests.factorizations.plans import learned_fixed
 
 summaries = pytest.mark.parametrize("summary", SUMMARIES)
 both_ways = pytest.mark.parametrize("causal", [False, True])
@@ -26,12 +26,12 @@ def test_what_padding_holds_does_not_matter(kind, causal, summary):
     arrays = reference.heads((3, 2, 19, 4))
     mask = reference.padding_mask(kind, 3, 19)
     options = {"padding_mask": mask, "causal": causal, "summary": summary}
-    expected = Fixed(4).attend(*arrays, **options)
+    expected = learned_fixed(4).attend(*arrays, **options)
     counts = mask[:, np.newaxis, :, np.newaxis]
     other = reference.heads((3, 2, 19, 4), seed=9)
     for fill in (*other, 1e4 * other[0], np.float32(-1e4), np.float32(0)):
         filled = [np.where(counts, x, fill) for x in arrays]
-        outputs = Fixed(4).attend(*filled, **options)
+        outputs = learned_fixed(4).attend(*filled, **options)
         np.testing.assert_allclose(at(mask, outputs), at(mask, expected), atol=1e-5)
         assert np.isfinite(outputs).all()
 
@@ -45,10 +45,10 @@ def test_what_padding_holds_does_not_matter(kind, causal, summary):
 )
 def test_how_much_right_padding_there_is_does_not_matter(length, more, size, causal, summary):
     arrays = reference.heads((1, 2, length, 3), seed=length)
-    expected = Fixed(size).attend(*arrays, causal=causal, summary=summary)
+    expected = learned_fixed(size).attend(*arrays, causal=causal, summary=summary)
     padded = [np.pad(x, [(0, 0), (0, 0), (0, more), (0, 0)], constant_values=7.0) for x in arrays]
     mask = np.arange(length + more)[np.newaxis] < length
-    outputs = Fixed(size).attend(*padded, padding_mask=mask, causal=causal, summary=summary)
+    outputs = learned_fixed(size).attend(*padded, padding_mask=mask, causal=causal, summary=summary)
     np.testing.assert_allclose(np.array(outputs)[:, :, :length], expected, atol=1e-5)
 
 
@@ -59,12 +59,12 @@ def test_the_future_does_not_leak(changed, kind, summary):
     arrays = reference.heads((2, 2, 19, 4))
     mask = reference.padding_mask(kind, 2, 19, seed=3)
     options = {"padding_mask": mask, "causal": True, "summary": summary}
-    before = np.array(Fixed(4).attend(*arrays, **options))
+    before = np.array(learned_fixed(4).attend(*arrays, **options))
     for shift in (1.0, -100.0):
         moved = [x.copy() for x in arrays]
         for x in moved:
             x[:, :, changed] += shift
-        after = np.array(Fixed(4).attend(*moved, **options))
+        after = np.array(learned_fixed(4).attend(*moved, **options))
         np.testing.assert_allclose(after[:, :, :changed], before[:, :, :changed], atol=1e-6)
         if mask is None or mask[:, changed].any():
             assert np.abs(after[:, :, changed:] - before[:, :, changed:]).max() > 1e-3
@@ -74,10 +74,10 @@ def test_the_future_does_not_leak(changed, kind, summary):
 def test_without_causality_everything_is_seen(summary):
     # The twin of the test above: it would pass if nothing ever moved.
     arrays = reference.heads((1, 1, 19, 4))
-    before = np.array(Fixed(4).attend(*arrays, summary=summary))
+    before = np.array(learned_fixed(4).attend(*arrays, summary=summary))
     moved = [x.copy() for x in arrays]
     moved[2][:, :, 18] += 1
-    after = np.array(Fixed(4).attend(*moved, summary=summary))
+    after = np.array(learned_fixed(4).attend(*moved, summary=summary))
     assert (np.abs(after - before).max(-1) > 1e-6).all()
 
 
@@ -87,18 +87,18 @@ def test_documents_and_heads_do_not_see_each_other(causal, summary):
     arrays = reference.heads((3, 2, 13, 4))
     mask = reference.padding_mask("scattered", 3, 13)
     options = {"causal": causal, "summary": summary}
-    together = np.array(Fixed(4).attend(*arrays, padding_mask=mask, **options))
+    together = np.array(learned_fixed(4).attend(*arrays, padding_mask=mask, **options))
     for b in range(3):
         for h in range(2):
             alone = [x[b : b + 1, h : h + 1] for x in arrays]
-            outputs = Fixed(4).attend(*alone, padding_mask=mask[b : b + 1], **options)
+            outputs = learned_fixed(4).attend(*alone, padding_mask=mask[b : b + 1], **options)
             np.testing.assert_allclose(outputs[0, 0], together[b, h], atol=1e-6)
 
 
 @summaries
 @both_ways
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("plan", [Fixed(4), Fixed(4, part_size=2, neighbors=1)])
+@pytest.mark.parametrize("plan", [learned_fixed(4), learned_fixed(4, part_size=2, neighbors=1)])
 def test_dynamic_length_equals_static(plan, masked, causal, summary):
     def attend(query, key, value, mask=None):
         return plan.attend(
@@ -133,7 +133,7 @@ def test_dynamic_length_equals_static(plan, masked, causal, summary):
 def test_nothing_in_nothing_out(shape, masked, dynamic, causal):
     # A server may be handed an empty batch, whose padded rows have length 0.
     def attend(query, key, value, mask):
-        return Fixed(4).attend(
+        return learned_fixed(4).attend(
             query, key, value, padding_mask=mask if masked else None, causal=causal
         )
 

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_combiner.factorizations.summaries import SUMMARIES
-from tests.factorizations.plans import GROWING
+from tests.factorizations.plans import GROWING, LearnedPlan
 
 every_plan = pytest.mark.parametrize("name", GROWING)
 LENGTHS = (1024, 4096)  # four times as long: 4**1.5 = 8 times the work, 4**2 = 16 for quadratic
@@ -12,7 +12,7 @@ LENGTHS = (1024, 4096)  # four times as long: 4**1.5 = 8 times the work, 4**2 = 
 
 def largest_tensor(name, length, backward=False, masked=True, **options):
     """Elements of the largest tensor in the graph of attend(), functions in it included."""
-    plan = GROWING[name](round(length**0.5))
+    plan = LearnedPlan(GROWING[name](round(length**0.5)))
     heads = tf.TensorSpec([1, 2, length, 4])
 
     def attend(query, key, value, mask):

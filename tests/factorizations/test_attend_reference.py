@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_combiner.factorizations import Fixed
 from keras_combiner.factorizations.summaries import SUMMARIES
 from tests import reference
+from tests.factorizations.plans import learned_fixed
 
 BLOCK = 8
 LENGTHS = [1, 2, BLOCK - 1, BLOCK, BLOCK + 1, 31]
@@ -31,7 +31,7 @@ def check(plan, query, key, value, mask, causal, summary, tolerance=1e-5):
 def test_equals_the_reference(causal, summary, kind, length):
     query, key, value = reference.heads((2, 2, length, 4), value_dim=3, seed=length)
     mask = reference.padding_mask(kind, 2, length, seed=length)
-    check(Fixed(BLOCK), query, key, value, mask, causal, summary)
+    check(learned_fixed(BLOCK), query, key, value, mask, causal, summary)
 
 
 @pytest.mark.parametrize("summary", SUMMARIES)
@@ -39,7 +39,7 @@ def test_equals_the_reference(causal, summary, kind, length):
 def test_equals_the_reference_at_length_1000(causal, summary):
     query, key, value = reference.heads((1, 1, 1000, 8), seed=3)
     mask = reference.padding_mask("scattered", 1, 1000, seed=3)
-    check(Fixed(32), query, key, value, mask, causal, summary)
+    check(learned_fixed(32), query, key, value, mask, causal, summary)
 
 
 @st.composite
@@ -50,7 +50,7 @@ def problems(draw):
         generator = np.random.default_rng(mask)
         mask = generator.random((shape[0], shape[2])) < generator.choice([0.1, 0.5, 0.9])
     return {
-        "plan": Fixed(draw(st.integers(1, 30))),
+        "plan": learned_fixed(draw(st.integers(1, 30))),
         "heads": reference.heads(shape, draw(st.integers(1, 5)), draw(st.integers(0, 2**32 - 1))),
         "mask": mask,
         "causal": draw(st.booleans()),
@@ -83,7 +83,7 @@ def test_all_tokens_alike_are_averaged(summary):
     # Uniform local weights: by "variational" a part counts as its tokens do, one by one; by the
     # others it counts as one token.
     query, key, value = reference.heads((1, 1, 9, 2))
-    _, scores = Fixed(3).attend(
+    _, scores = learned_fixed(3).attend(
         query * 0, key * 0, value, summary=summary, return_attention_scores=True
     )
     own = 1 / 9 if summary == "variational" else 1 / 5
@@ -99,23 +99,23 @@ def test_block_as_long_as_the_text_is_softmax_attention(summary, block_size):
     logits = query.astype("float64") @ np.swapaxes(key, 2, 3) / 2
     weights = np.exp(logits)
     weights /= weights.sum(-1, keepdims=True)
-    outputs = Fixed(block_size).attend(query, key, value, summary=summary)
+    outputs = learned_fixed(block_size).attend(query, key, value, summary=summary)
     np.testing.assert_allclose(outputs, weights @ value, atol=1e-5)
 
 
 def test_mask_may_hold_zeros_and_ones_of_any_dtype():
     query, key, value = reference.heads((2, 1, 9, 2))
     mask = reference.padding_mask("scattered", 2, 9)
-    expected = Fixed(4).attend(query, key, value, padding_mask=mask)
+    expected = learned_fixed(4).attend(query, key, value, padding_mask=mask)
     for dtype in ("int32", "float32"):
-        outputs = Fixed(4).attend(query, key, value, padding_mask=mask.astype(dtype))
+        outputs = learned_fixed(4).attend(query, key, value, padding_mask=mask.astype(dtype))
         np.testing.assert_array_equal(outputs, expected)
 
 
 def test_unknown_summary_is_refused():
     query, key, value = reference.heads((1, 1, 4, 2))
     with pytest.raises(ValueError, match="`summary` must be one of"):
-        Fixed(2).attend(query, key, value, summary="median")
+        learned_fixed(2).attend(query, key, value, summary="median")
 
 
 def test_dropout_is_applied_to_the_joint_weights_but_not_to_the_scores():
@@ -126,10 +126,10 @@ def test_dropout_is_applied_to_the_joint_weights_but_not_to_the_scores():
         seen.append(tuple(weights.shape))
         return weights * 0
 
-    outputs, scores = Fixed(4).attend(
+    outputs, scores = learned_fixed(4).attend(
         query, key, value, dropout=drop_everything, return_attention_scores=True
     )
     assert seen == [(2, 3, 4, 4), (2, 3, 4, 3)]  # direct tokens, parts
     assert not np.array(outputs).any()
-    _, expected = Fixed(4).attend(query, key, value, return_attention_scores=True)
+    _, expected = learned_fixed(4).attend(query, key, value, return_attention_scores=True)
     np.testing.assert_array_equal(scores, expected)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_combiner.factorizations import Fixed
 from keras_combiner.factorizations.summaries import SUMMARIES
 from tests import reference
+from tests.factorizations.plans import learned_fixed
 
 DTYPES = ("float32", "bfloat16", "float16")
 BLOCK, LENGTH = 4, 13
@@ -26,7 +26,7 @@ def run(arrays, dtype, mask, causal, summary):
     """Outputs, scores and gradients, as float64."""
     variables = [tf.Variable(tf.cast(x, dtype)) for x in arrays]
     with tf.GradientTape() as tape:
-        outputs, scores = Fixed(BLOCK).attend(
+        outputs, scores = learned_fixed(BLOCK).attend(
             *variables,
             padding_mask=mask,
             causal=causal,
@@ -74,7 +74,7 @@ def test_logits_of_ten_thousand_give_the_right_answer(causal, summary):
     mask = np.array([[1] * LENGTH, [1, 0, 1, 0, 0, 0, 1, 0, 1, 1, 1, 1, 1]], bool)
     outputs, scores, *_ = run((query, key, value), "float32", mask, causal, summary)
     expected_outputs, expected_scores = reference.attend(
-        Fixed(BLOCK), query, key, value, mask, causal, summary
+        learned_fixed(BLOCK), query, key, value, mask, causal, summary
     )
     tolerance = 2**-9 if summary == "variational" else 1e-5
     np.testing.assert_allclose(scores, expected_scores, atol=tolerance)
@@ -97,7 +97,7 @@ def test_very_negative_logits_beside_large_masked_ones(causal, summary):
     assert np.broadcast_to(logits, (4, 1, LENGTH, LENGTH)).min() < -9999
     outputs, scores, *_ = run((query, key, value), "float32", mask, causal, summary)
     expected_outputs, expected_scores = reference.attend(
-        Fixed(BLOCK), query, key, value, mask, causal, summary
+        learned_fixed(BLOCK), query, key, value, mask, causal, summary
     )
     # Pooled keys are rounded to 2**-17 and lift that to 100 * 2**-17 in a logit.
     tolerance = 2e-3
@@ -115,7 +115,7 @@ def test_uniform_attention_over_large_values(causal, summary, dtype):
     length = 2000
     query, key = (generator.uniform(-100, 100, size=(1, 1, length, 4)) for _ in "qk")
     value = generator.uniform(90, 100, size=(1, 1, length, 2))
-    plan = Fixed(1000)
+    plan = learned_fixed(1000)
     variables = [tf.Variable(tf.cast(x, dtype)) for x in (query * 0, key, value)]
     with tf.GradientTape() as tape:
         outputs = plan.attend(*variables, causal=causal, summary=summary)
@@ -139,7 +139,7 @@ def test_short_formats_stay_near_the_reference(causal, summary, dtype):
     check_finite([outputs, scores, *gradients])
     rounded = [tf.cast(tf.cast(x, dtype), "float64").numpy() for x in arrays]
     expected_outputs, expected_scores = reference.attend(
-        Fixed(BLOCK), *rounded, MASK, causal, summary
+        learned_fixed(BLOCK), *rounded, MASK, causal, summary
     )
     # A few roundings of logits and outputs of size up to 4: 2**-8 each in bfloat16.
     tolerance = {"float32": 1e-5, "float16": 1e-2, "bfloat16": 8e-2}[dtype]

@@ -11,6 +11,7 @@ from keras_combiner.factorizations import (
     Hierarchical,
     Logsparse,
     Mixture,
+    Routing,
 )
 
 # The name of a plan, its class, and the argument that the layer's block size is given to.
@@ -21,6 +22,7 @@ NAMES = {
     "axial_vertical": (AxialVertical, "width"),
     "axial_horizontal": (AxialHorizontal, "width"),
     "axial_rowmajor": (AxialRowmajor, "width"),
+    "routing": (Routing, "group_size"),
 }
 
 
@@ -113,6 +115,21 @@ def test_width_out_of_range(plan, width):
         plan(width)
 
 
-def test_learned_keys_of_rows_are_not_to_be_had():
-    with pytest.raises(ValueError, match="`row_summary` must be 'wsum'"):
-        AxialRowmajor(4, row_summary="proj")
+def test_row_summaries_are_two():
+    assert AxialRowmajor(4, row_summary="proj").row_summary == "proj"
+    with pytest.raises(ValueError, match=r"`row_summary` must be 'wsum', .* or 'proj'"):
+        AxialRowmajor(4, row_summary="none")
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"group_size": 0}, "`group_size` must be an int of at least 1"),
+        ({"num_clusters": 0}, "`num_clusters` must be an int of at least 1"),
+        ({"decay": 1.5}, "`decay` must be a number between 0 and 1"),
+        ({"decay": "slow"}, "`decay` must be a number between 0 and 1"),
+    ],
+)
+def test_routing_refuses_what_makes_no_sense(options, message):
+    with pytest.raises(ValueError, match=message):
+        Routing(**options)

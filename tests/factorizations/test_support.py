@@ -53,7 +53,7 @@ def test_a_plan_says_which_methods_it_lacks():
     with pytest.raises(NotImplementedError, match=r"Factorization must implement support\(\)"):
         Factorization().support(3)
     with pytest.raises(NotImplementedError, match=r"must implement attend_heads\(\)"):
-        Factorization().attend_heads(None, None, None, None, False, "max", None)
+        Factorization().attend_heads(*[None] * 9)
 
 
 def test_finer_parts_and_neighbors():
