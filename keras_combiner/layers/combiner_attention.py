@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_combiner import factorizations
 from keras_combiner.factorizations import summaries
+from keras_combiner.layers import rotary as rotary_embedding
 
 MASKS = ("query_mask", "value_mask", "key_mask", "attention_mask")
 
@@ -44,6 +45,11 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             adds parameters) or "variational"; see
             `keras_combiner.factorizations.summaries.summarize`. "none" leaves parts out: sparse
             attention to the direct tokens only, for comparisons.
+        num_key_value_heads: int, number of key and value heads, each shared by
+            `num_heads / num_key_value_heads` query heads (grouped queries); `num_heads` if None.
+        rotary: bool, whether to rotate queries and keys by angles that grow with the position,
+            counted from the first position of a sequence that is not masked.
+        rotary_base: float, base of these angles; see `keras_combiner.layers.rotary.rotate`.
         **kwargs: whatever else `keras.layers.MultiHeadAttention` takes: `kernel_initializer`,
             `bias_initializer`, `kernel_regularizer`, `bias_regularizer`, `activity_regularizer`,
             `kernel_constraint`, `bias_constraint`, `use_gate`, `seed`, `name`, `dtype`.
@@ -82,7 +88,11 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
 
     Reference:
         Ren et al., "Combiner: Full Attention Transformer with Sparse Computation Cost",
-        NeurIPS 2021, https://arxiv.org/abs/2107.05768, equation 5.
+        NeurIPS 2021, https://arxiv.org/abs/2107.05768, equation 5. Grouped queries: Ainslie et
+        al., "GQA: Training Generalized Multi-Query Transformer Models from Multi-Head
+        Checkpoints", 2023, https://arxiv.org/abs/2305.13245. Rotary positions: Su et al.,
+        "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021,
+        https://arxiv.org/abs/2104.09864.
     """
 
     def __init__(
@@ -97,6 +107,9 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         factorization="fixed",
         block_size=64,
         summary="max",
+        num_key_value_heads=None,
+        rotary=False,
+        rotary_base=10000.0,
         **kwargs,
     ):
         # Axis 1 is the one that attention runs over anyway.
@@ -120,20 +133,38 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             **kwargs,
         )
         summaries.check(summary)
+        check_heads(num_heads, num_key_value_heads)
+        if rotary:
+            rotary_embedding.check(key_dim, rotary_base)
+        self.num_key_value_heads = num_key_value_heads
+        self.rotary = rotary
+        self.rotary_base = rotary_base
         self.factorization = factorizations.deserialize(factorization)
         self.plan = factorizations.get(self.factorization, block_size)
         self.block_size = block_size
         self.summary = summary
 
     def build(self, query_shape, value_shape, key_shape=None):
-        """Creates the projections, as `MultiHeadAttention` does."""
+        """Creates the projections of `MultiHeadAttention`, keys and values with fewer heads."""
         self._check_shapes(query_shape, value_shape, key_shape)
-        super().build(query_shape, value_shape, key_shape)
-        for projection in (self._query_dense, self._key_dense, self._value_dense):
-            # They see the implicit masks of the inputs and need not warn about them.
-            projection.supports_masking = True
+        key_shape = value_shape if key_shape is None else key_shape
+        key_heads = self.num_key_value_heads or self.num_heads
+        self._query_dense = self._projection("query", self.num_heads, self.key_dim)
+        self._query_dense.build(query_shape)
+        self._key_dense = self._projection("key", key_heads, self.key_dim)
+        self._key_dense.build(key_shape)
         if self._use_gate:
-            self._gate_dense.supports_masking = True
+            self._gate_dense = self._projection(
+                "gate", self.num_heads, self.value_dim, activation="sigmoid"
+            )
+            self._gate_dense.build(query_shape)
+        self._value_dense = self._projection("value", key_heads, self.value_dim)
+        self._value_dense.build(value_shape)
+        self._build_attention(rank=4)
+        self._output_dense = self._make_output_dense(
+            query_shape, self._get_common_kwargs_for_sublayer(), "attention_output"
+        )
+        self._output_dense.build((*query_shape[:-1], self.num_heads, self.value_dim))
         self._add_plan_weights(query_shape[-1])
 
     def _add_plan_weights(self, input_dim):
@@ -154,6 +185,20 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             for name, spec in specs.items()
         }
 
+    def _projection(self, name, num_heads, dim, activation=None):
+        """From features to heads, `[batch, length, features]` -> `[batch, length, heads, dim]`."""
+        projection = keras.layers.EinsumDense(
+            "abc,cde->abde",
+            output_shape=(None, num_heads, dim),
+            activation=activation,
+            bias_axes="de" if self.use_bias else None,
+            name=name,
+            **self._get_common_kwargs_for_sublayer(),
+        )
+        # It sees the implicit masks of the inputs and need not warn about them.
+        projection.supports_masking = True
+        return projection
+
     def call(
         self,
         query,
@@ -173,11 +218,17 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         padding_mask = _combine_masks(
             (query_mask, value_mask, key_mask, attention_mask), query.shape[1]
         )
-        key_heads = _heads_first(self._key_dense(key))
+        positions = None
+        if self.rotary:
+            positions = rotary_embedding.positions_from_first_valid(
+                padding_mask, ops.shape(query)[1]
+            )
+        query_heads, key_heads, value_heads = self._project(query, key, value, positions)
+        key_heads, value_heads = map(self._repeat_for_query_heads, (key_heads, value_heads))
         outputs = self.plan.attend(
-            _heads_first(self._query_dense(query)),
+            query_heads,
             key_heads,
-            _heads_first(self._value_dense(value)),
+            value_heads,
             padding_mask=padding_mask,
             causal=use_causal_mask,
             summary=self.summary,
@@ -191,11 +242,51 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             for name, weight in updated.items():
                 self.plan_weights[name].assign(weight)
         outputs, scores = outputs if return_attention_scores else (outputs, None)
+        outputs = self._merge_heads(outputs, query)
+        return (outputs, scores) if return_attention_scores else outputs
+
+    def _project(self, query, key, value, positions):
+        """From features to heads; rotated to their positions if the layer is rotary.
+
+        Legend: B batch, T tokens, H query heads, K key and value heads, D key dim, V value dim.
+
+        Args:
+            query: float tensor `[B, T, features]`.
+            key: float tensor `[B, T, features]`.
+            value: float tensor `[B, T, features]`.
+            positions: int tensor `[B, T]` or `[1, T]`; only a rotary layer looks at them.
+
+        Returns:
+            Query, key and value, float tensors `[B, H, T, D]`, `[B, K, T, D]`, `[B, K, T, V]`.
+        """
+        query = _heads_first(self._query_dense(query))
+        key = _heads_first(self._key_dense(key))
+        value = _heads_first(self._value_dense(value))
+        if self.rotary:
+            query, key = (
+                rotary_embedding.rotate(x, positions, self.rotary_base) for x in (query, key)
+            )
+        return query, key, value
+
+    def _repeat_for_query_heads(self, x):
+        """`[B, K, T, D]` -> `[B, H, T, D]`: heads of keys or values, once a query head.
+
+        For heads `a, b` and four query heads: `a, a, b, b`.
+        """
+        batch, num_heads, length, features = ops.shape(x)
+        if num_heads == self.num_heads:
+            return x
+        repeats = self.num_heads // num_heads
+        x = ops.reshape(x, (batch * num_heads, 1, length, features))
+        x = ops.broadcast_to(x, (batch * num_heads, repeats, length, features))
+        return ops.reshape(x, (batch, self.num_heads, length, features))
+
+    def _merge_heads(self, outputs, query):
+        """From attention outputs `[B, H, T, V]` to the layer's; `query` is the layer's input."""
         outputs = ops.transpose(outputs, (0, 2, 1, 3))
         if self._use_gate:
             outputs = outputs * self._gate_dense(query)
-        outputs = self._output_dense(outputs)
-        return (outputs, scores) if return_attention_scores else outputs
+        return self._output_dense(outputs)
 
     def _dropout_of_weights(self, training):
         if not (self._dropout and training):
@@ -235,7 +326,22 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             "factorization": factorizations.serialize(self.factorization),
             "block_size": self.block_size,
             "summary": self.summary,
+            "num_key_value_heads": self.num_key_value_heads,
+            "rotary": self.rotary,
+            "rotary_base": self.rotary_base,
         }
+
+
+def check_heads(num_heads, num_key_value_heads):
+    """Raises a ValueError unless query heads can share the key and value heads evenly."""
+    if num_key_value_heads is None:
+        return
+    is_size = isinstance(num_key_value_heads, int) and num_key_value_heads >= 1
+    if not is_size or num_heads % num_key_value_heads:
+        raise ValueError(
+            "`num_key_value_heads` must be an int that divides `num_heads`, or None for as many. "
+            f"Received: num_key_value_heads={num_key_value_heads!r}, num_heads={num_heads}."
+        )
 
 
 def _heads_first(x):

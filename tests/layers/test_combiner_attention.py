@@ -41,6 +41,9 @@ OPTIONS = {
     "gate": {"use_gate": True, "value_dim": 5},
     "output_shape": {"output_shape": (2, 3)},
     "plan object": {"factorization": Fixed(5)},
+    "grouped": {"num_heads": 4, "num_key_value_heads": 2},
+    "rotary": {"rotary": True},
+    "rotary and grouped": {"rotary": True, "num_key_value_heads": 1, "rotary_base": 50.0},
 }
 every_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 mask_kinds = pytest.mark.parametrize("kind", reference.PADDINGS)
@@ -52,7 +55,22 @@ def project(x, layer, name):
     weights = {w.path.split("/", 1)[1]: w.numpy().astype("float64") for w in layer.weights}
     result = np.einsum("btf,fhd->bhtd", x, weights[f"{name}/kernel"])
     bias = weights.get(f"{name}/bias")
-    return result if bias is None else result + bias[:, np.newaxis]
+    result = result if bias is None else result + bias[:, np.newaxis]
+    return np.repeat(result, layer.num_heads // result.shape[1], axis=1)
+
+
+def rotate(x, mask, base):
+    """[B, H, T, D] with pairs of features as complex numbers, turned by their angles."""
+    half = x.shape[3] // 2
+    result = np.zeros(x.shape)
+    for row in range(len(x)):
+        first = 0 if mask is None else int(np.argmax(mask[row]))
+        for t in range(x.shape[2]):
+            for i in range(half):
+                angle = (t - first) * base ** (-2 * i / x.shape[3])
+                turned = (x[row, :, t, i] + 1j * x[row, :, t, half + i]) * np.exp(1j * angle)
+                result[row, :, t, i], result[row, :, t, half + i] = turned.real, turned.imag
+    return result
 
 
 @both_ways
@@ -70,10 +88,15 @@ def test_equals_the_reference_between_the_projections(options, kind, causal):
         use_causal_mask=causal,
         return_attention_scores=True,
     )
+    query_heads, key_heads = project(query, layer, "query"), project(key, layer, "key")
+    if layer.rotary:
+        query_heads, key_heads = (
+            rotate(x, mask, layer.rotary_base) for x in (query_heads, key_heads)
+        )
     heads, expected_scores = reference.attend(
         layer.plan,
-        project(query, layer, "query"),
-        project(key, layer, "key"),
+        query_heads,
+        key_heads,
         project(value, layer, "value"),
         mask,
         causal,
@@ -270,6 +293,9 @@ FULL_OPTIONS = {
     "factorization": Fixed(8),
     "block_size": 16,
     "summary": "variational",
+    "num_key_value_heads": 1,
+    "rotary": True,
+    "rotary_base": 500.0,
     "kernel_initializer": keras.initializers.RandomNormal(stddev=0.3, seed=1),
     "bias_initializer": "ones",
     "kernel_regularizer": keras.regularizers.L2(0.1),
@@ -339,7 +365,9 @@ def test_saved_model_is_loaded_without_custom_objects(options, tmp_path):
 @pytest.mark.parametrize("dtype", ["float32", "mixed_float16", "mixed_bfloat16"])
 @every_option
 def test_declared_shapes_and_dtypes_are_the_actual_ones(options, dtype):
-    layer = CombinerAttention(2, 4, **{"block_size": 4, **options}, dtype=dtype)
+    layer = CombinerAttention(
+        **{"num_heads": 2, "key_dim": 4, "block_size": 4, **options}, dtype=dtype
+    )
     x = tokens()
     spec = keras.KerasTensor(x.shape, dtype="float32")
     outputs = layer(x, x, return_attention_scores=True)
@@ -462,6 +490,13 @@ WRONG_ARGUMENTS = {
     "summary": ({"summary": "median"}, "`summary` must be one of 'max'.*'median'"),
     "attention_axes": ({"attention_axes": (1, 2)}, "takes no `attention_axes`.*axis 1"),
     "attention_axes 2": ({"attention_axes": 2}, "takes no `attention_axes`"),
+    "shared heads 0": ({"num_key_value_heads": 0}, "int that divides `num_heads`.*heads=0"),
+    "shared heads 3": ({"num_key_value_heads": 3}, "divides `num_heads`.*=3, num_heads=2"),
+    "shared heads 4": ({"num_key_value_heads": 4}, "divides `num_heads`.*=4, num_heads=2"),
+    "shared heads 1.0": ({"num_key_value_heads": 1.0}, "int that divides `num_heads`.*=1.0"),
+    "odd rotary": ({"rotary": True, "key_dim": 5}, "`key_dim` must be even.*key_dim=5"),
+    "rotary_base": ({"rotary": True, "rotary_base": 0}, "`rotary_base`.*above 0.*0"),
+    "rotary_base str": ({"rotary": True, "rotary_base": "1e4"}, "`rotary_base`.*'1e4'"),
     "sliding_window": ({"sliding_window": 4}, "takes no `sliding_window`.*block_size"),
     "sliding_window 1": ({"sliding_window": 1}, "takes no `sliding_window`.*block_size"),
 }
