@@ -4,7 +4,7 @@ import keras
 
 from keras_combiner import factorizations
 from keras_combiner.factorizations import summaries
-from keras_combiner.layers.combiner_attention import CombinerAttention
+from keras_combiner.layers.combiner_attention import CombinerAttention, check_heads
 
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
@@ -31,6 +31,9 @@ class CombinerEncoder(keras.layers.Layer):
         factorization: see `CombinerAttention`.
         block_size: see `CombinerAttention`.
         summary: see `CombinerAttention`.
+        num_key_value_heads: see `CombinerAttention`.
+        rotary: see `CombinerAttention`.
+        rotary_base: see `CombinerAttention`.
         **kwargs: `name`, `dtype` and what else `keras.layers.Layer` takes.
 
     Call arguments:
@@ -71,6 +74,9 @@ class CombinerEncoder(keras.layers.Layer):
         factorization="fixed",
         block_size=64,
         summary="max",
+        num_key_value_heads=None,
+        rotary=False,
+        rotary_base=10000.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -89,8 +95,12 @@ class CombinerEncoder(keras.layers.Layer):
         self.factorization = factorizations.deserialize(factorization)
         factorizations.get(self.factorization, block_size)  # refuses now what cannot work later
         summaries.check(summary)
+        check_heads(num_heads, num_key_value_heads)
         self.block_size = block_size
         self.summary = summary
+        self.num_key_value_heads = num_key_value_heads
+        self.rotary = rotary
+        self.rotary_base = rotary_base
 
     def build(self, input_shape):
         """Creates the sublayers for inputs of shape `[batch, length, features]`."""
@@ -111,6 +121,9 @@ class CombinerEncoder(keras.layers.Layer):
             factorization=self.factorization,
             block_size=self.block_size,
             summary=self.summary,
+            num_key_value_heads=self.num_key_value_heads,
+            rotary=self.rotary,
+            rotary_base=self.rotary_base,
             dtype=policy,
             name="attention",
         )
@@ -179,4 +192,7 @@ class CombinerEncoder(keras.layers.Layer):
             "factorization": factorizations.serialize(self.factorization),
             "block_size": self.block_size,
             "summary": self.summary,
+            "num_key_value_heads": self.num_key_value_heads,
+            "rotary": self.rotary,
+            "rotary_base": self.rotary_base,
         }

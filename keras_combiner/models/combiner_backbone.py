@@ -43,6 +43,10 @@ class CombinerBackbone(keras.Model):
         factorization: see `keras_combiner.layers.CombinerAttention`.
         block_size: see `keras_combiner.layers.CombinerAttention`.
         summary: see `keras_combiner.layers.CombinerAttention`.
+        num_key_value_heads: see `keras_combiner.layers.CombinerAttention`.
+        rotary: bool, whether attention rotates queries and keys by their positions as well; see
+            `keras_combiner.layers.CombinerAttention`. The learned position embeddings stay.
+        rotary_base: see `keras_combiner.layers.CombinerAttention`.
         dtype: dtype or dtype policy of the layers.
         **kwargs: `name` and `trainable`.
 
@@ -71,6 +75,9 @@ class CombinerBackbone(keras.Model):
         factorization="fixed",
         block_size=64,
         summary="variational",
+        num_key_value_heads=None,
+        rotary=False,
+        rotary_base=10000.0,
         dtype=None,
         **kwargs,
     ):
@@ -87,6 +94,9 @@ class CombinerBackbone(keras.Model):
             "factorization": factorizations.deserialize(factorization),
             "block_size": block_size,
             "summary": summary,
+            "num_key_value_heads": num_key_value_heads,
+            "rotary": rotary,
+            "rotary_base": rotary_base,
             "dtype": keras.dtype_policies.get(dtype),
         }
         dtype = arguments["dtype"]
@@ -109,6 +119,9 @@ class CombinerBackbone(keras.Model):
                 factorization=arguments["factorization"],
                 block_size=block_size,
                 summary=summary,
+                num_key_value_heads=num_key_value_heads,
+                rotary=rotary,
+                rotary_base=rotary_base,
                 dtype=dtype,
                 name=f"encoder_{i}",
             )(x)

@@ -33,6 +33,7 @@ OPTIONS = {
     "post-norm": {"normalize_first": False},
     "causal": {"use_causal_mask": True},
     "variational": {"summary": "variational", "key_dim": 3},
+    "rotary, grouped": {"rotary": True, "num_key_value_heads": 1},
     "mean, causal": {"summary": "mean", "use_causal_mask": True, "normalize_first": False},
 }
 every_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
@@ -135,7 +136,6 @@ def test_dropout_is_off_at_inference_and_on_in_training():
     [
         {},
         {
-            "key_dim": 3,
             "dropout": 0.2,
             "activation": "relu",
             "normalize_first": False,
@@ -144,6 +144,10 @@ def test_dropout_is_off_at_inference_and_on_in_training():
             "factorization": Fixed(8),
             "block_size": 16,
             "summary": "variational",
+            "num_key_value_heads": 1,
+            "rotary": True,
+            "rotary_base": 50.0,
+            "key_dim": 4,
             "dtype": "mixed_bfloat16",
             "name": "block",
         },
@@ -166,7 +170,17 @@ def test_config_and_file_round_trip(options, tmp_path):
         inner = loaded.layers[-1].attention
         assert inner.plan.block_size == 8
         assert inner.summary == "variational"
+        assert (inner.num_key_value_heads, inner.rotary, inner.rotary_base) == (1, True, 50.0)
         assert loaded.layers[-1].attention_norm.epsilon == 1e-3
+
+
+def test_a_config_of_before_is_loaded():
+    config = built().get_config()
+    for name in ("num_key_value_heads", "rotary", "rotary_base"):
+        del config[name]
+    assert CombinerEncoder.from_config(config).get_config() == built().get_config() | {
+        "name": config["name"]
+    }
 
 
 def test_dtype_policy_reaches_every_sublayer():
@@ -195,6 +209,8 @@ def test_dtype_policy_reaches_every_sublayer():
         ({"block_size": 0}, "`block_size` must be an int of at least 1"),
         ({"factorization": "axial"}, "`factorization` must be one of"),
         ({"summary": "median"}, "`summary` must be one of"),
+        ({"num_key_value_heads": 3}, "`num_key_value_heads` must be an int that divides"),
+        ({"rotary": True, "key_dim": 3}, "`key_dim` must be even"),
         ({"activation": "nonsense"}, "nonsense"),
     ],
 )

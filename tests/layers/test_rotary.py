@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -144,3 +145,17 @@ def test_mixed_precision_is_close():
     assert keras.backend.standardize_dtype(outputs.dtype) == "float16"
     expected = built(block_size=4)(tokens(), tokens())
     np.testing.assert_allclose(tf.cast(outputs, "float32"), expected, atol=1e-2)
+
+
+def test_converts_to_litert_with_built_in_operators(tmp_path):
+    layer = built(block_size=4, num_key_value_heads=1)
+    x = keras.Input((LENGTH, FEATURES), batch_size=2, name="x")
+    mask = keras.Input((LENGTH,), batch_size=2, dtype="bool", name="mask")
+    model = keras.Model([x, mask], layer(x, x, attention_mask=mask))
+    model.export(tmp_path / "model", verbose=False)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(tmp_path / "model"))
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    runner = Interpreter(model_content=converter.convert()).get_signature_runner()
+    inputs = (tokens(), np.arange(LENGTH)[np.newaxis].repeat(2, 0) >= np.array([[0], [5]]))
+    received = runner(x=inputs[0], mask=inputs[1])["output_0"]
+    np.testing.assert_allclose(received, model(inputs), atol=1e-5)

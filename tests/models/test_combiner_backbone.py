@@ -22,6 +22,7 @@ OPTIONS = {
     "defaults": {},
     "post-norm": {"normalize_first": False},
     "causal": {"use_causal_mask": True, "summary": "max"},
+    "rotary, grouped": {"rotary": True, "num_key_value_heads": 1, "rotary_base": 50.0},
     "plan object": {"factorization": Fixed(5), "summary": "mean"},
 }
 every_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
@@ -153,6 +154,14 @@ def test_config_and_file_round_trip(options, tmp_path):
     np.testing.assert_array_equal(received, expected)
 
 
+def test_grouped_queries_and_rotary_positions_reach_every_layer():
+    model = backbone(**OPTIONS["rotary, grouped"])
+    for i in range(2):
+        attention = model.get_layer(f"encoder_{i}").attention
+        assert attention.key_dense.kernel.shape == (8, 1, 4)
+        assert (attention.rotary, attention.rotary_base) == (True, 50.0)
+
+
 def test_trainable_survives_the_config():
     model = backbone()
     assert CombinerBackbone.from_config(model.get_config()).trainable_weights
@@ -201,6 +210,7 @@ def test_dropout_is_off_at_inference_and_on_in_training():
         ({"num_heads": 3}, "must divide the 8 features"),
         ({"block_size": 0}, "`block_size` must be an int of at least 1"),
         ({"summary": "median"}, "`summary` must be one of"),
+        ({"num_key_value_heads": 3}, "`num_key_value_heads` must be an int that divides"),
         ({"factorization": "axial"}, "`factorization` must be one of"),
         ({"vocabulary_size": 0}, "`vocabulary_size` must be an int of at least 1"),
         ({"sequence_length": None}, "`sequence_length` must be an int of at least 1"),
