@@ -38,12 +38,17 @@ SETTINGS = {
     "divergence_examples": 16,
 }
 FULL = ("full", "max")  # all is direct: softmax attention, whatever the summary
-FIXED_SUMMARIES = ("none", "max", "mean", "variational")
+FIXED_SUMMARIES = ("none", "max", "mean", "deepset", "variational")
 ROWS = (
     FULL,
     *(("fixed", summary) for summary in FIXED_SUMMARIES),
     *((plan, summary) for plan in ("logsparse", "axial_vertical") for summary in ("none", "max")),
 )
+
+
+def has_weights(row):
+    """Whether the row's summaries are learned, and so belong to the model that learned them."""
+    return row[1] == "deepset"
 
 
 def plan_of(name, settings):
@@ -127,14 +132,12 @@ def train(row, seed, settings):
         loss, accuracy = model.evaluate(*data[name], batch_size=100, verbose=0)
         figures[name] = {"loss": loss, "accuracy": accuracy}
     token_ids = data["test"][0][: settings["divergence_examples"]]
-    heads, masks = projected_heads(model, token_ids)
+    heads, masks, weights = projected_heads(model, token_ids)
+    pairs = [row]
     if row == FULL:
-        pairs = [("fixed", summary) for summary in FIXED_SUMMARIES]
-        pairs += [x for x in ROWS if x not in pairs and x != FULL]
-    else:
-        pairs = [row]
+        pairs = [x for x in ROWS if x != FULL and not has_weights(x)]
     figures["divergence"] = {
-        " ".join(pair): mean_divergence(plan_of(pair[0], settings), pair[1], heads, masks)
+        " ".join(pair): mean_divergence(plan_of(pair[0], settings), pair[1], heads, masks, weights)
         for pair in pairs
     }
     return figures
@@ -150,7 +153,12 @@ def use_one_core():
 
 
 def projected_heads(model, token_ids):
-    """Queries and keys of all layers, a list of pairs `[B, H, T, D]`, and the mask `[B, T]`."""
+    """What divergences are measured on.
+
+    Returns:
+        The queries and keys of every layer, a list of pairs `[B, H, T, D]`; the mask `[B, T]`; and
+        what every layer's plan and summaries have learned, a list of dictionaries.
+    """
     import keras
     import numpy as np
 
@@ -170,10 +178,10 @@ def projected_heads(model, token_ids):
                 for projection in (attention.query_dense, attention.key_dense)
             )
         )
-    return pairs, token_ids != 0
+    return pairs, token_ids != 0, [encoder.attention.plan_weights for encoder in encoders]
 
 
-def mean_divergence(plan, summary, heads, masks):
+def mean_divergence(plan, summary, heads, masks, weights=None):
     """Mean of KL(E || p) in nats over documents, heads, and queries that count.
 
     E is the effective attention matrix, p softmax attention over the same queries and keys.
@@ -181,7 +189,8 @@ def mean_divergence(plan, summary, heads, masks):
     import numpy as np
 
     total = count = 0
-    for query, key in heads:
+    weights = [None] * len(heads) if weights is None else weights
+    for (query, key), learned in zip(heads, weights, strict=True):
         for b, mask in enumerate(masks):
             one = slice(b, b + 1)
             _, effective = plan.attend(
@@ -191,6 +200,7 @@ def mean_divergence(plan, summary, heads, masks):
                 padding_mask=masks[one],
                 summary=summary,
                 return_attention_scores=True,
+                weights=learned,
             )
             effective = np.array(effective[0], "float64")[:, mask][:, :, mask]
             q, k = (x[b][:, mask].astype("float64") for x in (query, key))
@@ -217,7 +227,7 @@ def random_divergences(settings):
     return {
         " ".join(row): mean_divergence(plan_of(row[0], settings), row[1], heads, masks)
         for row in ROWS
-        if row != FULL
+        if row != FULL and not has_weights(row)
     }
 
 
@@ -279,9 +289,10 @@ def summarize(runs, settings):
         name = " ".join(row)
         if row != FULL:
             figures["own divergence"] = [x["divergence"][name] for x in some]
-            figures["divergence on full attention"] = [
-                runs[FULL, seed]["divergence"][name] for seed in seeds
-            ]
+            if not has_weights(row):
+                figures["divergence on full attention"] = [
+                    runs[FULL, seed]["divergence"][name] for seed in seeds
+                ]
         rows.append({"plan": row[0], "summary": row[1], **figures})
     return {"settings": settings, "seeds": seeds, "rows": rows}
 
@@ -330,7 +341,8 @@ def markdown(report):
         f"{len(report['seeds'])} seeds, mean ± standard deviation. `none` is the same plan without "
         "its parts; `full` is softmax attention. Divergences are KL(E || p) in nats from softmax "
         "attention over the same queries and keys: those of the model itself, those of the `full` "
-        "model of the same seed, and standard normal ones.",
+        "model of the same seed, and standard normal ones (the latter two but for summaries that "
+        "are learned).",
         "",
         "| plan | summary | accuracy | loss | seconds | KL, own | KL, full's | KL, random |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
