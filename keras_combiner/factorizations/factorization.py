@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from keras import ops
 
-from keras_combiner.factorizations import heads, summaries, weight_spec
+from keras_combiner.factorizations import blocks, decoding, heads, summaries, weight_spec
 
 
 class Support(NamedTuple):
@@ -55,13 +55,18 @@ class Factorization:
 
     A plan is a subclass with three methods: `support` states what the plan means, slowly and in
     plain Python; `attend_heads` computes the same fast, in `keras.ops`; `get_config` gives the
-    constructor's arguments. A plan that learns declares its weights in `weight_specs`. Everything
-    that plans share (heads, scaling, masks) is done here.
+    constructor's arguments. A plan that learns declares its weights in `weight_specs`; a plan that
+    decodes one token at a time adds `cache_shapes` and `decode_heads`. Everything that plans share
+    (heads, scaling, masks) is done here.
 
     Source: Ren et al., "Combiner: Full Attention Transformer with Sparse Computation Cost",
     NeurIPS 2021, section 3.
     """
 
+    _DECODES_NOT = (
+        "{} does not decode one token at a time. The plans that do are 'fixed', 'hierarchical' and "
+        "'logsparse' (Fixed, Hierarchical and Logsparse)."
+    )
     pools_parts = True  # whether queries and keys are pooled, so that the kind of summary matters
 
     def support(self, length, causal=False):
@@ -143,6 +148,38 @@ class Factorization:
             dict of str to tensor, the new values of weights that are not trainable.
         """
         return {}
+
+    def cache_shapes(self, key_dim, value_dim, max_length):
+        """States what decoding has to keep; subclasses that decode implement this.
+
+        Args:
+            key_dim: int, D.
+            value_dim: int, V.
+            max_length: int.
+
+        Returns:
+            A dictionary, name -> shape (tuple of int) of what is kept for one head. An entry whose
+            name ends in "bias" is float32.
+        """
+        raise NotImplementedError(self._DECODES_NOT.format(type(self).__name__))
+
+    def decode_heads(self, query, key, value, cache, position, pooling):
+        """Attends from one new token of every sequence; subclasses that decode implement this.
+
+        Legend: G batch * heads, D key dim, V value dim.
+
+        Args:
+            query: float tensor `[G, 1, D]`, already divided by sqrt(D).
+            key: float tensor `[G, 1, D]`.
+            value: float tensor `[G, 1, V]`.
+            cache: dictionary of tensors `[G, ...]`, shaped as `cache_shapes` says.
+            position: int32 scalar tensor, the token's, less than the cache's `max_length`.
+            pooling: as in `attend_heads`.
+
+        Returns:
+            `(outputs, cache)`: float tensor `[G, 1, V]`, and the cache with the token in it.
+        """
+        raise NotImplementedError(self._DECODES_NOT.format(type(self).__name__))
 
     def static_length(self, x):
         """Returns T of `x` `[G, T, D]` for plans whose pattern is laid out before there is data.
@@ -259,3 +296,99 @@ class Factorization:
         if return_attention_scores:
             return outputs, heads.unflatten(attention_scores(), num_heads)
         return outputs
+
+    def initial_cache(self, batch_size, num_heads, key_dim, value_dim, max_length, dtype="float32"):
+        """Makes the empty cache that `decode` starts with.
+
+        Args:
+            batch_size: int, B.
+            num_heads: int, H.
+            key_dim: int, D.
+            value_dim: int, V.
+            max_length: int, the most tokens that will be decoded.
+            dtype: str, the dtype that keys and values are kept in.
+
+        Returns:
+            A dictionary, name (str) -> tensor `[B, H, ...]` of zeros: whatever the plan needs to
+            remember of the tokens before. Its contents are the plan's own affair.
+
+        Raises:
+            NotImplementedError: if the plan does not decode one token at a time.
+            ValueError: if a size is not an int of at least 1.
+
+        Example:
+
+        >>> from keras_combiner.factorizations import Fixed
+        >>> cache = Fixed(block_size=4).initial_cache(
+        ...     batch_size=1, num_heads=2, key_dim=8, value_dim=8, max_length=100
+        ... )
+        >>> tuple(cache["key"].shape), tuple(cache["part_key"].shape)
+        ((1, 2, 4, 8), (1, 2, 25, 8))
+        """
+        for name, size in (("batch_size", batch_size), ("max_length", max_length)):
+            blocks.check_size(name, size, "for a cache has a static shape")
+        shapes = self.cache_shapes(key_dim, value_dim, max_length)
+        return decoding.initial_cache(shapes, batch_size, num_heads, max_length, dtype)
+
+    def decode(self, query, key, value, cache, position, summary="max", weights=None):
+        """Computes causal attention for the next token of every sequence.
+
+        Decoding the tokens of a sequence one after the other gives what `attend(causal=True)`
+        gives for all of them at once, at a cost a token that does not grow like the length.
+
+        Legend: B batch, H heads, D key dim, V value dim.
+
+        Args:
+            query: float tensor `[B, H, D]`, of the token at `position`.
+            key: float tensor `[B, H, D]`.
+            value: float tensor `[B, H, V]`.
+            cache: dictionary of tensors, what `initial_cache` made or the last step returned.
+            position: int, or int32 scalar tensor: 0 for the first token, then 1, and so on
+                without a gap. The same for all sequences, none of which has padding.
+            summary: as in `attend`, the same in all steps.
+            weights: as in `attend`.
+
+        Returns:
+            `(outputs, cache)`: float tensor `[B, H, V]`, and the cache for the next step, of the
+            same structure, so that it can be the state of a loop.
+
+        Raises:
+            NotImplementedError: if the plan does not decode one token at a time.
+            ValueError: for an unknown `summary`, for weights that are missing, or for a `position`
+                that is an int for which the cache has no room. (What a tensor holds is not known
+                in time.)
+
+        Example:
+
+        >>> import numpy as np
+        >>> from keras_combiner.factorizations import Fixed
+        >>> plan = Fixed(block_size=2)
+        >>> heads = np.random.default_rng(0).normal(size=(1, 2, 5, 8)).astype("float32")
+        >>> cache = plan.initial_cache(1, num_heads=2, key_dim=8, value_dim=8, max_length=5)
+        >>> for position in range(5):
+        ...     token = heads[:, :, position]
+        ...     outputs, cache = plan.decode(token, token, token, cache, position)
+        >>> whole = plan.attend(heads, heads, heads, causal=True)
+        >>> bool(np.allclose(outputs, whole[:, :, 4], atol=1e-5))
+        True
+
+        Source: Ren et al., NeurIPS 2021, equation 5, for one query.
+        """
+        summaries.check(summary)
+        decoding.check_position(position, cache)
+        dtype = cache[decoding.ROOM].dtype
+        query, key, value = (ops.convert_to_tensor(x) for x in (query, key, value))
+        num_heads, key_dim = query.shape[1:]
+        weights = {} if weights is None else weights
+        specs = self.all_weight_specs(summary, num_heads, key_dim, value.shape[2], None)
+        weight_spec.check(specs, weights)
+        query = ops.multiply(query, ops.cast(key_dim**-0.5, query.dtype))
+        outputs, new_cache = self.decode_heads(
+            *(heads.flatten(ops.cast(ops.expand_dims(x, 2), dtype)) for x in (query, key, value)),
+            {name: heads.flatten(x) for name, x in cache.items()},
+            ops.cast(position, "int32"),
+            summaries.get(summary, weights),
+        )
+        new_cache = {name: heads.unflatten(x, num_heads) for name, x in new_cache.items()}
+        outputs = ops.squeeze(heads.unflatten(outputs, num_heads), 2)
+        return ops.cast(outputs, value.dtype), {decoding.ROOM: cache[decoding.ROOM], **new_cache}

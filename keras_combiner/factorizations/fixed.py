@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_combiner.factorizations import blocks, scores
+from keras_combiner.factorizations import blocks, decoding, scores
 from keras_combiner.factorizations.factorization import Factorization, Support
 from keras_combiner.factorizations.softmax import finite_float32, joint_softmax
 from keras_combiner.factorizations.summaries import summarize
@@ -142,6 +142,60 @@ class Fixed(Factorization):
             return ops.cast(matrix[:, :length, :length], value.dtype)
 
         return blocks.merge(outputs, length), attention_scores
+
+    def cache_shapes(self, key_dim, value_dim, max_length):
+        """See `Factorization.cache_shapes`. O((1 + K) S + max_length / P).
+
+        The keys and values of the own block and its neighbors, the queries of the own part, and
+        the summaries of all parts.
+        """
+        near = min((1 + self.neighbors) * self.block_size, max_length)
+        shapes = {"key": (near, key_dim), "value": (near, value_dim)}
+        if near == max_length:
+            return shapes
+        part_size = self.part_size or self.block_size
+        num_parts = blocks.count(max_length, part_size)
+        return {
+            **shapes,
+            "query": (part_size, key_dim),
+            **decoding.part_shapes(num_parts, key_dim, value_dim),
+        }
+
+    def decode_heads(self, query, key, value, cache, position, pooling):
+        """See `Factorization.decode_heads`. O((1 + K) S + max_length / P).
+
+        Token t is kept in slot t % W of the W that there are. The summary of the own part is made
+        anew with every token: it is not attended before the part is complete, and out of reach of
+        direct attention.
+        """
+        cache = dict(cache)
+        num_slots = cache["key"].shape[1]
+        slot = position % num_slots
+        cache["key"] = decoding.write(cache["key"], key, slot)
+        cache["value"] = decoding.write(cache["value"], value, slot)
+        kept = position - (slot - ops.arange(num_slots, dtype="int32")) % num_slots  # in each slot
+        first = ops.maximum(position // self.block_size - self.neighbors, 0) * self.block_size
+        terms = [decoding.direct_term(query, cache["key"], ops.greater_equal(kept, first))]
+        values = [cache["value"]]
+        if pooling.has_parts and "query" in cache:
+            part_size = cache["query"].shape[1]
+            part = position // part_size
+            inside = position % part_size
+            cache["query"] = decoding.write(cache["query"], query, inside)
+            start = part * part_size % num_slots
+            summarized = decoding.summarize_part(
+                cache["query"],
+                decoding.read(cache["key"], start, part_size),
+                decoding.read(cache["value"], start, part_size),
+                ops.less_equal(ops.arange(part_size, dtype="int32"), inside),
+                pooling,
+            )
+            cache.update(decoding.write_part(cache, summarized, part))
+            num_parts = cache["part_key"].shape[1]
+            far = ops.less(ops.arange(num_parts, dtype="int32"), first // part_size)
+            terms.append(decoding.part_term(query, cache, far))
+            values.append(cache["part_value"])
+        return decoding.mix(terms, values), cache
 
 
 def _split_blocks(x, part_size):

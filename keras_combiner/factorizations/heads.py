@@ -8,15 +8,15 @@ from keras import ops
 
 
 def flatten(x):
-    """`[B, H, T, D]` -> `[G, T, D]`."""
-    batch, num_heads, length, features = ops.shape(x)
-    return ops.reshape(x, (batch * num_heads, length, features))
+    """`[B, H, T, D]` -> `[G, T, D]`, whatever follows B and H."""
+    batch, num_heads, *rest = ops.shape(x)
+    return ops.reshape(x, (batch * num_heads, *rest))
 
 
 def unflatten(x, num_heads):
-    """`[G, T, D]` -> `[B, H, T, D]`; D may be dynamic where it is a number of tokens."""
-    batch, length, features = ops.shape(x)
-    return ops.reshape(x, (batch // num_heads, num_heads, length, features))
+    """`[G, T, D]` -> `[B, H, T, D]`, whatever follows G; any size may be dynamic."""
+    batch, *rest = ops.shape(x)
+    return ops.reshape(x, (batch // num_heads, num_heads, *rest))
 
 
 def repeat_for_heads(mask, batch, num_heads):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_combiner.factorizations import blocks, scores
+from keras_combiner.factorizations import blocks, decoding, scores
 from keras_combiner.factorizations.factorization import Factorization, Support
 from keras_combiner.factorizations.softmax import finite_float32, joint_softmax
 from keras_combiner.factorizations.summaries import summarize
@@ -131,6 +131,57 @@ class Hierarchical(Factorization):
 
         return blocks.merge(outputs, length), attention_scores
 
+    def cache_shapes(self, key_dim, value_dim, max_length):
+        """See `Factorization.cache_shapes`. O(S log_S max_length).
+
+        The tokens of the own block, and at every level the summaries of the children of the block
+        that the token lies in.
+        """
+        size = min(self.block_size, max_length)
+        shapes = {"query": (size, key_dim), "key": (size, key_dim), "value": (size, value_dim)}
+        level, num_parts = 0, blocks.count(max_length, size)
+        while num_parts > 1:
+            count = min(num_parts, size)
+            prefix = _prefix(level)
+            shapes[f"{prefix}query"] = (count, key_dim)
+            shapes.update(decoding.part_shapes(count, key_dim, value_dim, prefix))
+            level, num_parts = level + 1, blocks.count(num_parts, size)
+        return shapes
+
+    def decode_heads(self, query, key, value, cache, position, pooling):
+        """See `Factorization.decode_heads`. O(S log_S max_length).
+
+        The summaries of the blocks that the token lies in are made anew with every token; they
+        are attended once it has left them. What is to the right of it, in any of the levels, is
+        left from an earlier block, and does not count.
+        """
+        cache = dict(cache)
+        size = cache["key"].shape[1]
+        token = ops.arange(size, dtype="int32")
+        for name, x in (("query", query), ("key", key), ("value", value)):
+            cache[name] = decoding.write(cache[name], x, position % size)
+        here = ops.less_equal(token, position % size)
+        terms, values = [decoding.direct_term(query, cache["key"], here)], [cache["value"]]
+        below, level = "", 0
+        while pooling.has_parts and f"{_prefix(level)}key" in cache:
+            prefix = _prefix(level)
+            summarized = decoding.summarize_part(
+                cache[f"{below}query"],
+                cache[f"{below}key"],
+                cache[f"{below}value"],
+                here,
+                pooling if level == 0 else pooling.of_summaries(),
+                bias=cache.get(f"{below}bias"),
+            )
+            own = position // size ** (level + 1) % size
+            cache.update(decoding.write_part(cache, summarized, own, prefix))
+            child = ops.arange(cache[f"{prefix}key"].shape[1], dtype="int32")
+            terms.append(decoding.part_term(query, cache, ops.less(child, own), prefix))
+            values.append(cache[f"{prefix}value"])
+            here = ops.less_equal(child, own)
+            below, level = prefix, level + 1
+        return decoding.mix(terms, values), cache
+
     def _levels(self, query, key, value, mask, pooling):
         """`Summaries` of the blocks of level 0, of level 1 and so on, but for the topmost block."""
         levels = [summarize(query, key, value, mask, pooling)]
@@ -180,6 +231,11 @@ class Hierarchical(Factorization):
         own = own.reshape((1, num_blocks, 1, 1))
         child = np.arange(num_children)
         return ops.convert_to_tensor(child < own if causal else child != own)
+
+
+def _prefix(level):
+    """Names in the cache what is kept of the blocks of a level."""
+    return f"level_{level}_"
 
 
 def _grouped(items, size):

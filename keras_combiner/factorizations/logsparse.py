@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_combiner.factorizations import blocks, scores
+from keras_combiner.factorizations import blocks, decoding, scores
 from keras_combiner.factorizations.factorization import Factorization, Support
 from keras_combiner.factorizations.softmax import finite_float32, joint_softmax
 from keras_combiner.factorizations.summaries import summarize
@@ -107,6 +107,64 @@ class Logsparse(Factorization):
             return ops.cast(matrix, value.dtype)
 
         return blocks.merge(outputs, length), attention_scores
+
+    def cache_shapes(self, key_dim, value_dim, max_length):
+        """See `Factorization.cache_shapes`. O(max_length).
+
+        All tokens, for one day they are summarized once more, in a larger block; and the summary
+        of the last left sibling of every level above 0.
+        """
+        length = max_length + max_length % 2  # whole pairs
+        num_levels = max(_num_levels(max_length) - 1, 0)
+        return {
+            "query": (length, key_dim),
+            "key": (length, key_dim),
+            "value": (length, value_dim),
+            **decoding.part_shapes(num_levels, key_dim, value_dim),
+        }
+
+    def decode_heads(self, query, key, value, cache, position, pooling):
+        """See `Factorization.decode_heads`. O(log max_length) a token, taken over many.
+
+        A token whose position ends in exactly t binary ones completes a left sibling of level t,
+        which is summarized then and there, for all tokens of the block beside it. So every second
+        token summarizes nothing, every fourth one two tokens, every eighth one four, and so on.
+        """
+        cache = dict(cache)
+        for name, x in (("query", query), ("key", key), ("value", value)):
+            cache[name] = decoding.write(cache[name], x, position)
+        pair_key, pair_value = (
+            decoding.read(cache[name], position - position % 2, 2) for name in ("key", "value")
+        )
+        past = ops.less_equal(ops.arange(2, dtype="int32"), position % 2)
+        terms, values = [decoding.direct_term(query, pair_key, past)], [pair_value]
+        levels = np.arange(1, cache["part_key"].shape[1] + 1, dtype="int32")
+        if not pooling.has_parts or not len(levels):
+            return decoding.mix(terms, values), cache
+        left = ops.equal(position // 2**levels % 2, 1)
+        terms.append(decoding.part_term(query, cache, left))
+        values.append(cache["part_value"])
+
+        def keep():
+            return {name: x for name, x in cache.items() if name.startswith("part_")}
+
+        def summarize_sibling(level):
+            return lambda: decoding.write_part(
+                cache, _summarize_last(cache, position, 2**level, pooling), level - 1
+            )
+
+        ones = ops.equal((position + 1) % 2**levels, 0)
+        branches = [keep, *(summarize_sibling(int(level)) for level in levels)]
+        parts = ops.switch(ops.sum(ops.cast(ones, "int32")), branches)
+        return decoding.mix(terms, values), {**cache, **parts}
+
+
+def _summarize_last(cache, position, size, pooling):
+    """The `decoding.Part` that the `size` tokens up to `position` make."""
+    tokens = (
+        decoding.read(cache[name], position + 1 - size, size) for name in ("query", "key", "value")
+    )
+    return decoding.summarize_part(*tokens, None, pooling)
 
 
 def _num_levels(length):
