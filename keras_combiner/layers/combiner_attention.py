@@ -288,6 +288,86 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             outputs = outputs * self._gate_dense(query)
         return self._output_dense(outputs)
 
+    def initial_cache(self, batch_size, max_length):
+        """Makes the empty cache that `decode` starts with.
+
+        Args:
+            batch_size: int, number of sequences that are decoded together.
+            max_length: int, the most tokens that will be decoded.
+
+        Returns:
+            A dictionary of tensors; see `Factorization.initial_cache`. Grouped keys and values are
+            kept once a query head, for the queries of a head make its summaries.
+
+        Raises:
+            NotImplementedError: if the plan does not decode one token at a time.
+            ValueError: if a size is not an int of at least 1.
+        """
+        return self.plan.initial_cache(
+            batch_size,
+            self.num_heads,
+            self.key_dim,
+            self.value_dim,
+            max_length,
+            dtype=self.compute_dtype,
+        )
+
+    def decode(self, token, cache, position):
+        """Computes causal self-attention for the next token of every sequence.
+
+        Decoding the tokens one after the other gives what the layer gives for all of them at once
+        with `use_causal_mask=True`, at a cost a token that does not grow like the length. There
+        is no masking: sequences have no padding, and no dropout is applied.
+
+        Args:
+            token: float tensor `[batch, features]`, the layer's input at `position`.
+            cache: dictionary of tensors, what `initial_cache` made or the last step returned.
+            position: int, or int32 scalar tensor: 0 for the first token, then 1, and so on.
+
+        Returns:
+            `(outputs, cache)`: float tensor `[batch, features]` (or `[batch, *output_shape]`), and
+            the cache for the next step, of the same structure.
+
+        Raises:
+            NotImplementedError: if the plan does not decode one token at a time.
+            ValueError: if the layer has no weights yet, for a token of the wrong rank, or for a
+                `position` that is an int for which the cache has no room.
+
+        Example:
+
+        >>> import numpy as np
+        >>> tokens = np.random.default_rng(0).normal(size=(2, 20, 32)).astype("float32")
+        >>> layer = CombinerAttention(num_heads=4, key_dim=8, block_size=4)
+        >>> whole = layer(tokens, tokens, use_causal_mask=True)
+        >>> cache = layer.initial_cache(batch_size=2, max_length=20)
+        >>> for position in range(20):
+        ...     outputs, cache = layer.decode(tokens[:, position], cache, position)
+        >>> bool(np.allclose(outputs, whole[:, -1], atol=1e-5))
+        True
+        """
+        if not self.built:
+            raise ValueError(
+                f"The layer {self.name!r} has no weights yet: call or build it before `decode`."
+            )
+        if len(token.shape) != 2:
+            raise ValueError(
+                "`decode` takes one token of every sequence, [batch, features]. Received: shape "
+                f"{tuple(token.shape)}."
+            )
+        inputs = ops.expand_dims(ops.cast(token, self.compute_dtype), 1)
+        positions = ops.reshape(ops.cast(position, "int32"), (1, 1))
+        query, key, value = self._project(inputs, inputs, inputs, positions)
+        key, value = map(self._repeat_for_query_heads, (key, value))
+        outputs, cache = self.plan.decode(
+            *(ops.squeeze(x, 2) for x in (query, key, value)),
+            cache,
+            position,
+            summary=self.summary,
+            weights=self.plan_weights,
+        )
+        outputs = self._merge_heads(ops.expand_dims(outputs, 2), inputs)
+        return ops.squeeze(outputs, 1), cache
+
     def _dropout_of_weights(self, training):
         if not (self._dropout and training):
             return None

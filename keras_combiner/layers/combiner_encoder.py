@@ -1,6 +1,7 @@
 """CombinerEncoder: a transformer block on CombinerAttention."""
 
 import keras
+from keras import ops
 
 from keras_combiner import factorizations
 from keras_combiner.factorizations import summaries
@@ -162,16 +163,64 @@ class CombinerEncoder(keras.layers.Layer):
                 training=training,
             )
 
-        def feed_forward(x):
-            return self.feedforward_output(self.feedforward_intermediate(x))
-
         x = self._residual(inputs, attend, self.attention_norm, training)
-        return self._residual(x, feed_forward, self.feedforward_norm, training)
+        return self._residual(x, self._feed_forward, self.feedforward_norm, training)
+
+    def _feed_forward(self, x):
+        return self.feedforward_output(self.feedforward_intermediate(x))
 
     def _residual(self, x, sublayer, norm, training):
         if self.normalize_first:
             return x + self.dropout_layer(sublayer(norm(x)), training=training)
         return norm(x + self.dropout_layer(sublayer(x), training=training))
+
+    def initial_cache(self, batch_size, max_length):
+        """See `CombinerAttention.initial_cache`."""
+        self._check_decodes()
+        return self.attention.initial_cache(batch_size, max_length)
+
+    def decode(self, token, cache, position):
+        """Computes the block for the next token of every sequence.
+
+        Decoding the tokens one after the other gives what the block gives for all of them at once.
+        There is no masking, and no dropout is applied.
+
+        Args:
+            token: float tensor `[batch, features]`, the block's input at `position`.
+            cache: dictionary of tensors, what `initial_cache` made or the last step returned.
+            position: int, or int32 scalar tensor: 0 for the first token, then 1, and so on.
+
+        Returns:
+            `(outputs, cache)`: float tensor `[batch, features]`, and the cache for the next step.
+
+        Raises:
+            NotImplementedError: if the plan does not decode one token at a time.
+            ValueError: if the block is not causal or has no weights yet, and for what
+                `CombinerAttention.decode` refuses.
+        """
+        self._check_decodes()
+        new_cache = None
+
+        def attend(x):
+            nonlocal new_cache
+            outputs, new_cache = self.attention.decode(x, cache, position)
+            return outputs
+
+        x = ops.cast(token, self.compute_dtype)
+        x = self._residual(x, attend, self.attention_norm, training=False)
+        x = self._residual(x, self._feed_forward, self.feedforward_norm, training=False)
+        return x, new_cache
+
+    def _check_decodes(self):
+        if not self.use_causal_mask:
+            raise ValueError(
+                f"Only causal blocks decode one token at a time: build {self.name!r} with "
+                "use_causal_mask=True."
+            )
+        if not self.built:
+            raise ValueError(
+                f"The layer {self.name!r} has no weights yet: call or build it before decoding."
+            )
 
     def compute_output_shape(self, input_shape):
         """The shape of the input."""

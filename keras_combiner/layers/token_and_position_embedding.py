@@ -81,6 +81,20 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
         positions = ops.cast(self.position_embeddings, self.compute_dtype)
         return self.token_embedding(token_ids) + ops.expand_dims(positions[:length], 0)
 
+    def decode(self, token_ids, position):
+        """Embeds the next token of every sequence.
+
+        Args:
+            token_ids: int tensor `[batch]`, the tokens at `position`.
+            position: int, or int32 scalar tensor, below `sequence_length`.
+
+        Returns:
+            float tensor `[batch, embedding_dim]`.
+        """
+        here = ops.take(self.position_embeddings, ops.cast(position, "int32"), axis=0)
+        tokens = self.token_embedding(token_ids)
+        return tokens + ops.expand_dims(ops.cast(here, tokens.dtype), 0)
+
     def _check_length(self, shape):
         if shape[1] is not None and shape[1] > self.sequence_length:
             raise ValueError(
