@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_combiner import factorizations
 from keras_combiner.factorizations import summaries
+from keras_combiner.layers import dtype_policies
 from keras_combiner.layers import rotary as rotary_embedding
 
 MASKS = ("query_mask", "value_mask", "key_mask", "attention_mask")
@@ -160,9 +161,11 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             self._gate_dense.build(query_shape)
         self._value_dense = self._projection("value", key_heads, self.value_dim)
         self._value_dense.build(value_shape)
-        self._build_attention(rank=4)
+        self._dropout_layer = keras.layers.Dropout(
+            self.dropout, seed=self.seed, dtype=self.dtype_policy
+        )
         self._output_dense = self._make_output_dense(
-            query_shape, self._get_common_kwargs_for_sublayer(), "attention_output"
+            query_shape, self._projection_options("attention_output"), "attention_output"
         )
         self._output_dense.build((*query_shape[:-1], self.num_heads, self.value_dim))
         self._add_plan_weights(query_shape[-1])
@@ -193,11 +196,15 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             activation=activation,
             bias_axes="de" if self.use_bias else None,
             name=name,
-            **self._get_common_kwargs_for_sublayer(),
+            **self._projection_options(name),
         )
         # It sees the implicit masks of the inputs and need not warn about them.
         projection.supports_masking = True
         return projection
+
+    def _projection_options(self, name):
+        policy = dtype_policies.of_sublayer(self, name)
+        return {**self._get_common_kwargs_for_sublayer(), "dtype": policy}
 
     def call(
         self,
@@ -285,7 +292,7 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         """From attention outputs `[B, H, T, V]` to the layer's; `query` is the layer's input."""
         outputs = ops.transpose(outputs, (0, 2, 1, 3))
         if self._use_gate:
-            outputs = outputs * self._gate_dense(query)
+            outputs = ops.multiply(outputs, self._gate_dense(query))
         return self._output_dense(outputs)
 
     def initial_cache(self, batch_size, max_length):
@@ -389,12 +396,43 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
                 "keras.layers.MultiHeadAttention."
             )
 
-    def compute_output_spec(self, query, value, key=None, *args, **kwargs):
+    def compute_output_shape(self, query_shape, value_shape, key_shape=None):
+        """`[batch, length, features]`, or `[batch, length, *output_shape]`."""
+        self._check_shapes(query_shape, value_shape, key_shape)
+        return super().compute_output_shape(query_shape, value_shape, key_shape)
+
+    def compute_output_spec(
+        self,
+        query,
+        value,
+        key=None,
+        query_mask=None,
+        value_mask=None,
+        key_mask=None,
+        attention_mask=None,
+        return_attention_scores=False,
+        training=None,
+        use_causal_mask=False,
+    ):
         """Shapes and dtypes of the outputs, after the checks that `call` makes."""
-        self._check_shapes(query.shape, value.shape, None if key is None else key.shape)
-        for name in MASKS:
-            _check_mask(kwargs.get(name), query.shape[1], name)
-        return super().compute_output_spec(query, value, key, *args, **kwargs)
+        shape = self.compute_output_shape(
+            query.shape, value.shape, None if key is None else key.shape
+        )
+        masks = (query_mask, value_mask, key_mask, attention_mask)
+        for name, mask in zip(MASKS, masks, strict=True):
+            _check_mask(mask, query.shape[1], name)
+        # In a map of dtype policies the projections may have their own.
+        outputs = keras.KerasTensor(shape, self._dtype_of("output"))
+        if not return_attention_scores:
+            return outputs
+        batch, length, _ = query.shape
+        scores_shape = (batch, self.num_heads, length, length)
+        return outputs, keras.KerasTensor(scores_shape, self._dtype_of("value"))
+
+    def _dtype_of(self, projection):
+        return (
+            getattr(self, f"{projection}_dense").compute_dtype if self.built else self.compute_dtype
+        )
 
     def get_config(self):
         """Returns the constructor's arguments as a dictionary."""
@@ -403,6 +441,7 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             config.pop(name, None)
         return {
             **config,
+            "dtype": dtype_policies.serialize(self, self.dtype_policy),
             "factorization": factorizations.serialize(self.factorization),
             "block_size": self.block_size,
             "summary": self.summary,

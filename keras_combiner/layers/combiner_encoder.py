@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_combiner import factorizations
 from keras_combiner.factorizations import summaries
+from keras_combiner.layers import dtype_policies
 from keras_combiner.layers.combiner_attention import CombinerAttention, check_heads
 
 
@@ -134,12 +135,14 @@ class CombinerEncoder(keras.layers.Layer):
         self.feedforward_intermediate = keras.layers.Dense(
             self.intermediate_dim,
             activation=self.activation,
-            dtype=policy,
+            dtype=dtype_policies.of_sublayer(self, "feedforward_intermediate"),
             name="feedforward_intermediate",
         )
         self.feedforward_intermediate.build(input_shape)
         self.feedforward_output = keras.layers.Dense(
-            features, dtype=policy, name="feedforward_output"
+            features,
+            dtype=dtype_policies.of_sublayer(self, "feedforward_output"),
+            name="feedforward_output",
         )
         self.feedforward_output.build((*input_shape[:-1], self.intermediate_dim))
         self.feedforward_norm = self._layer_norm("feedforward_norm")
@@ -230,6 +233,7 @@ class CombinerEncoder(keras.layers.Layer):
         """Returns the constructor's arguments as a dictionary."""
         return {
             **super().get_config(),
+            "dtype": dtype_policies.serialize(self, self.dtype_policy),
             "num_heads": self.num_heads,
             "intermediate_dim": self.intermediate_dim,
             "key_dim": self.key_dim,

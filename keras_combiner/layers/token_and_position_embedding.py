@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_combiner.layers import dtype_policies
+
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
 class TokenAndPositionEmbedding(keras.layers.Layer):
@@ -57,16 +59,16 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
         self.sequence_length = sequence_length
         self.embedding_dim = embedding_dim
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
-        self.token_embedding = keras.layers.Embedding(
-            vocabulary_size,
-            embedding_dim,
-            embeddings_initializer=self.embeddings_initializer.clone(),
-            dtype=self.dtype_policy,
-            name="token_embedding",
-        )
 
     def build(self, input_shape):
         """Creates both tables."""
+        self.token_embedding = keras.layers.Embedding(
+            self.vocabulary_size,
+            self.embedding_dim,
+            embeddings_initializer=self.embeddings_initializer.clone(),
+            dtype=dtype_policies.of_sublayer(self, "token_embedding"),
+            name="token_embedding",
+        )
         self.token_embedding.build(input_shape)
         self.position_embeddings = self.add_weight(
             shape=(self.sequence_length, self.embedding_dim),
@@ -79,7 +81,9 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
         self._check_length(token_ids.shape)
         length = ops.shape(token_ids)[1]
         positions = ops.cast(self.position_embeddings, self.compute_dtype)
-        return self.token_embedding(token_ids) + ops.expand_dims(positions[:length], 0)
+        # A quantized table may give float32, whatever its policy says.
+        tokens = ops.cast(self.token_embedding(token_ids), self.compute_dtype)
+        return tokens + ops.expand_dims(positions[:length], 0)
 
     def decode(self, token_ids, position):
         """Embeds the next token of every sequence.
@@ -116,6 +120,7 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
         """Returns the constructor's arguments as a dictionary."""
         return {
             **super().get_config(),
+            "dtype": dtype_policies.serialize(self, self.dtype_policy),
             "vocabulary_size": self.vocabulary_size,
             "sequence_length": self.sequence_length,
             "embedding_dim": self.embedding_dim,

@@ -3,7 +3,7 @@
 import keras
 
 from keras_combiner import factorizations
-from keras_combiner.layers import CombinerEncoder, TokenAndPositionEmbedding
+from keras_combiner.layers import CombinerEncoder, TokenAndPositionEmbedding, dtype_policies
 
 SIZES = {
     "tiny": {"num_layers": 2, "num_heads": 4, "hidden_dim": 96, "intermediate_dim": 192},
@@ -156,7 +156,7 @@ class CombinerBackbone(keras.Model):
         return {
             **self.arguments,
             "factorization": factorizations.serialize(self.arguments["factorization"]),
-            "dtype": keras.dtype_policies.serialize(self.arguments["dtype"]),
+            "dtype": dtype_policies.serialize(self, self.arguments["dtype"]),
             "name": self.name,
             "trainable": self.trainable,
         }
