@@ -1,0 +1,91 @@
+"""Every plan on JAX and PyTorch: the reference's outputs, TensorFlow's outputs and gradients."""
+
+import functools
+import itertools
+
+import numpy as np
+import pytest
+
+from keras_combiner.factorizations.summaries import SUMMARIES
+from tests import on_backend, reference
+from tests.factorizations.backend_cases import Case, compute, compute_all, heads, padding_mask
+from tests.factorizations.plans import PLANS, SIZE, LearnedPlan
+
+DTYPES = ("float32", "bfloat16", "float16")
+DIRECTIONS = (False, True)
+LENGTH = 11  # a prime
+LONG = 1000
+LENGTHS = (1, 2, SIZE - 1, SIZE, SIZE + 1, LENGTH, LONG)
+# Numbers are judged here, not speed: XLA need not spend its time on fast machine code.
+XLA_FLAGS = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+
+
+def marked(cases, quick):
+    return [case if case in quick else pytest.param(case, marks=pytest.mark.slow) for case in cases]
+
+
+# On every change: each plan in both directions under all paddings, each time with other summaries.
+QUICK = [
+    Case(plan, causal, SUMMARIES[(i + causal) % len(SUMMARIES)], LENGTH, masked=True)
+    for i, plan in enumerate(PLANS)
+    for causal in DIRECTIONS
+]
+QUICK_EXTREME = [
+    case._replace(dtype=DTYPES[i % 3], extreme=True) for i, case in enumerate(QUICK[::2])
+]
+ALL = [
+    Case(plan, causal, summary, length, masked)
+    for plan, causal, summary, length, masked in itertools.product(
+        PLANS, DIRECTIONS, SUMMARIES, LENGTHS, (True, False)
+    )
+    # A row without padding is in every masked batch; no mask at all is another way through plans
+    # where blocks are full, and where they are not.
+    if masked or length in (SIZE, LENGTH)
+]
+ALL_EXTREME = [
+    Case(plan, causal, summary, LENGTH, masked=True, dtype=dtype, extreme=True)
+    for plan, causal, summary, dtype in itertools.product(PLANS, DIRECTIONS, SUMMARIES, DTYPES)
+]
+
+
+@pytest.fixture(scope="module", params=["jax", "torch"])
+def results(request):
+    """What the backend gives for the cases of all tests that were chosen, in one process."""
+    chosen = {
+        item.callspec.params["case"]
+        for item in request.session.items
+        if item.path == request.path and item.callspec.params["results"] == request.param
+    }
+    return on_backend.call(request.param, compute_all, sorted(chosen), XLA_FLAGS=XLA_FLAGS)
+
+
+on_tensorflow = functools.cache(compute)
+
+
+@functools.cache
+def by_definition(case):
+    outputs, _ = reference.attend(
+        LearnedPlan(PLANS[case.plan]),
+        *heads(case),
+        padding_mask(case),
+        case.causal,
+        case.summary,
+    )
+    return outputs
+
+
+@pytest.mark.parametrize("case", marked(ALL, QUICK), ids=str)
+def test_equals_the_reference_and_tensorflow(results, case):
+    received, expected = results[case], on_tensorflow(case)
+    assert received.keys() == expected.keys()
+    if case.length < LONG:  # beyond, test_every_plan.py judges TensorFlow's; the reference is slow
+        np.testing.assert_allclose(received["outputs"], by_definition(case), atol=1e-5)
+    np.testing.assert_allclose(received["outputs"], expected["outputs"], atol=1e-5)
+    for name in received.keys() - {"outputs"}:
+        np.testing.assert_allclose(received[name], expected[name], atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("case", marked(ALL_EXTREME, QUICK_EXTREME), ids=str)
+def test_logits_of_ten_thousand_are_finite(results, case):
+    for name, x in results[case].items():
+        assert np.isfinite(x).all(), name
