@@ -1,0 +1,50 @@
+"""A model with a layer a plan, trained alike on every backend."""
+
+import keras
+import numpy as np
+
+from keras_combiner.layers import CombinerEncoder, MaskedAveragePooling, TokenAndPositionEmbedding
+
+LENGTH, WORDS = 13, 20
+
+
+def build(plans):
+    """Both directions and all summaries occur, one a layer; no dropout, whose seeds differ."""
+    summaries = ("max", "mean", "deepset", "variational")
+    token_ids = x = keras.Input((LENGTH,), dtype="int32")
+    x = TokenAndPositionEmbedding(WORDS, LENGTH, 8)(x)
+    for index, plan in enumerate(plans):
+        x = CombinerEncoder(
+            2,
+            16,
+            factorization=plan,
+            block_size=4,
+            summary=summaries[index % 4],
+            use_causal_mask=index % 2 == 1,
+        )(x)
+    return keras.Model(token_ids, keras.layers.Dense(3)(MaskedAveragePooling()(x)))
+
+
+def token_ids():
+    """int32 [6, T]: whole, padded at the right and all padding."""
+    ids = np.random.default_rng(0).integers(1, WORDS, size=(6, LENGTH), dtype="int32")
+    ids[3] *= np.arange(LENGTH) < 9
+    ids[4] *= np.arange(LENGTH) < 1
+    ids[5] = 0
+    return ids
+
+
+def use(path):
+    """Loads the model at `path`: its outputs, then losses, outputs and weights of training."""
+    model = keras.models.load_model(path)
+    before = model.predict(token_ids(), verbose=0)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.05), loss)
+    labels = np.array([0, 1, 2, 0, 1, 2])
+    history = model.fit(token_ids(), labels, batch_size=3, epochs=2, shuffle=False, verbose=0)
+    return {
+        "outputs": before,
+        "losses": np.array(history.history["loss"]),
+        "outputs after training": model.predict(token_ids(), verbose=0),
+        **{f"{i} {x.path}": keras.ops.convert_to_numpy(x) for i, x in enumerate(model.weights)},
+    }
