@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Two processes, a file of tests at a time, so that what a file prepares is prepared once.
+SIDE_BY_SIDE := -n 2 --dist loadfile
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
@@ -20,10 +22,10 @@ ablation: $(INSTALLED)
 	$(BIN)/python -m benchmarks.ablation
 
 test: $(INSTALLED) lint
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow"
 
 test-slow: $(INSTALLED)
-	$(BIN)/pytest
+	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
