@@ -18,7 +18,7 @@ from keras_combiner.cli.label_counts import check_known, count_labels, describe,
 
 # Spelled out, since the modules that define them import Keras; the tests compare.
 SIZES = ("tiny", "small", "base")
-SUMMARIES = ("max", "mean", "variational")
+SUMMARIES = ("max", "mean", "deepset", "variational")
 
 REPORT_FILE = "report.json"
 
