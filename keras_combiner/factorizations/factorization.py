@@ -181,6 +181,17 @@ class Factorization:
         """
         raise NotImplementedError(self._DECODES_NOT.format(type(self).__name__))
 
+    def is_all_direct(self, length):
+        """Says whether attention over `length` tokens is plain softmax attention.
+
+        Args:
+            length: int, T, or a tensor where it is not known before there is data.
+
+        Returns:
+            bool, true if it is known that no query of such a sequence has a part.
+        """
+        return False
+
     def static_length(self, x):
         """Returns T of `x` `[G, T, D]` for plans whose pattern is laid out before there is data.
 

@@ -71,6 +71,10 @@ class Fixed(Factorization):
             "neighbors": self.neighbors,
         }
 
+    def is_all_direct(self, length):
+        """See `Factorization.is_all_direct`."""
+        return isinstance(length, int) and length <= (self.neighbors + 1) * self.block_size
+
     def support(self, length, causal=False):
         """See `Factorization.support`."""
         size, part_size = self.block_size, self.part_size or self.block_size
@@ -98,7 +102,7 @@ class Fixed(Factorization):
         """
         length = ops.shape(query)[1]
         size = self.block_size
-        if isinstance(length, int) and length <= (self.neighbors + 1) * size:
+        if self.is_all_direct(length):
             size = length  # no block is beyond reach: one block does
         num_blocks = blocks.count(length, size)
         one_block = isinstance(num_blocks, int) and num_blocks == 1

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_combiner import factorizations
 from keras_combiner.factorizations import summaries
-from keras_combiner.layers import dtype_policies
+from keras_combiner.layers import dtype_policies, fused_attention
 from keras_combiner.layers import rotary as rotary_embedding
 
 MASKS = ("query_mask", "value_mask", "key_mask", "attention_mask")
@@ -51,6 +51,12 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         rotary: bool, whether to rotate queries and keys by angles that grow with the position,
             counted from the first position of a sequence that is not masked.
         rotary_base: float, base of these angles; see `keras_combiner.layers.rotary.rotate`.
+        flash_attention: bool, whether the backend's fused kernel computes the attention, which it
+            can where all of it is direct (the plan "fixed" with `block_size >= length`), no
+            scores are asked for, no dropout is active and `value_dim` equals `key_dim`. If None,
+            wherever it can and Keras's flash attention is not disabled; True refuses everything
+            else. It is a matter of the machine, not of the model: as in
+            `keras.layers.MultiHeadAttention` it is not saved.
         **kwargs: whatever else `keras.layers.MultiHeadAttention` takes: `kernel_initializer`,
             `bias_initializer`, `kernel_regularizer`, `bias_regularizer`, `activity_regularizer`,
             `kernel_constraint`, `bias_constraint`, `use_gate`, `seed`, `name`, `dtype`.
@@ -76,8 +82,9 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
 
     Raises:
         ValueError: for arguments out of range, for cross-attention (query and value of unequal
-            length), for a mask of the wrong rank or length, and for a mask
-            `[batch, length, length]`, which no factorization can honour.
+            length), for a mask of the wrong rank or length, for a mask
+            `[batch, length, length]`, which no factorization can honour, and where
+            `flash_attention=True` cannot be.
 
     Example:
 
@@ -111,6 +118,7 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         num_key_value_heads=None,
         rotary=False,
         rotary_base=10000.0,
+        flash_attention=None,
         **kwargs,
     ):
         # Axis 1 is the one that attention runs over anyway.
@@ -131,8 +139,14 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             dropout=dropout,
             use_bias=use_bias,
             output_shape=output_shape,
+            flash_attention=flash_attention,
             **kwargs,
         )
+        if flash_attention is None:
+            flash_attention = keras.config.is_flash_attention_enabled()
+        if flash_attention:
+            fused_attention.check_backend()
+        self.flash_attention = flash_attention
         summaries.check(summary)
         check_heads(num_heads, num_key_value_heads)
         if rotary:
@@ -232,18 +246,29 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             )
         query_heads, key_heads, value_heads = self._project(query, key, value, positions)
         key_heads, value_heads = map(self._repeat_for_query_heads, (key_heads, value_heads))
-        outputs = self.plan.attend(
-            query_heads,
-            key_heads,
-            value_heads,
-            padding_mask=padding_mask,
-            causal=use_causal_mask,
-            summary=self.summary,
-            dropout=self._dropout_of_weights(training),
-            return_attention_scores=return_attention_scores,
-            weights=self.plan_weights,
-            inputs=query,
-        )
+        dropout = self._dropout_of_weights(training)
+        if self._is_fused(query.shape, dropout, return_attention_scores):
+            outputs = fused_attention.attend(
+                query_heads,
+                key_heads,
+                value_heads,
+                padding_mask=padding_mask,
+                causal=use_causal_mask,
+                flash_attention=self.flash_attention,
+            )
+        else:
+            outputs = self.plan.attend(
+                query_heads,
+                key_heads,
+                value_heads,
+                padding_mask=padding_mask,
+                causal=use_causal_mask,
+                summary=self.summary,
+                dropout=dropout,
+                return_attention_scores=return_attention_scores,
+                weights=self.plan_weights,
+                inputs=query,
+            )
         if training:
             updated = self.plan.updated_weights(self.plan_weights, key_heads, padding_mask)
             for name, weight in updated.items():
@@ -375,6 +400,29 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         outputs = self._merge_heads(ops.expand_dims(outputs, 2), inputs)
         return ops.squeeze(outputs, 1), cache
 
+    def _is_fused(self, shape, dropout, return_attention_scores):
+        """Whether the fused kernel computes inputs of `shape`; raises if it must and cannot."""
+        if self.flash_attention is False or not fused_attention.is_available():
+            return False
+        obstacle = None
+        if return_attention_scores:
+            obstacle = "the fused kernel does not give the attention scores"
+        elif dropout is not None:
+            obstacle = "the fused kernel has no dropout"
+        elif self.value_dim != self.key_dim:
+            obstacle = "the fused kernel wants a `value_dim` that equals `key_dim`"
+        elif not self.plan.is_all_direct(shape[1]):
+            obstacle = (
+                f"not all attention between {shape[1]} tokens is direct under the plan "
+                f"{type(self.plan).__name__}"
+            )
+        if obstacle and self.flash_attention:
+            raise ValueError(
+                f"`flash_attention=True` cannot be honoured: {obstacle}. Pass None to use the "
+                "fused kernel only where it can be."
+            )
+        return obstacle is None and 0 not in shape[:2]
+
     def _dropout_of_weights(self, training):
         if not (self._dropout and training):
             return None
@@ -421,6 +469,8 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         masks = (query_mask, value_mask, key_mask, attention_mask)
         for name, mask in zip(MASKS, masks, strict=True):
             _check_mask(mask, query.shape[1], name)
+        if query.shape[1] is not None:
+            self._is_fused(query.shape, None, return_attention_scores)
         # In a map of dtype policies the projections may have their own.
         outputs = keras.KerasTensor(shape, self._dtype_of("output"))
         if not return_attention_scores:
