@@ -556,7 +556,7 @@ def test_key_of_another_length():
 @pytest.mark.parametrize(
     "factorization",
     [*factorizations.names(), Mixture(["fixed", "logsparse"], block_size=4)],
-    ids=str,
+    ids=lambda plan: plan if isinstance(plan, str) else "mixture",
 )
 def test_every_plan_is_saved_with_the_model(factorization, tmp_path):
     inputs = keras.Input((LENGTH, FEATURES))
