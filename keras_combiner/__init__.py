@@ -2,12 +2,14 @@
 
 from keras_combiner.version import __version__
 
-__all__ = ["CombinerBackbone", "LongDocumentClassifier", "__version__"]
+_MODELS = ("CombinerBackbone", "CombinerCausalLM", "CombinerMaskedLM", "LongDocumentClassifier")
+
+__all__ = [*_MODELS, "__version__"]
 
 
 def __getattr__(name):
     """Imports TensorFlow and Keras when a model is asked for, not for `keras-combiner --help`."""
-    if name in ("CombinerBackbone", "LongDocumentClassifier"):
+    if name in _MODELS:
         from keras_combiner import models
 
         return getattr(models, name)

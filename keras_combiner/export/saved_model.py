@@ -56,13 +56,15 @@ def export_saved_model(classifier, path, documents=None, overwrite=False, verbos
     documents = verification.checked_documents(documents)
     labels = tf.constant(classifier.labels)
     sequence_length = classifier.sequence_length
+    length = classifier.backbone.input_shape[1]  # None if any will do
 
     def serve_token_ids(token_ids):
         # Cut, not refused: one long document must not fail the batch that it came with.
         return {"probabilities": classifier(token_ids[:, :sequence_length], training=False)}
 
     def serve_text(text):
-        token_ids = classifier.tokenizer.encode(text, sequence_length).to_tensor()
+        token_ids = classifier.tokenizer.encode(text, sequence_length)
+        token_ids = token_ids.to_tensor(shape=[None, length])
         outputs = serve_token_ids(token_ids)
         best = tf.argmax(outputs["probabilities"], axis=-1)
         return {**outputs, "label": tf.gather(labels, best)}
@@ -70,7 +72,7 @@ def export_saved_model(classifier, path, documents=None, overwrite=False, verbos
     # Endpoints bring their variables along; tracking the model too would write all of them twice.
     archive = keras.export.ExportArchive()
     text_spec = tf.TensorSpec([None], tf.string, name="text")
-    token_ids_spec = tf.TensorSpec([None, None], tf.int32, name="token_ids")
+    token_ids_spec = tf.TensorSpec([None, length], tf.int32, name="token_ids")
     archive.add_endpoint("serving_default", serve_text, input_signature=[text_spec])
     archive.add_endpoint("serving_token_ids", serve_token_ids, input_signature=[token_ids_spec])
     with written_whole(path, overwrite) as unfinished:

@@ -62,13 +62,16 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
 
     def build(self, input_shape):
         """Creates both tables."""
-        self.token_embedding = keras.layers.Embedding(
+        # Language models turn it around: vectors to logits, in float32 whatever the policy.
+        self.token_embedding = keras.layers.ReversibleEmbedding(
             self.vocabulary_size,
             self.embedding_dim,
+            reverse_dtype="float32",
             embeddings_initializer=self.embeddings_initializer.clone(),
             dtype=dtype_policies.of_sublayer(self, "token_embedding"),
             name="token_embedding",
         )
+        self.token_embedding.supports_masking = True  # vectors come with a mask
         self.token_embedding.build(input_shape)
         self.position_embeddings = self.add_weight(
             shape=(self.sequence_length, self.embedding_dim),

@@ -1,6 +1,14 @@
-"""Keras models made of the layers: the backbone and the document classifier."""
+"""Keras models made of the layers: the backbone, the document classifier, language models."""
 
 from keras_combiner.models.combiner_backbone import SIZES, CombinerBackbone
+from keras_combiner.models.combiner_causal_lm import CombinerCausalLM
+from keras_combiner.models.combiner_masked_lm import CombinerMaskedLM
 from keras_combiner.models.long_document_classifier import LongDocumentClassifier
 
-__all__ = ["SIZES", "CombinerBackbone", "LongDocumentClassifier"]
+__all__ = [
+    "SIZES",
+    "CombinerBackbone",
+    "CombinerCausalLM",
+    "CombinerMaskedLM",
+    "LongDocumentClassifier",
+]

@@ -47,6 +47,9 @@ class CombinerBackbone(keras.Model):
         rotary: bool, whether attention rotates queries and keys by their positions as well; see
             `keras_combiner.layers.CombinerAttention`. The learned position embeddings stay.
         rotary_base: see `keras_combiner.layers.CombinerAttention`.
+        static_length: bool, whether documents always have exactly `sequence_length` token ids,
+            padding included. Plans other than "fixed" need it wherever the length of a batch is
+            not known beforehand, as in `fit` on a tf.data.Dataset, or in an export.
         dtype: dtype or dtype policy of the layers.
         **kwargs: `name` and `trainable`.
 
@@ -78,6 +81,7 @@ class CombinerBackbone(keras.Model):
         num_key_value_heads=None,
         rotary=False,
         rotary_base=10000.0,
+        static_length=False,
         dtype=None,
         **kwargs,
     ):
@@ -97,10 +101,12 @@ class CombinerBackbone(keras.Model):
             "num_key_value_heads": num_key_value_heads,
             "rotary": rotary,
             "rotary_base": rotary_base,
+            "static_length": static_length,
             "dtype": keras.dtype_policies.get(dtype),
         }
         dtype = arguments["dtype"]
-        token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+        length = sequence_length if static_length else None
+        token_ids = keras.Input((length,), dtype="int32", name="token_ids")
         embedding = TokenAndPositionEmbedding(
             vocabulary_size, sequence_length, hidden_dim, dtype=dtype, name="embedding"
         )
@@ -150,6 +156,79 @@ class CombinerBackbone(keras.Model):
         """
         check_size(size)
         return cls(vocabulary_size, sequence_length, **{**SIZES[size], **kwargs})
+
+    def initial_cache(self, batch_size, max_length=None):
+        """Makes the empty cache that `decode` starts with.
+
+        Args:
+            batch_size: int, number of sequences that are decoded together.
+            max_length: int, the most tokens that will be decoded; `sequence_length` if None.
+
+        Returns:
+            A dictionary, name of an encoder block -> its cache, a dictionary of tensors.
+
+        Raises:
+            NotImplementedError: if the plan does not decode one token at a time.
+            ValueError: if the backbone is not causal, or `max_length` is not an int between 1 and
+                `sequence_length`.
+        """
+        longest = self.arguments["sequence_length"]
+        max_length = longest if max_length is None else max_length
+        if isinstance(max_length, int) and max_length > longest:
+            raise ValueError(
+                f"`max_length` must be at most {longest} (sequence_length), there are no positions "
+                f"beyond. Received: {max_length}."
+            )
+        return {
+            encoder.name: encoder.initial_cache(batch_size, max_length)
+            for encoder in self._encoders()
+        }
+
+    def decode(self, token_ids, cache, position):
+        """Computes the vectors of the next token of every sequence.
+
+        Decoding the tokens one after the other gives what the causal backbone gives for all of
+        them at once, at a cost a token that does not grow like the length.
+
+        Args:
+            token_ids: int tensor `[batch]`, the tokens at `position`; none of them is padding.
+            cache: what `initial_cache` made or the last step returned.
+            position: int, or int32 scalar tensor: 0 for the first token, then 1, and so on.
+
+        Returns:
+            `(outputs, cache)`: float tensor `[batch, hidden_dim]`, and the cache for the next step,
+            of the same structure.
+
+        Raises:
+            NotImplementedError: if the plan does not decode one token at a time.
+            ValueError: if the backbone is not causal, or `position` is an int for which the cache
+                has no room.
+
+        Example:
+
+        >>> import numpy as np
+        >>> backbone = CombinerBackbone.from_size(
+        ...     "tiny", vocabulary_size=100, sequence_length=64, use_causal_mask=True
+        ... )
+        >>> ids = np.arange(1, 21).reshape((2, 10))
+        >>> cache = backbone.initial_cache(batch_size=2)
+        >>> for position in range(10):
+        ...     outputs, cache = backbone.decode(ids[:, position], cache, position)
+        >>> bool(np.allclose(outputs, backbone(ids)[:, -1], atol=1e-5))
+        True
+        """
+        normalize_first = self.arguments["normalize_first"]
+        norm = self.get_layer("norm")
+        x = self.embedding.decode(token_ids, position)
+        x = x if normalize_first else norm(x)
+        new_cache = {}
+        for encoder in self._encoders():
+            x, new_cache[encoder.name] = encoder.decode(x, cache[encoder.name], position)
+        return (norm(x) if normalize_first else x), new_cache
+
+    def _encoders(self):
+        # No attribute or property: files name weights by the attribute that leads to them.
+        return [self.get_layer(f"encoder_{i}") for i in range(self.arguments["num_layers"])]
 
     def get_config(self):
         """Returns the constructor's arguments as a dictionary."""

@@ -65,7 +65,7 @@ class LongDocumentClassifier(keras.Model):
                 f"vocabulary_size={tokenizer.vocabulary_size}."
             )
         dtype = backbone.arguments["dtype"]
-        token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+        token_ids = keras.Input(backbone.input_shape[1:], dtype="int32", name="token_ids")
         x = backbone(TokenDropout(token_dropout, name="token_dropout")(token_ids))
         x = MaskedAveragePooling(dtype=dtype, name="pooling")(x)
         x = keras.layers.Dropout(dropout, dtype=dtype, name="dropout")(x)
@@ -321,7 +321,11 @@ class LongDocumentClassifier(keras.Model):
 
     def _batches(self, texts, labels, batch_size, total, shuffle=False, with_classes=True):
         # Under XLA every length is a program of its own: there all batches get the same one.
-        compiled = keras.backend.backend() == "jax" or getattr(self, "jit_compile", False) is True
+        one_length = (
+            keras.backend.backend() == "jax"
+            or getattr(self, "jit_compile", False) is True
+            or self.backbone.arguments["static_length"]
+        )
         return text_batches.batches(
             texts,
             labels,
@@ -330,7 +334,7 @@ class LongDocumentClassifier(keras.Model):
             class_id=self._class_id if with_classes else None,
             batch_size=batch_size,
             shuffle=shuffle,
-            length=self.sequence_length if compiled else None,
+            length=self.sequence_length if one_length else None,
         )
 
     def _class_id(self, label):

@@ -221,3 +221,17 @@ def test_dropout_is_off_at_inference_and_on_in_training():
 def test_wrong_arguments(options, words):
     with pytest.raises(ValueError, match=words):
         CombinerBackbone(**{**SMALL, **options})
+
+
+@pytest.mark.parametrize("plan", ["logsparse", "axial_horizontal"])
+def test_static_length(plan, tmp_path):
+    model = backbone(factorization=plan, static_length=True)
+    assert model.input_shape == (None, 40)
+    ids = np.pad(IDS, [(0, 0), (0, 19)])
+    call = tf.function(model, input_signature=[tf.TensorSpec([None, 40], "int32")])
+    free = backbone(factorization=plan)
+    np.testing.assert_allclose(call(ids.astype("int32"))[:, :21], free(IDS), atol=1e-5)
+    model.save(tmp_path / "backbone.keras")
+    assert keras.saving.load_model(tmp_path / "backbone.keras").input_shape == (None, 40)
+    with pytest.raises(ValueError, match="static length"):
+        tf.function(free, input_signature=[tf.TensorSpec([None, None], "int32")])(ids)

@@ -612,3 +612,15 @@ def test_checkpoint_callback_saves_models_that_load(tmp_path):
     checkpoint = keras.callbacks.ModelCheckpoint(path, monitor="loss", save_best_only=True)
     model.fit(TEXTS, LABELS, epochs=2, verbose=0, callbacks=[checkpoint])
     assert LongDocumentClassifier.load(path).labels == model.labels
+
+
+def test_a_plan_of_static_length(tmp_path):
+    model = make(factorization="axial_vertical", static_length=True)
+    assert model.input_shape == (None, 24)
+    model.fit(MANY_TEXTS, MANY_LABELS, batch_size=8, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = LongDocumentClassifier.load(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.predict(TEXTS), model.predict(TEXTS), atol=1e-6)
+    assert len(model.classify(TEXTS)) == 4
+    report = model.export_saved_model(tmp_path / "export", documents=TEXTS, verbose=False)
+    assert report.agreement == 1

@@ -1,0 +1,302 @@
+"""Language models: tied weights, a loss without padding, and text made token by token."""
+
+import json
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_combiner
+from keras_combiner.factorizations import AxialVertical, Fixed, Hierarchical, Logsparse
+from keras_combiner.models import CombinerBackbone, CombinerCausalLM, CombinerMaskedLM
+from keras_combiner.models.combiner_causal_lm import _draw
+from keras_combiner.models.language_model import next_tokens
+
+VOCABULARY = 30
+SMALL = {
+    "vocabulary_size": VOCABULARY,
+    "sequence_length": 24,
+    "num_layers": 2,
+    "num_heads": 2,
+    "hidden_dim": 8,
+    "intermediate_dim": 12,
+    "block_size": 4,
+}
+IDS = np.random.default_rng(0).integers(1, VOCABULARY, size=(3, 21))
+# Every token is followed by its successor, modulo the vocabulary without padding.
+COUNTING = (np.arange(16) + np.arange(64)[:, np.newaxis]) % (VOCABULARY - 1) + 1
+
+
+def language_model(cls=CombinerCausalLM, spread=0.4, **options):
+    """A model whose weights are large enough for tokens to hear each other."""
+    causal = cls is CombinerCausalLM
+    model = cls(CombinerBackbone(**{**SMALL, "use_causal_mask": causal, **options}))
+    generator = np.random.default_rng(0)
+    for weight in model.trainable_weights:
+        weight.assign(generator.normal(size=weight.shape) * spread)
+    return model
+
+
+def greedily(model, prompt, count):
+    """What `generate` is to give at temperature 0, from the whole sequence at every step."""
+    ids = list(prompt)
+    for _ in range(count):
+        logits = np.array(model(np.array([ids])))[0, -1]
+        ids.append(1 + int(np.argmax(logits[1:])))
+    return ids
+
+
+@pytest.mark.parametrize("cls", [CombinerCausalLM, CombinerMaskedLM])
+def test_logits_are_products_with_the_token_embedding(cls):
+    model = language_model(cls)
+    table = np.array(model.backbone.embedding.token_embedding.embeddings)
+    expected = np.array(model.backbone(IDS)) @ table.T
+    np.testing.assert_allclose(model(IDS), expected, atol=1e-5)
+    assert len(model.weights) == len(model.backbone.weights)
+    assert model.output_shape == (None, None, VOCABULARY)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_logits_are_float32(policy):
+    model = language_model(dtype=policy)
+    assert model(IDS).dtype == "float32"
+    cache = model.initial_cache(3)
+    assert model.decode(IDS[:, 0], cache, 0)[0].dtype == "float32"
+    assert [len(row) for row in model.generate([[1, 2], [3]], 4, seed=0)] == [6, 5]
+
+
+def test_next_tokens():
+    ids = np.array([[5, 6, 7], [5, 6, 0], [0, 5, 6], [0, 0, 0]])
+    expected = [[6, 7, 0], [6, 0, 0], [0, 6, 0], [0, 0, 0]]
+    np.testing.assert_array_equal(next_tokens(ids), expected)
+
+
+def test_causal_loss_is_the_mean_over_targets_that_are_tokens():
+    model = language_model()
+    ids = IDS.copy()
+    ids[1, 9:] = 0
+    ids[2, 1:] = 0
+    model.compile("sgd")
+    logits = np.array(model(ids), "float64")
+    logarithms = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    terms = [
+        -logarithms[row, i, ids[row, i + 1]] for row, n in ((0, 21), (1, 9)) for i in range(n - 1)
+    ]
+    assert model.evaluate(ids, verbose=0) == pytest.approx(np.mean(terms), rel=1e-5)
+    padded = np.pad(ids, [(0, 0), (0, 3)])
+    assert model.evaluate(padded, verbose=0) == pytest.approx(np.mean(terms), rel=1e-5)
+
+
+def test_masked_loss_is_the_mean_over_hidden_tokens():
+    model = language_model(CombinerMaskedLM)
+    hidden = np.random.default_rng(0).random(IDS.shape) < 0.2
+    masked = np.where(hidden, 4, IDS)
+    model.compile("sgd")
+    logits = np.array(model(masked), "float64")[hidden]
+    logarithms = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    expected = -np.mean(logarithms[np.arange(hidden.sum()), IDS[hidden]])
+    loss = model.evaluate(masked, np.where(hidden, IDS, 0), verbose=0)
+    assert loss == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_causal_model_learns_to_count():
+    keras.utils.set_random_seed(0)
+    model = CombinerCausalLM(CombinerBackbone(**{**SMALL, "use_causal_mask": True, "dropout": 0}))
+    metric = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    model.compile(keras.optimizers.Adam(0.02), weighted_metrics=[metric])
+    history = model.fit(COUNTING, batch_size=16, epochs=30, verbose=0).history
+    assert history["loss"][-1] < 0.1 * history["loss"][0]
+    assert history["accuracy"][-1] > 0.9
+    (text,) = model.generate([[3, 4, 5]], max_new_tokens=6, temperature=0)
+    assert text.tolist() == list(range(3, 12))
+
+
+def test_a_masked_model_learns():
+    keras.utils.set_random_seed(0)
+    model = CombinerMaskedLM(CombinerBackbone(**{**SMALL, "dropout": 0}))
+    hidden = np.random.default_rng(0).random(COUNTING.shape) < 0.15
+    masked = np.where(hidden, VOCABULARY - 1, COUNTING)
+    model.compile(keras.optimizers.Adam(0.02))
+    data = (masked, np.where(hidden, COUNTING, 0))
+    losses = model.fit(*data, batch_size=16, epochs=40, verbose=0).history["loss"]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("cls", [CombinerCausalLM, CombinerMaskedLM])
+def test_save_and_load(cls, tmp_path):
+    model = language_model(cls, factorization=Fixed(4, part_size=2), summary="deepset")
+    model.compile("adam")
+    model.fit(IDS, None if cls is CombinerCausalLM else IDS, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(again) is cls
+    np.testing.assert_allclose(again(IDS), model(IDS), atol=1e-6)
+    json.dumps(model.get_config())
+    assert int(again.optimizer.iterations) == 1
+    again.fit(IDS, None if cls is CombinerCausalLM else IDS, verbose=0)
+
+
+DECODING = {
+    "defaults": {},
+    "post-norm": {"normalize_first": False},
+    "neighbors": {"factorization": Fixed(4, part_size=2, neighbors=1)},
+    "logsparse": {"factorization": Logsparse(), "summary": "max"},
+    "hierarchical": {"factorization": Hierarchical(2), "summary": "deepset"},
+    "grouped and rotary": {"num_key_value_heads": 1, "rotary": True},
+}
+every_decoding = pytest.mark.parametrize("options", DECODING.values(), ids=DECODING)
+
+
+@every_decoding
+def test_decoding_gives_the_logits_of_the_whole_sequence(options):
+    model = language_model(**options)
+    expected = np.array(model(IDS))
+    step = tf.function(model.decode)
+    cache = model.initial_cache(3)
+    for position in range(21):
+        logits, cache = step(IDS[:, position], cache, tf.constant(position))
+        np.testing.assert_allclose(logits, expected[:, position], atol=1e-4)
+
+
+@every_decoding
+def test_greedy_text_is_that_of_the_whole_sequence(options):
+    model = language_model(**options)
+    prompts = [IDS[0, :5], IDS[1, :1], IDS[2, :9]]
+    texts = model.generate(prompts, max_new_tokens=10, temperature=0)
+    for prompt, text in zip(prompts, texts, strict=True):
+        assert text.tolist() == greedily(model, prompt, 10)
+
+
+def test_text_under_xla():
+    model = language_model()
+    expected = model.generate([[1, 2, 3]], 8, seed=1)
+    model.compile("adam", jit_compile=True)
+    np.testing.assert_array_equal(model.generate([[1, 2, 3]], 8, seed=1), expected)
+
+
+def test_generate_is_compiled_once():
+    model = language_model()
+    for prompts in ([[1, 2, 3], [4]], [[5], [6, 7]], [[8] * 15, [9]]):
+        for count in (1, 5):
+            model.generate(prompts, count, temperature=count, end_id=count)
+    (function,) = model._compiled_generate.values()
+    assert function.experimental_get_tracing_count() == 1
+
+
+def test_generate_reads_the_weights_of_the_day():
+    model = language_model()
+    before = model.generate([[1, 2, 3]], 10, temperature=0)[0].tolist()
+    for weight in model.trainable_weights:
+        weight.assign(np.random.default_rng(7).normal(size=weight.shape) * 0.4)
+    after = model.generate([[1, 2, 3]], 10, temperature=0)[0].tolist()
+    assert after == greedily(model, [1, 2, 3], 10) != before
+
+
+def test_seeds():
+    model = language_model(spread=0.1)
+    first, second, other = (
+        model.generate([[1], [1]], 20, seed=seed)[0].tolist() for seed in (1, 1, 2)
+    )
+    assert first == second != other
+    row, neighbor = model.generate([[1], [1]], 20, seed=1)
+    assert row.tolist() != neighbor.tolist()
+
+
+def test_the_end_ends_a_text():
+    model = language_model()
+    (whole,) = model.generate([[1, 2, 3]], 12, temperature=0)
+    end = int(whole[7])
+    first = 3 + whole[3:].tolist().index(end)
+    prompts = [[1, 2, 3], [int(end), 2, 3]]  # in a prompt it ends nothing
+    text, other = model.generate(prompts, 12, temperature=0, end_id=end)
+    assert text.tolist() == whole[: first + 1].tolist()
+    assert len(other) > 3
+
+
+def test_draws_follow_the_softmax():
+    probabilities = np.array([0.5, 0.1, 0.05, 0.35])  # padding's share falls away
+    draws = (np.arange(1000, dtype="float32") + 0.5) / 1000
+    logits = np.tile(np.log(probabilities), (1000, 1)).astype("float32")
+
+    def shares(temperature, top_k=None):
+        drawn = np.array(_draw(logits, draws, np.float32(temperature), top_k))
+        return np.bincount(drawn, minlength=4) / 1000
+
+    np.testing.assert_allclose(shares(1.0), [0, 0.2, 0.1, 0.7], atol=0.002)
+    np.testing.assert_allclose(shares(1.0, top_k=2), [0, 2 / 9, 0, 7 / 9], atol=0.002)
+    np.testing.assert_allclose(shares(1.0, top_k=9), [0, 0.2, 0.1, 0.7], atol=0.002)
+    squares = np.array([0, 0.04, 0.01, 0.49]) / 0.54
+    np.testing.assert_allclose(shares(0.5), squares, atol=0.002)
+    np.testing.assert_array_equal(shares(0.0), [0, 0, 0, 1])
+    np.testing.assert_array_equal(shares(1.0, top_k=1), [0, 0, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("prompts", "options", "message"),
+    [
+        ([], {}, "There is no prompt"),
+        ([[1], []], {}, r"at least one int. Received: \[\] as prompt 1"),
+        ([1, 2], {}, "list of prompts.*Received: 1 as prompt 0"),
+        ([[1.5]], {}, r"at least one int. Received: \[1.5\]"),
+        ([[1, 0]], {}, r"between 1 and 29; 0 is padding. Received: \[1, 0\]"),
+        ([[30]], {}, "between 1 and 29"),
+        ([[1] * 20], {}, r"fit into 24 tokens.*prompt of 20 and max_new_tokens=5"),
+        ([[1]], {"max_new_tokens": 0}, "`max_new_tokens` must be an int of at least 1"),
+        ([[1]], {"temperature": -1.0}, "`temperature` must be a number of at least 0"),
+        ([[1]], {"temperature": float("nan")}, "`temperature`"),
+        ([[1]], {"top_k": 0}, "`top_k` must be an int of at least 1"),
+    ],
+)
+def test_what_generate_refuses(prompts, options, message):
+    with pytest.raises(ValueError, match=message):
+        language_model().generate(prompts, **{"max_new_tokens": 5, **options})
+
+
+def test_what_models_refuse():
+    with pytest.raises(ValueError, match="use_causal_mask=True, or take CombinerMaskedLM"):
+        CombinerCausalLM(CombinerBackbone(**SMALL))
+    with pytest.raises(ValueError, match="use_causal_mask=False, or take CombinerCausalLM"):
+        CombinerMaskedLM(CombinerBackbone(**SMALL, use_causal_mask=True))
+    with pytest.raises(ValueError, match=r"at most 24 \(sequence_length\).*Received: 25"):
+        language_model().initial_cache(1, max_length=25)
+    with pytest.raises(ValueError, match="Only causal blocks decode"):
+        CombinerBackbone(**SMALL).initial_cache(1)
+    with pytest.raises(NotImplementedError, match="'fixed', 'hierarchical' and 'logsparse'"):
+        language_model(factorization=AxialVertical(4)).generate([[1]], 2)
+
+
+def test_models_are_public():
+    assert keras_combiner.CombinerCausalLM is CombinerCausalLM
+    assert keras_combiner.CombinerMaskedLM is CombinerMaskedLM
+
+
+PROGRAM = """
+import sys
+import keras
+import numpy as np
+from tests.models.test_language_models import IDS, language_model
+model = language_model()
+texts = model.generate([IDS[0, :5], IDS[1, :2]], 10, temperature=0)
+np.savez(sys.argv[1], *texts, logits=keras.ops.convert_to_numpy(model(IDS)))
+"""
+
+
+@pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=pytest.mark.slow)])
+def test_the_same_text_on_other_backends(backend, tmp_path):
+    pytest.importorskip(backend)
+    file = tmp_path / "texts.npz"
+    subprocess.run(
+        [sys.executable, "-c", PROGRAM, file],
+        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=True,
+    )
+    received = np.load(file)
+    model = language_model()
+    np.testing.assert_allclose(received["logits"], model(IDS), atol=1e-4)
+    expected = model.generate([IDS[0, :5], IDS[1, :2]], 10, temperature=0)
+    for i, text in enumerate(expected):
+        np.testing.assert_array_equal(received[f"arr_{i}"], text)
