@@ -57,6 +57,11 @@ class CombinerCausalLM(LanguageModel):
         super().__init__(backbone, **kwargs)
         self._compiled_generate = {}
 
+    def quantize(self, *args, **kwargs):
+        """As `keras.Model.quantize`."""
+        super().quantize(*args, **kwargs)
+        self._compiled_generate = {}  # it reads variables that are gone
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """As `keras.Model.compute_loss`; the targets are the next tokens of `x` if `y` is None."""
         y = next_tokens(x) if y is None else y

@@ -196,6 +196,20 @@ def test_generate_reads_the_weights_of_the_day():
     assert after == greedily(model, [1, 2, 3], 10) != before
 
 
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+def test_generate_after_quantization():
+    model = language_model()
+    before = model.generate([[1, 2, 3]], 10, temperature=0)[0].tolist()
+    logits = np.array(model(IDS))
+    model.quantize("int8")
+    model.backbone.embedding.position_embeddings.assign_add(  # what it reads now, is read
+        np.random.default_rng(7).normal(size=(24, 8)) * 2
+    )
+    assert np.abs(np.array(model(IDS)) - logits).max() > 0.1
+    text = model.generate([[1, 2, 3]], 10, temperature=0)[0].tolist()
+    assert text == greedily(model, [1, 2, 3], 10) != before
+
+
 def test_seeds():
     model = language_model(spread=0.1)
     first, second, other = (
