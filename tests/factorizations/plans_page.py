@@ -44,7 +44,8 @@ page is out of date.
 - Causal: the outputs at the positions before a changed token stay the same.
 - LiteRT: converts with built-in operators only, in both directions, at a static length, and
   computes the same there to 1e-4.
-- Decoding: one token at a time gives the outputs of the whole sequence, to 1e-4.
+- Decoding: one token at a time gives the outputs of the whole sequence, to 1e-4; plans with "no"
+  have no `decode`.
 - JAX, PyTorch: outputs and gradients equal those on TensorFlow to 1e-5 and 1e-4.
 """
 
@@ -117,13 +118,13 @@ def causal(name):
 
 def decoding(name):
     plan = PLANS[name]
-    query, key, value = reference.heads((2, 2, 19, 4))
+    query, key, value = reference.heads((2, 2, 9, 4))
     try:
-        cache = plan.initial_cache(2, 2, 4, 4, max_length=19)
-    except (AttributeError, NotImplementedError):
+        cache = plan.initial_cache(2, 2, 4, 4, max_length=9)
+    except NotImplementedError:
         return "no"
     expected = plan.attend(query, key, value, causal=True)
-    for t in range(19):
+    for t in range(9):
         token = (x[:, :, t] for x in (query, key, value))
         outputs, cache = plan.decode(*token, cache, t)
         np.testing.assert_allclose(outputs, expected[:, :, t], atol=1e-4)
