@@ -71,6 +71,15 @@ def learned_fixed(*arguments, **options):
 
 every_plan = pytest.mark.parametrize("plan", [LearnedPlan(x) for x in PLANS.values()], ids=PLANS)
 
+# Plans that take no way through the code that others do not take: where trying takes long, they are
+# tried in the slow tests only.
+VARIANTS = ("fixed, finer parts", "fixed, neighbors", "hierarchical, binary", "mixture")
+distinct_plans = pytest.mark.parametrize(
+    "plan",
+    [LearnedPlan(x) for name, x in PLANS.items() if name not in VARIANTS],
+    ids=[name for name in PLANS if name not in VARIANTS],
+)
+
 # Every plan again, with block sizes that suit a long text: near the square root of its length.
 GROWING = {
     "fixed": Fixed,

@@ -20,7 +20,7 @@ from keras_combiner.factorizations import (
 from keras_combiner.factorizations.summaries import SUMMARIES
 from tests import reference
 from tests.factorizations import plans
-from tests.factorizations.plans import PLANS, SIZE, LearnedPlan, every_plan
+from tests.factorizations.plans import PLANS, SIZE, LearnedPlan, distinct_plans, every_plan
 
 summaries = pytest.mark.parametrize("summary", SUMMARIES)
 both_ways = pytest.mark.parametrize("causal", [False, True])
@@ -281,7 +281,7 @@ def test_short_formats_stay_near_the_reference(plan, dtype, causal, summary):
     np.testing.assert_allclose(tf.cast(outputs, "float64"), expected, atol=tolerance)
 
 
-@every_plan
+@distinct_plans
 def test_xla_equals_eager(plan):
     check_xla(plan, causal=False, summary="max")
 

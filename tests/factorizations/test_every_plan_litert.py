@@ -7,7 +7,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from keras_combiner.factorizations.summaries import SUMMARIES
 from tests import reference
-from tests.factorizations.plans import every_plan
+from tests.factorizations.plans import distinct_plans, every_plan
 
 LENGTH = 19
 
@@ -49,7 +49,7 @@ def check(plan, masked, causal, summary):
         np.testing.assert_allclose(received, expected, atol=1e-4)
 
 
-@every_plan
+@distinct_plans
 @pytest.mark.parametrize("causal", [False, True])
 def test_converts_with_built_in_operators(plan, causal):
     check(plan, True, causal, "variational" if causal else "max")
