@@ -158,17 +158,10 @@ def _projected_key(rows, padding_mask, inputs, weights):
         ops.transpose(value, (0, 2, 1, 3)), (batch, num_cells, num_heads * value_dim)
     )
     cells = inputs + ops.matmul(value, ops.cast(weights["row_value_kernel"], value.dtype))
-    cells = _normalize(cells, weights["row_norm_scale"], weights["row_norm_offset"])
+    cells = ops.layer_normalization(
+        cells, weights["row_norm_scale"], weights["row_norm_offset"], epsilon=NORM_EPSILON
+    )
     key = ops.matmul(cells, ops.cast(weights["row_key_kernel"], cells.dtype))
     key = ops.reshape(key, (batch, num_cells, num_heads, key_dim))
     key = ops.transpose(key, (0, 2, 1, 3))
     return ops.reshape(key, (batch * num_heads, num_rows, width, key_dim))
-
-
-def _normalize(x, scale, offset):
-    """Layer normalization of `[B, T, F]` over F, in float32."""
-    y = ops.cast(x, "float32")
-    y = y - ops.mean(y, axis=-1, keepdims=True)
-    variance = ops.mean(ops.square(y), axis=-1, keepdims=True)
-    y = y * ops.rsqrt(variance + NORM_EPSILON)
-    return ops.cast(y * ops.cast(scale, "float32") + ops.cast(offset, "float32"), x.dtype)

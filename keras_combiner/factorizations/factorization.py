@@ -63,6 +63,8 @@ class Factorization:
     NeurIPS 2021, section 3.
     """
 
+    # Decoding is optional: axial plans, routing and mixtures would each need a cache of their own,
+    # and are refused early instead of decoded slowly.
     _DECODES_NOT = (
         "{} does not decode one token at a time. The plans that do are 'fixed', 'hierarchical' and "
         "'logsparse' (Fixed, Hierarchical and Logsparse)."
@@ -288,9 +290,7 @@ class Factorization:
         if padding_mask is not None:
             padding_mask = ops.cast(padding_mask, "bool")
             # What padding holds may be too large for logits in float16, even if masked later.
-            counts = ops.expand_dims(ops.expand_dims(padding_mask, 1), -1)  # [B, 1, T, 1]
-            key = ops.where(counts, key, ops.zeros_like(key))
-            value = ops.where(counts, value, ops.zeros_like(value))
+            key, value = (heads.zero_padding(x, padding_mask) for x in (key, value))
             padding_mask = heads.repeat_for_heads(padding_mask, batch, num_heads)
         outputs, attention_scores = self.attend_heads(
             heads.flatten(query),

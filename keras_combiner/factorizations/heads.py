@@ -19,6 +19,12 @@ def unflatten(x, num_heads):
     return ops.reshape(x, (batch // num_heads, num_heads, *rest))
 
 
+def zero_padding(x, padding_mask):
+    """`[B, H, T, D]` with zeros in place of tokens that do not count; bool mask `[B, T]`."""
+    counts = ops.expand_dims(ops.expand_dims(padding_mask, 1), -1)
+    return ops.where(counts, x, ops.zeros_like(x))
+
+
 def repeat_for_heads(mask, batch, num_heads):
     """`[B, T]` (or `[1, T]`) -> `[G, T]`: every head of a document sees the document's mask.
 

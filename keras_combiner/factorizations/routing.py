@@ -103,7 +103,7 @@ class Routing(Factorization):
         See `Factorization.updated_weights`. Centroids of clusters without tokens stay.
         """
         centroids = ops.cast(weights["centroids"], "float32")  # [H, C, D]
-        key = _normalize(ops.cast(ops.stop_gradient(key), "float32"))
+        key = ops.normalize(ops.cast(ops.stop_gradient(key), "float32"))
         member = ops.one_hot(_nearest(key, centroids), self.num_clusters)  # [B, H, T, C]
         if padding_mask is not None:
             counts = ops.cast(ops.expand_dims(ops.expand_dims(padding_mask, 1), -1), "float32")
@@ -160,15 +160,9 @@ class Routing(Factorization):
         return ops.where(padding_mask, clusters, self.num_clusters)
 
 
-def _normalize(x):
-    """`[..., D]` scaled to unit norm; what is zero stays zero."""
-    norm = ops.sqrt(ops.sum(ops.square(x), axis=-1, keepdims=True))
-    return x / ops.where(norm > 0, norm, ops.ones_like(norm))
-
-
 def _nearest(key, centroids):
     """Keys `[B, H, T, D]`, centroids `[H, C, D]` -> int `[B, H, T]`, by the largest cosine."""
-    centroids = ops.swapaxes(_normalize(ops.cast(centroids, "float32")), 1, 2)  # [H, D, C]
+    centroids = ops.swapaxes(ops.normalize(ops.cast(centroids, "float32")), 1, 2)  # [H, D, C]
     batch, num_heads, length, key_dim = ops.shape(key)
     # Heads first: TensorFlow's oneDNN corrupts memory where a product broadcasts over the batch.
     key = ops.transpose(ops.cast(ops.stop_gradient(key), "float32"), (1, 0, 2, 3))

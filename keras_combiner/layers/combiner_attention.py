@@ -374,7 +374,8 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         >>> cache = layer.initial_cache(batch_size=2, max_length=20)
         >>> for position in range(20):
         ...     outputs, cache = layer.decode(tokens[:, position], cache, position)
-        >>> bool(np.allclose(outputs, whole[:, -1], atol=1e-5))
+        >>> outputs, whole = (ops.convert_to_numpy(x) for x in (outputs, whole[:, -1]))
+        >>> bool(np.allclose(outputs, whole, atol=1e-5))
         True
         """
         if not self.built:

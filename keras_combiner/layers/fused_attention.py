@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_combiner.factorizations import heads
+
 BACKENDS = ("jax", "torch")
 
 
@@ -56,9 +58,8 @@ def attend(query, key, value, padding_mask=None, causal=False, flash_attention=N
     query = ops.multiply(query, ops.cast(query.shape[3] ** -0.5, query.dtype))
     mask = None
     if padding_mask is not None:
-        counts = ops.expand_dims(ops.expand_dims(padding_mask, 1), 3)  # [B, 1, T, 1]
-        key, value = (ops.where(counts, x, ops.zeros_like(x)) for x in (key, value))
-        mask = ops.swapaxes(counts, 2, 3)
+        key, value = (heads.zero_padding(x, padding_mask) for x in (key, value))
+        mask = ops.expand_dims(ops.expand_dims(padding_mask, 1), 1)  # [B, 1, 1, T]
         if causal:
             length = ops.shape(query)[2]
             past = ops.tril(ops.ones((length, length), dtype="bool"))
