@@ -1,61 +1,12 @@
-"""Gradients of attend() against finite differences of the float64 reference."""
+"""Gradients of "fixed" where parts hold one token or padding is large."""
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from keras_combiner.factorizations.summaries import SUMMARIES
 from tests import reference
+from tests.factorizations.gradients import check_gradients, gradients
 from tests.factorizations.plans import learned_fixed
-
-
-def gradients(plan, arrays, upstream, mask, causal, summary):
-    variables = [tf.Variable(x) for x in arrays]
-    with tf.GradientTape() as tape:
-        outputs = plan.attend(*variables, padding_mask=mask, causal=causal, summary=summary)
-        loss = tf.reduce_sum(outputs * upstream)
-    return [x.numpy() for x in tape.gradient(loss, variables)]
-
-
-def reference_gradients(plan, arrays, upstream, mask, causal, summary, step=1e-6):
-    arrays = [x.astype("float64") for x in arrays]
-    results = []
-    for array in arrays:
-        result = np.zeros_like(array)
-        for index in np.ndindex(array.shape):
-            at, losses = array[index], []
-            for shift in (step, -step):
-                array[index] = at + shift
-                outputs, _ = reference.attend(plan, *arrays, mask, causal, summary)
-                losses.append(np.sum(outputs * upstream))
-            array[index] = at
-            result[index] = (losses[0] - losses[1]) / (2 * step)
-        results.append(result)
-    return results
-
-
-def check(plan, arrays, mask, causal, summary):
-    upstream = np.random.default_rng(7).normal(size=arrays[2].shape).astype("float32")
-    if mask is not None:  # a loss looks at positions that count
-        upstream *= mask[:, np.newaxis, :, np.newaxis]
-    arguments = (plan, arrays, upstream, mask, causal, summary)
-    names = ("query", "key", "value")
-    pairs = zip(names, gradients(*arguments), reference_gradients(*arguments), strict=True)
-    for name, received, expected in pairs:
-        np.testing.assert_allclose(received, expected, atol=1e-4, err_msg=name)
-        if mask is not None:
-            padding = np.broadcast_to(~mask[:, np.newaxis, :, np.newaxis], received.shape)
-            assert not received[padding].any(), f"{name}: padding is taught"
-
-
-@pytest.mark.parametrize("kind", ["none", "right", "scattered", "all"])
-@pytest.mark.parametrize("summary", SUMMARIES)
-@pytest.mark.parametrize("causal", [False, True])
-def test_gradients_equal_finite_differences(causal, summary, kind):
-    batch = 2 if kind == "all" else 1
-    arrays = reference.heads((batch, 1, 7, 2), value_dim=1, seed=1)
-    mask = reference.padding_mask(kind, batch, 7, seed=2)
-    check(learned_fixed(3), arrays, mask, causal, summary)
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -64,7 +15,7 @@ def test_gradients_of_a_part_with_one_token(summary, sign):
     # The tail block has one token; what fills the block up (zeros) is larger or smaller.
     query, key, value = reference.heads((1, 1, 5, 2), seed=4)
     query[:, :, 4], key[:, :, 4] = sign * 1.5, sign * 2.0
-    check(learned_fixed(4), (query, key, value), None, False, summary)
+    check_gradients(learned_fixed(4), (query, key, value), None, False, summary)
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
@@ -74,7 +25,7 @@ def test_gradients_of_a_part_with_one_token_that_counts(causal, summary, sign):
     query, key, value = reference.heads((1, 1, 8, 2), seed=5)
     query[:, :, 1], key[:, :, 1] = sign * 3.0, sign * 3.0  # beyond all the padding beside it
     mask = np.array([[False, True, False, False, True, True, True, True]])
-    check(learned_fixed(4), (query, key, value), mask, causal, summary)
+    check_gradients(learned_fixed(4), (query, key, value), mask, causal, summary)
 
 
 @pytest.mark.parametrize("summary", SUMMARIES)

@@ -1,4 +1,4 @@
-"""What must not matter does not: padding, the future, the batch, dynamic shapes."""
+"""What must not matter to "fixed" does not: padding, the rest of the batch, dynamic shapes."""
 
 import numpy as np
 import pytest
@@ -12,28 +12,6 @@ from tests.factorizations.plans import learned_fixed
 
 summaries = pytest.mark.parametrize("summary", SUMMARIES)
 both_ways = pytest.mark.parametrize("causal", [False, True])
-
-
-def at(mask, x):
-    """The entries of [B, H, T, D] at positions that count."""
-    return np.array(x).transpose(0, 2, 1, 3)[mask]
-
-
-@summaries
-@both_ways
-@pytest.mark.parametrize("kind", ["right", "left", "scattered", "all"])
-def test_what_padding_holds_does_not_matter(kind, causal, summary):
-    arrays = reference.heads((3, 2, 19, 4))
-    mask = reference.padding_mask(kind, 3, 19)
-    options = {"padding_mask": mask, "causal": causal, "summary": summary}
-    expected = learned_fixed(4).attend(*arrays, **options)
-    counts = mask[:, np.newaxis, :, np.newaxis]
-    other = reference.heads((3, 2, 19, 4), seed=9)
-    for fill in (*other, 1e4 * other[0], np.float32(-1e4), np.float32(0)):
-        filled = [np.where(counts, x, fill) for x in arrays]
-        outputs = learned_fixed(4).attend(*filled, **options)
-        np.testing.assert_allclose(at(mask, outputs), at(mask, expected), atol=1e-5)
-        assert np.isfinite(outputs).all()
 
 
 @given(
@@ -53,26 +31,8 @@ def test_how_much_right_padding_there_is_does_not_matter(length, more, size, cau
 
 
 @summaries
-@pytest.mark.parametrize("kind", ["none", "right", "left", "scattered"])
-@pytest.mark.parametrize("changed", [0, 3, 4, 9, 18])
-def test_the_future_does_not_leak(changed, kind, summary):
-    arrays = reference.heads((2, 2, 19, 4))
-    mask = reference.padding_mask(kind, 2, 19, seed=3)
-    options = {"padding_mask": mask, "causal": True, "summary": summary}
-    before = np.array(learned_fixed(4).attend(*arrays, **options))
-    for shift in (1.0, -100.0):
-        moved = [x.copy() for x in arrays]
-        for x in moved:
-            x[:, :, changed] += shift
-        after = np.array(learned_fixed(4).attend(*moved, **options))
-        np.testing.assert_allclose(after[:, :, :changed], before[:, :, :changed], atol=1e-6)
-        if mask is None or mask[:, changed].any():
-            assert np.abs(after[:, :, changed:] - before[:, :, changed:]).max() > 1e-3
-
-
-@summaries
 def test_without_causality_everything_is_seen(summary):
-    # The twin of the test above: it would pass if nothing ever moved.
+    # The twin of "the future does not leak", which would pass if nothing ever moved.
     arrays = reference.heads((1, 1, 19, 4))
     before = np.array(learned_fixed(4).attend(*arrays, summary=summary))
     moved = [x.copy() for x in arrays]
@@ -95,9 +55,12 @@ def test_documents_and_heads_do_not_see_each_other(causal, summary):
             np.testing.assert_allclose(outputs[0, 0], together[b, h], atol=1e-6)
 
 
-@summaries
+@pytest.mark.parametrize(
+    "summary",
+    [x if x == "variational" else pytest.param(x, marks=pytest.mark.slow) for x in SUMMARIES],
+)
 @both_ways
-@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("masked", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("plan", [learned_fixed(4), learned_fixed(4, part_size=2, neighbors=1)])
 def test_dynamic_length_equals_static(plan, masked, causal, summary):
     def attend(query, key, value, mask=None):
@@ -127,18 +90,15 @@ def test_dynamic_length_equals_static(plan, masked, causal, summary):
 
 
 @both_ways
-@pytest.mark.parametrize("dynamic", [False, True])
-@pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("shape", [(0, 2, 7, 3), (2, 2, 0, 3), (0, 2, 0, 3)])
-def test_nothing_in_nothing_out(shape, masked, dynamic, causal):
+def test_nothing_in_nothing_out_of_a_graph_for_any_length(shape, causal):
     # A server may be handed an empty batch, whose padded rows have length 0.
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, 2, None, 3])] * 3
+        + [tf.TensorSpec([None, None], "bool")]
+    )
     def attend(query, key, value, mask):
-        return learned_fixed(4).attend(
-            query, key, value, padding_mask=mask if masked else None, causal=causal
-        )
+        return learned_fixed(4).attend(query, key, value, padding_mask=mask, causal=causal)
 
-    if dynamic:
-        signature = [tf.TensorSpec([None, 2, None, 3])] * 3 + [tf.TensorSpec([None, None], "bool")]
-        attend = tf.function(attend, input_signature=signature)
     arrays = [np.zeros(shape, "float32")] * 3
     assert attend(*arrays, np.zeros((shape[0], shape[2]), bool)).shape == shape

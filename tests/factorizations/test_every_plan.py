@@ -20,6 +20,7 @@ from keras_combiner.factorizations import (
 from keras_combiner.factorizations.summaries import SUMMARIES
 from tests import reference
 from tests.factorizations import plans
+from tests.factorizations.gradients import check_gradients, gradients
 from tests.factorizations.plans import PLANS, SIZE, LearnedPlan, distinct_plans, every_plan
 
 summaries = pytest.mark.parametrize("summary", SUMMARIES)
@@ -116,49 +117,6 @@ def test_equals_the_reference_at_length(plan, length, causal, summary):
     arrays = reference.heads((1, 1, length, 8), seed=3)
     mask = reference.padding_mask("scattered", 1, length, seed=3)
     check(plan, arrays, mask, causal, summary)
-
-
-def gradients(plan, arrays, upstream, mask, causal, summary, jit_compile=False):
-    @tf.function(jit_compile=jit_compile)
-    def differentiate(*arrays):
-        with tf.GradientTape() as tape:
-            tape.watch(arrays)
-            outputs = plan.attend(*arrays, padding_mask=mask, causal=causal, summary=summary)
-            loss = tf.reduce_sum(outputs * upstream)
-        return tape.gradient(loss, arrays)
-
-    return [x.numpy() for x in differentiate(*map(tf.constant, arrays))]
-
-
-def reference_gradients(plan, arrays, upstream, mask, causal, summary, step=1e-6):
-    arrays = [x.astype("float64") for x in arrays]
-    results = []
-    for array in arrays:
-        result = np.zeros_like(array)
-        for index in np.ndindex(array.shape):
-            at, losses = array[index], []
-            for shift in (step, -step):
-                array[index] = at + shift
-                outputs, _ = reference.attend(plan, *arrays, mask, causal, summary)
-                losses.append(np.sum(outputs * upstream))
-            array[index] = at
-            result[index] = (losses[0] - losses[1]) / (2 * step)
-        results.append(result)
-    return results
-
-
-def check_gradients(plan, arrays, mask, causal, summary):
-    upstream = np.random.default_rng(7).normal(size=arrays[2].shape).astype("float32")
-    if mask is not None:  # a loss looks at positions that count
-        upstream *= mask[:, np.newaxis, :, np.newaxis]
-    arguments = (plan, arrays, upstream, mask, causal, summary)
-    names = ("query", "key", "value")
-    pairs = zip(names, gradients(*arguments), reference_gradients(*arguments), strict=True)
-    for name, received, expected in pairs:
-        np.testing.assert_allclose(received, expected, atol=1e-4, err_msg=name)
-        if mask is not None:
-            padding = np.broadcast_to(~mask[:, np.newaxis, :, np.newaxis], received.shape)
-            assert not received[padding].any(), f"{name}: padding is taught"
 
 
 @every_plan
@@ -274,11 +232,18 @@ def test_short_formats_stay_near_the_reference(plan, dtype, causal, summary):
     length = 13
     mask = every_padding(length)
     arrays = [tf.cast(x, dtype) for x in reference.heads((5, 1, length, 4))]
-    outputs = plan.attend(*arrays, padding_mask=mask, causal=causal, summary=summary)
+    variables = [tf.Variable(x) for x in arrays]
+    with tf.GradientTape() as tape:
+        outputs = plan.attend(*variables, padding_mask=mask, causal=causal, summary=summary)
+        loss = tf.reduce_sum(tf.cast(outputs, "float32"))
     rounded = [tf.cast(x, "float64").numpy() for x in arrays]
     expected, _ = reference.attend(plan, *rounded, mask, causal, summary)
+    # A few roundings of logits and outputs of size up to 4: 2**-8 each in bfloat16.
     tolerance = {"float16": 1e-2, "bfloat16": 8e-2}[dtype]
     np.testing.assert_allclose(tf.cast(outputs, "float64"), expected, atol=tolerance)
+    assert not tf.cast(outputs, "float32")[4].numpy().any(), "a row of padding gives zeros"
+    taught = [tf.cast(x, "float32")[4].numpy() for x in tape.gradient(loss, variables)]
+    assert not any(x.any() for x in taught), "and teaches nothing"
 
 
 @distinct_plans
