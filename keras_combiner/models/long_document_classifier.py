@@ -37,6 +37,8 @@ class LongDocumentClassifier(keras.Model):
         dropout: float, dropout rate before the last layer.
         token_dropout: float, share of the tokens that each step of training leaves out; see
             `keras_combiner.layers.TokenDropout`.
+        head_dtype: dtype or dtype policy of the last layer: probabilities in float32, whatever
+            the policy of the layers before, unless asked otherwise.
         **kwargs: `name` and `trainable`.
 
     Raises:
@@ -55,7 +57,16 @@ class LongDocumentClassifier(keras.Model):
     5
     """
 
-    def __init__(self, backbone, tokenizer, labels, dropout=0.1, token_dropout=0.3, **kwargs):
+    def __init__(
+        self,
+        backbone,
+        tokenizer,
+        labels,
+        dropout=0.1,
+        token_dropout=0.3,
+        head_dtype="float32",
+        **kwargs,
+    ):
         labels = [str(label) for label in labels]
         _check_labels(labels)
         if backbone.arguments["vocabulary_size"] < tokenizer.vocabulary_size:
@@ -69,9 +80,8 @@ class LongDocumentClassifier(keras.Model):
         x = backbone(TokenDropout(token_dropout, name="token_dropout")(token_ids))
         x = MaskedAveragePooling(dtype=dtype, name="pooling")(x)
         x = keras.layers.Dropout(dropout, dtype=dtype, name="dropout")(x)
-        # Probabilities in float32, whatever the policy of the layers before.
         outputs = keras.layers.Dense(
-            len(labels), activation="softmax", dtype="float32", name="probabilities"
+            len(labels), activation="softmax", dtype=head_dtype, name="probabilities"
         )(x)
         super().__init__(inputs=token_ids, outputs=outputs, **kwargs)
         self.backbone = backbone
@@ -150,7 +160,9 @@ class LongDocumentClassifier(keras.Model):
 
     @property
     def _compiled_by_user(self):
-        return self.compiled and id(self.optimizer) != self._recipe_optimizer_id
+        if not self.compiled or self.optimizer is None:  # that is while `save` is at work
+            return False
+        return id(self.optimizer) != self._recipe_optimizer_id
 
     def _compile_by_default(self, steps=None):
         """AdamW; a tenth of the steps to warm up, then a cosine to zero, if `steps` is known."""
@@ -360,13 +372,15 @@ class LongDocumentClassifier(keras.Model):
         path = Path(filepath)
         if path.suffix != ".keras":
             raise ValueError(f"A model is saved to a path that ends in .keras. Received: {path}.")
-        model = self
-        if not self._compiled_by_user:
-            # `fit` will start its recipe anew: the optimizer's state would be dead weight.
-            model = type(self).from_config(self.get_config())
-            model.set_weights(self.get_weights())
-        with written_whole(path, overwrite) as unfinished:
-            keras.Model.save(model, unfinished, **kwargs)
+        recipe = self.optimizer if self.compiled and not self._compiled_by_user else None
+        if recipe is not None:
+            self.optimizer = None  # its state is dead weight: `fit` will start its recipe anew
+        try:
+            with written_whole(path, overwrite) as unfinished:
+                super().save(unfinished, **kwargs)
+        finally:
+            if recipe is not None:
+                self.optimizer = recipe
 
     @classmethod
     def load(cls, path):
@@ -414,6 +428,9 @@ class LongDocumentClassifier(keras.Model):
             "labels": self.labels,
             "dropout": self.dropout,
             "token_dropout": self.token_dropout,
+            "head_dtype": keras.dtype_policies.serialize(
+                self.get_layer("probabilities").dtype_policy  # its own once it is quantized
+            ),
             "name": self.name,
             "trainable": self.trainable,
         }

@@ -552,6 +552,34 @@ def test_every_argument_comes_back(tmp_path):
     assert names - {"self", "kwargs"} <= set(model.get_config())
 
 
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+@pytest.mark.parametrize("mode", ["int8", pytest.param("int4", marks=pytest.mark.slow)])
+def test_quantized_models_are_saved_as_they_are(mode, tmp_path):
+    model = make(tokenizer="bytes")
+    before = model.predict(TEXTS, verbose=0)
+    model.fit(TEXTS, LABELS, verbose=0)
+    optimizer = model.optimizer
+    model.save(tmp_path / "float32.keras")
+    assert model.optimizer is optimizer
+    model.quantize(mode)
+    expected = model.predict(TEXTS, verbose=0)
+    assert np.abs(expected - before).max() > 1e-6
+    model.save(tmp_path / "short.keras")
+    assert (tmp_path / "short.keras").stat().st_size < (tmp_path / "float32.keras").stat().st_size
+    loaded = LongDocumentClassifier.load(tmp_path / "short.keras")
+    assert loaded.get_layer("probabilities").quantization_mode == mode
+    np.testing.assert_array_equal(loaded.predict(TEXTS, verbose=0), expected)
+
+
+def test_the_state_of_the_own_recipe_is_not_saved(tmp_path):
+    model = make(tokenizer="bytes")
+    model.save(tmp_path / "before.keras")
+    model.fit(TEXTS, LABELS, verbose=0)
+    model.save(tmp_path / "after.keras")
+    before, after = ((tmp_path / f"{x}.keras").stat().st_size for x in ("before", "after"))
+    assert after < 1.1 * before
+
+
 def test_save_refuses(classifier, tmp_path):
     with pytest.raises(ValueError, match=r"ends in \.keras.*model\.h5"):
         classifier.save(tmp_path / "model.h5")
