@@ -22,10 +22,10 @@ CACHE = ROOT / "build" / "ablation"
 SEEDS = (0, 1, 2)
 SETTINGS = {
     "min_length": 512,
-    "max_length": 2000,
+    "max_length": 1024,
     "max_depth": 10,
     "max_args": 10,
-    "train_steps": 360,
+    "train_steps": 600,
     "batch_size": 16,
     "validation_examples": 500,
     "test_examples": 2000,
