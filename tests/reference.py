@@ -179,7 +179,7 @@ def document_matrices(plan, query, key, value, padding_mask, causal, summary, we
     return np.stack(matrices)
 
 
-def attend(plan, query, key, value, padding_mask=None, causal=False, summary="max"):
+def attend(plan, query, key, value, padding_mask=None, causal=False, summary="variational"):
     """`(outputs, scores)` for query, key [B, H, T, D] and value [B, H, T, V].
 
     Args:

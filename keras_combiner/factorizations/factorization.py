@@ -225,7 +225,7 @@ class Factorization:
         value,
         padding_mask=None,
         causal=False,
-        summary="max",
+        summary="variational",
         dropout=None,
         return_attention_scores=False,
         weights=None,
@@ -244,7 +244,7 @@ class Factorization:
                 pooling that makes a part's query and key, and of the part's local attention. A
                 query that has nothing to attend to gives zeros.
             causal: bool, whether a query sees only itself and the past.
-            summary: "max", "mean", "deepset" or "variational", see `summaries.summarize`; or
+            summary: "variational", "max", "mean" or "deepset", see `summaries.summarize`; or
                 "none", which leaves all parts out: the sparse pattern that the plan comes from,
                 where a query attends to its direct tokens only.
             dropout: callable applied to the joint attention weights, or None.
@@ -341,7 +341,7 @@ class Factorization:
         shapes = self.cache_shapes(key_dim, value_dim, max_length)
         return decoding.initial_cache(shapes, batch_size, num_heads, max_length, dtype)
 
-    def decode(self, query, key, value, cache, position, summary="max", weights=None):
+    def decode(self, query, key, value, cache, position, summary="variational", weights=None):
         """Computes causal attention for the next token of every sequence.
 
         Decoding the tokens of a sequence one after the other gives what `attend(causal=True)`

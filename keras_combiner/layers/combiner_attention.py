@@ -42,8 +42,8 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             splits the sequence: one of `keras_combiner.factorizations.names()`, or an object.
         block_size: int, number of tokens that attend to each other directly (the width of the
             grid for axial plans), for plans that are given by name; an object has its own.
-        summary: str, how a part is summarized: "max" (the paper's), "mean", "deepset" (which
-            adds parameters) or "variational"; see
+        summary: str, how a part is summarized: "variational" (the closest to softmax
+            attention), "max" (the paper's), "mean" or "deepset" (which adds parameters); see
             `keras_combiner.factorizations.summaries.summarize`. "none" leaves parts out: sparse
             attention to the direct tokens only, for comparisons.
         num_key_value_heads: int, number of key and value heads, each shared by
@@ -114,7 +114,7 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         *,
         factorization="fixed",
         block_size=64,
-        summary="max",
+        summary="variational",
         num_key_value_heads=None,
         rotary=False,
         rotary_base=10000.0,

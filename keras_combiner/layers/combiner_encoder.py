@@ -75,7 +75,7 @@ class CombinerEncoder(keras.layers.Layer):
         use_causal_mask=False,
         factorization="fixed",
         block_size=64,
-        summary="max",
+        summary="variational",
         num_key_value_heads=None,
         rotary=False,
         rotary_base=10000.0,

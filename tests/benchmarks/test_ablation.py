@@ -71,6 +71,12 @@ def test_the_words_follow_the_figures(accuracies, verdict):
     text = ablation.markdown(report)
     (sentence,) = [x for x in text.splitlines() if x.startswith("- `fixed`, `max`")]
     assert verdict in sentence
+    why, _ = (x for x in text.splitlines() if x.startswith(("- `summary=", "- `factorization=")))
+    gains = [0.5 - x for x in accuracies] + [0.0] * 6
+    assert "in 0 of 9 cases" in why  # all divergences are equal: "none" comes first
+    assert f"is {np.mean(gains):+.3f} against `max`" in why
+    better, worse = (sum(sign * x > 0 for x in gains) for sign in (1, -1))
+    assert f"higher in {better} and lower in {worse} of 9 pairs" in why
     assert len([x for x in text.splitlines() if x.startswith("| ")]) == len(ablation.ROWS) + 2
 
 

@@ -107,7 +107,7 @@ def test_equals_the_reference_between_the_projections(options, kind, causal):
         project(value, layer, "value"),
         mask,
         causal,
-        options.get("summary", "max"),
+        options.get("summary", "variational"),
     )
     if options.get("use_gate"):
         heads = heads / (1 + np.exp(-project(query, layer, "gate")))
