@@ -47,9 +47,8 @@ def windows(tokenizer, texts, length):
     return np.resize(stream, (count, length)).astype("int32")
 
 
-def to_text(tokens):
-    """Word pieces to a line of text."""
-    text = " ".join(tokens).replace(" ##", "")
+def without_spaces_before_marks(text):
+    """Punctuation where it belongs, which the tokenizer cannot know."""
     text = re.sub(r" ([.,;:!?')\]])", r"\1", text)
     return re.sub(r"(['(\[]) ", r"\1", text)
 
@@ -101,7 +100,7 @@ def main(arguments=None):
     start = time.perf_counter()
     (text,) = model.generate([prompt], options.new_tokens, **generate)
     seconds = time.perf_counter() - start
-    print(f"\n{to_text(vocabulary[token] for token in text[1:])}\n")
+    print(f"\n{without_spaces_before_marks(tokenizer.decode([text])[0])}\n")
     print(f"{len(text) / seconds:,.0f} tokens a second in generation, the prompt's included")
 
 

@@ -38,8 +38,34 @@ def initial_cache(shapes, batch_size, num_heads, max_length, dtype):
     }
 
 
+def check_cache(cache, plan, query_shape, value_dim):
+    """Raises a ValueError unless `plan` made `cache` for queries `[B, H, D]` of this shape."""
+    remedy = "Start with what `initial_cache` gives, and go on with what each step returns."
+    if not isinstance(cache, dict) or ROOM not in cache:
+        found = sorted(cache) if isinstance(cache, dict) else type(cache).__name__
+        raise ValueError(f"`cache` is none that `initial_cache` made. Received: {found}. {remedy}")
+    batch, num_heads, key_dim = query_shape
+    max_length = cache[ROOM].shape[2]
+    shapes = {ROOM: (max_length, 0), **plan.cache_shapes(key_dim, value_dim, max_length)}
+    expected = {name: (num_heads, *shape) for name, shape in shapes.items()}
+    received = {name: tuple(x.shape[1:]) for name, x in cache.items()}
+    sizes = {x.shape[0] for x in cache.values()} | {batch}
+    if received != expected or len(sizes - {None}) > 1:
+        raise ValueError(
+            f"`cache` was made for another plan, batch or width: {type(plan).__name__} expects "
+            f"shapes {expected} after a batch of {batch}. Received: shapes {received} after a "
+            f"batch of {cache[ROOM].shape[0]}. {remedy}"
+        )
+
+
 def check_position(position, cache):
     """Raises a ValueError if `position` is known now and the cache has no room for it."""
+    shape = getattr(position, "shape", ())
+    if len(shape):
+        raise ValueError(
+            "`position` must be one int for all sequences of the batch. Received: shape "
+            f"{tuple(shape)}."
+        )
     max_length = cache[ROOM].shape[2]
     if isinstance(position, numbers.Integral) and not 0 <= position < max_length:
         raise ValueError(

@@ -204,7 +204,8 @@ class Factorization:
         if not isinstance(length, int):
             raise ValueError(
                 f"{type(self).__name__} fixes its pattern at a static length; received inputs of "
-                "unknown length. Give the inputs a static length (pad them to a common one), or "
+                "unknown length. Give the inputs a static length (pad them to a common one; models "
+                "that read texts and CombinerBackbone take static_length=True for it), or "
                 "take the plan 'fixed', which works at any."
             )
         return length
@@ -365,9 +366,9 @@ class Factorization:
 
         Raises:
             NotImplementedError: if the plan does not decode one token at a time.
-            ValueError: for an unknown `summary`, for weights that are missing, or for a `position`
-                that is an int for which the cache has no room. (What a tensor holds is not known
-                in time.)
+            ValueError: for an unknown `summary`, for weights that are missing, for a cache that was
+                made for something else, or for a `position` that is an int for which the cache has
+                no room. (What a tensor holds is not known in time.)
 
         Example:
 
@@ -386,10 +387,11 @@ class Factorization:
         Source: Ren et al., NeurIPS 2021, equation 5, for one query.
         """
         summaries.check(summary)
-        decoding.check_position(position, cache)
-        dtype = cache[decoding.ROOM].dtype
         query, key, value = (ops.convert_to_tensor(x) for x in (query, key, value))
         num_heads, key_dim = query.shape[1:]
+        decoding.check_cache(cache, self, query.shape, value.shape[2])
+        decoding.check_position(position, cache)
+        dtype = cache[decoding.ROOM].dtype
         weights = {} if weights is None else weights
         specs = self.all_weight_specs(summary, num_heads, key_dim, value.shape[2], None)
         weight_spec.check(specs, weights)

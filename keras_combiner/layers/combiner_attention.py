@@ -237,7 +237,7 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         key = value if key is None else key
         self._check_shapes(query.shape, value.shape, key.shape)
         padding_mask = _combine_masks(
-            (query_mask, value_mask, key_mask, attention_mask), query.shape[1]
+            (query_mask, value_mask, key_mask, attention_mask), query.shape[:2]
         )
         positions = None
         if self.rotary:
@@ -469,7 +469,7 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         )
         masks = (query_mask, value_mask, key_mask, attention_mask)
         for name, mask in zip(MASKS, masks, strict=True):
-            _check_mask(mask, query.shape[1], name)
+            _check_mask(mask, query.shape[:2], name)
         if query.shape[1] is not None:
             self._is_fused(query.shape, None, return_attention_scores)
         # In a map of dtype policies the projections may have their own.
@@ -519,7 +519,7 @@ def _heads_first(x):
     return ops.transpose(x, (0, 2, 1, 3))
 
 
-def _combine_masks(masks, length):
+def _combine_masks(masks, sizes):
     """One padding mask `[batch, length]` out of four, or None if there is none.
 
     In self-attention a position either counts or does not, so masks combine by `and`.
@@ -530,7 +530,7 @@ def _combine_masks(masks, length):
         if mask is None or any(mask is other for other in seen):
             continue
         seen.append(mask)
-        _check_mask(mask, length, name)
+        _check_mask(mask, sizes, name)
         mask = ops.cast(mask, "bool")
         if len(mask.shape) == 3:
             mask = ops.squeeze(mask, 1)
@@ -538,9 +538,11 @@ def _combine_masks(masks, length):
     return combined
 
 
-def _check_mask(mask, length, name):
+def _check_mask(mask, sizes, name):
+    """Raises a ValueError for a mask that does not fit `sizes`, the batch size and the length."""
     if mask is None:
         return
+    batch, length = sizes
     shape = tuple(mask.shape)
     expected = f"[batch, {length}]"
     if name == "attention_mask":
@@ -558,4 +560,9 @@ def _check_mask(mask, length, name):
     if None not in (shape[-1], length) and shape[-1] != length:
         raise ValueError(
             f"`{name}` must have the shape {expected}, one entry a token. Received: shape {shape}."
+        )
+    if None not in (shape[0], batch) and shape[0] not in (1, batch):
+        raise ValueError(
+            f"`{name}` must have the shape {expected}, one row a document: there are {batch}. "
+            f"Received: shape {shape}."
         )

@@ -62,13 +62,15 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
 
     def build(self, input_shape):
         """Creates both tables."""
+        policy = dtype_policies.of_sublayer(self, "token_embedding")
         # Language models turn it around: vectors to logits, in float32 whatever the policy.
         self.token_embedding = keras.layers.ReversibleEmbedding(
             self.vocabulary_size,
             self.embedding_dim,
             reverse_dtype="float32",
             embeddings_initializer=self.embeddings_initializer.clone(),
-            dtype=dtype_policies.of_sublayer(self, "token_embedding"),
+            dtype=policy,
+            quantization_config=_quantization_config(policy),
             name="token_embedding",
         )
         self.token_embedding.supports_masking = True  # vectors come with a mask
@@ -129,6 +131,15 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
             "embedding_dim": self.embedding_dim,
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
         }
+
+
+def _quantization_config(policy):
+    """What `quantize("int4")` gave a table that is loaded: vectors turned to logits stay float."""
+    if getattr(policy, "quantization_mode", None) != "int4":
+        return None
+    return keras.quantizers.Int4QuantizationConfig(
+        activation_quantizer=None, block_size=policy.block_size
+    )
 
 
 def _with_another_seed(initializer):

@@ -3,7 +3,9 @@
 import keras
 
 from keras_combiner import factorizations
+from keras_combiner.factorizations import blocks
 from keras_combiner.layers import CombinerEncoder, TokenAndPositionEmbedding, dtype_policies
+from keras_combiner.models.arguments import check_keywords
 
 SIZES = {
     "tiny": {"num_layers": 2, "num_heads": 4, "hidden_dim": 96, "intermediate_dim": 192},
@@ -54,7 +56,8 @@ class CombinerBackbone(keras.Model):
         **kwargs: `name` and `trainable`.
 
     Raises:
-        ValueError: for what the layers refuse.
+        TypeError: for an argument that there is not.
+        ValueError: if `num_layers` is less than 1, and for what the layers refuse.
 
     Example:
 
@@ -85,6 +88,8 @@ class CombinerBackbone(keras.Model):
         dtype=None,
         **kwargs,
     ):
+        check_keywords(self, kwargs)
+        blocks.check_size("num_layers", num_layers, "the number of encoder blocks")
         arguments = {
             "vocabulary_size": vocabulary_size,
             "sequence_length": sequence_length,
@@ -244,3 +249,12 @@ class CombinerBackbone(keras.Model):
     def from_config(cls, config, custom_objects=None):
         """Undoes `get_config`."""
         return cls(**config)
+
+
+def check_backbone(backbone):
+    """Raises a TypeError unless `backbone` is a `CombinerBackbone`."""
+    if not isinstance(backbone, CombinerBackbone):
+        raise TypeError(
+            "`backbone` must be a CombinerBackbone, such as CombinerBackbone.from_size('tiny', "
+            f"vocabulary_size=..., sequence_length=...). Received: {backbone!r}."
+        )

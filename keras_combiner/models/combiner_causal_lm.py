@@ -1,9 +1,13 @@
 """CombinerCausalLM: which token comes next."""
 
+import numbers
+import types
+
 import keras
 import numpy as np
 from keras import ops
 
+from keras_combiner.models.combiner_backbone import check_backbone
 from keras_combiner.models.language_model import LanguageModel, next_tokens
 
 
@@ -24,6 +28,7 @@ class CombinerCausalLM(LanguageModel):
         **kwargs: `name` and `trainable`.
 
     Raises:
+        TypeError: if `backbone` is no `CombinerBackbone`.
         ValueError: if the backbone is not causal.
 
     Example:
@@ -49,18 +54,23 @@ class CombinerCausalLM(LanguageModel):
     """
 
     def __init__(self, backbone, **kwargs):
+        check_backbone(backbone)
         if not backbone.arguments["use_causal_mask"]:
             raise ValueError(
                 "A causal language model may not see the future: build the backbone with "
                 "use_causal_mask=True, or take CombinerMaskedLM."
             )
         super().__init__(backbone, **kwargs)
-        self._compiled_generate = {}
+        self._forget_compiled()
+
+    def _forget_compiled(self):
+        # No dictionary of its own: an export would look through it for what to save.
+        self._compiled_generate = types.SimpleNamespace(functions={})
 
     def quantize(self, *args, **kwargs):
         """As `keras.Model.quantize`."""
         super().quantize(*args, **kwargs)
-        self._compiled_generate = {}  # it reads variables that are gone
+        self._forget_compiled()  # it reads variables that are gone
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """As `keras.Model.compute_loss`; the targets are the next tokens of `x` if `y` is None."""
@@ -124,7 +134,13 @@ class CombinerCausalLM(LanguageModel):
                 than `sequence_length`, or a number out of range.
         """
         prompts = self._checked_prompts(prompt_ids)
-        _check_options(max_new_tokens, temperature, top_k)
+        _check_options(max_new_tokens, temperature, top_k, seed)
+        vocabulary_size = self.backbone.arguments["vocabulary_size"]
+        if end_id is not None and not (_is_int(end_id) and 0 < end_id < vocabulary_size):
+            raise ValueError(
+                f"`end_id` must be an int between 1 and {vocabulary_size - 1}, or None. Received: "
+                f"{end_id!r}."
+            )
         lengths = np.array([len(prompt) for prompt in prompts], "int32")
         room = self.sequence_length
         if lengths.max() + max_new_tokens > room:
@@ -149,6 +165,11 @@ class CombinerCausalLM(LanguageModel):
         return [row[row != 0] for row in rows]
 
     def _checked_prompts(self, prompt_ids):
+        if prompt_ids is None or isinstance(prompt_ids, (str, bytes)):
+            raise ValueError(
+                "`prompt_ids` must be a list of prompts, each a list of at least one int: what a "
+                f"tokenizer makes of texts. Received: {prompt_ids!r}."
+            )
         prompts = [np.asarray(prompt) for prompt in prompt_ids]
         vocabulary_size = self.backbone.arguments["vocabulary_size"]
         for i, prompt in enumerate(prompts):
@@ -170,11 +191,12 @@ class CombinerCausalLM(LanguageModel):
         """`_generate`, compiled where the backend can, for inputs of one shape."""
         jit_compile = getattr(self, "jit_compile", False) is True
         key = (batch_size, top_k, jit_compile)
-        if key not in self._compiled_generate:
-            self._compiled_generate[key] = _compiled(
+        functions = self._compiled_generate.functions
+        if key not in functions:
+            functions[key] = _compiled(
                 self, lambda *inputs: self._generate(*inputs, top_k=top_k), jit_compile
             )
-        return self._compiled_generate[key]
+        return functions[key]
 
     def _generate(self, token_ids, lengths, ends, draws, temperature, end_id, top_k):
         """Fills `token_ids` `[batch, sequence_length]` up from `lengths` to `ends`, int `[batch]`.
@@ -214,15 +236,23 @@ class CombinerCausalLM(LanguageModel):
         return ops.while_loop(goes_on, step, state)[1]
 
 
-def _check_options(max_new_tokens, temperature, top_k):
-    if not isinstance(max_new_tokens, int) or max_new_tokens < 1:
+def _is_int(x):
+    return isinstance(x, numbers.Integral) and not isinstance(x, bool)
+
+
+def _check_options(max_new_tokens, temperature, top_k, seed):
+    if not (_is_int(max_new_tokens) and max_new_tokens >= 1):
         raise ValueError(
             f"`max_new_tokens` must be an int of at least 1. Received: {max_new_tokens!r}."
         )
-    if not temperature >= 0:
-        raise ValueError(f"`temperature` must be a number of at least 0. Received: {temperature}.")
-    if top_k is not None and (not isinstance(top_k, int) or top_k < 1):
+    if not (isinstance(temperature, numbers.Real) and temperature >= 0):
+        raise ValueError(
+            f"`temperature` must be a number of at least 0. Received: {temperature!r}."
+        )
+    if top_k is not None and not (_is_int(top_k) and top_k >= 1):
         raise ValueError(f"`top_k` must be an int of at least 1, or None. Received: {top_k!r}.")
+    if seed is not None and not (_is_int(seed) and seed >= 0):
+        raise ValueError(f"`seed` must be an int of at least 0, or None. Received: {seed!r}.")
 
 
 def _draw(logits, draws, temperature, top_k):

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_combiner.models.combiner_backbone import check_backbone
 from keras_combiner.models.language_model import LanguageModel
 
 
@@ -45,9 +46,19 @@ class CombinerMaskedLM(LanguageModel):
     """
 
     def __init__(self, backbone, **kwargs):
+        check_backbone(backbone)
         if backbone.arguments["use_causal_mask"]:
             raise ValueError(
                 "A masked language model sees both sides of a mask: build the backbone with "
                 "use_causal_mask=False, or take CombinerCausalLM."
             )
         super().__init__(backbone, **kwargs)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """As `keras.Model.compute_loss`; there must be targets."""
+        if y is None:
+            raise ValueError(
+                "A masked language model needs targets: `fit(masked_ids, targets)`, where targets "
+                "hold the hidden tokens and 0 elsewhere."
+            )
+        return super().compute_loss(x, y, y_pred, sample_weight, training)

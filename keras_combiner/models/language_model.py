@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_combiner.models.arguments import check_keywords
+
 
 class LanguageModel(keras.Model):
     """A functional model from token ids `[batch, length]` to logits `[batch, length, vocabulary]`.
@@ -16,6 +18,7 @@ class LanguageModel(keras.Model):
     """
 
     def __init__(self, backbone, **kwargs):
+        check_keywords(self, kwargs)
         token_ids = keras.Input(backbone.input_shape[1:], dtype="int32", name="token_ids")
         logits = backbone.embedding.token_embedding(backbone(token_ids), reverse=True)
         super().__init__(inputs=token_ids, outputs=logits, **kwargs)

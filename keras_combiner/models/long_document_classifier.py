@@ -10,7 +10,8 @@ import numpy as np
 from keras_combiner import text  # also registers the tokenizers that saved models name
 from keras_combiner.layers import MaskedAveragePooling, TokenDropout
 from keras_combiner.models import text_batches
-from keras_combiner.models.combiner_backbone import CombinerBackbone, check_size
+from keras_combiner.models.arguments import check_keywords
+from keras_combiner.models.combiner_backbone import CombinerBackbone, check_backbone, check_size
 from keras_combiner.text.tokenizer import MIN_SEQUENCE_LENGTH, as_bytes
 from keras_combiner.whole_files import written_whole
 
@@ -69,6 +70,8 @@ class LongDocumentClassifier(keras.Model):
     ):
         labels = [str(label) for label in labels]
         _check_labels(labels)
+        check_backbone(backbone)
+        check_keywords(self, kwargs)
         if backbone.arguments["vocabulary_size"] < tokenizer.vocabulary_size:
             raise ValueError(
                 f"The tokenizer has {tokenizer.vocabulary_size} token ids, the backbone only "

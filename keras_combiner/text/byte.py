@@ -44,6 +44,10 @@ class ByteTokenizer(Tokenizer):
             tf.cast(values, tf.int32) + _NUM_SPECIAL_TOKENS, lengths=lengths
         )
 
+    def _detokenize(self, token_ids):
+        # A text that was cut, or generated, may end in the middle of a character.
+        return bytes(x - _NUM_SPECIAL_TOKENS for x in token_ids).decode("utf-8", "replace")
+
     def get_config(self):
         """Returns an empty dict: there is nothing to configure.
 

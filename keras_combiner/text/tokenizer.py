@@ -23,9 +23,9 @@ class Tokenizer(abc.ABC):
     `tf.function`, inside `tf.data.Dataset.map` and inside a SavedModel. It is not a Keras layer: it
     has no weights and belongs to the data, or to the string signature of an exported model.
 
-    A subclass sets `start_token_id` and `end_token_id`, and writes `vocabulary_size`, `_tokenize`
-    and `get_config`. Registering it with `keras.saving.register_keras_serializable` makes
-    `keras.saving.deserialize_keras_object` find it without `custom_objects`.
+    A subclass sets `start_token_id` and `end_token_id`, and writes `vocabulary_size`, `_tokenize`,
+    `_detokenize` and `get_config`. Registering it with `keras.saving.register_keras_serializable`
+    makes `keras.saving.deserialize_keras_object` find it without `custom_objects`.
 
     Example:
 
@@ -50,6 +50,10 @@ class Tokenizer(abc.ABC):
 
         A row may hold more than `max_tokens` (int); only the first `max_tokens` are looked at.
         """
+
+    @abc.abstractmethod
+    def _detokenize(self, token_ids):
+        """Turns a list of int, bare tokens, into a str."""
 
     @abc.abstractmethod
     def get_config(self):
@@ -129,6 +133,43 @@ class Tokenizer(abc.ABC):
         """
         ids = self.encode(texts, sequence_length)
         return ids.to_tensor(default_value=self.pad_token_id, shape=[None, int(sequence_length)])
+
+    def decode(self, token_ids):
+        """Turns rows of ids back into texts, without start tokens, end tokens and padding.
+
+        Args:
+            token_ids: list of rows of int, which may differ in length, or an int array or tensor
+                `[batch, length]`.
+
+        Returns:
+            A list of str, one a row.
+
+        Raises:
+            ValueError: If a row is no row of ids, or an id lies outside the vocabulary.
+
+        Example:
+
+        >>> from keras_combiner.text import ByteTokenizer
+        >>> ByteTokenizer().decode([[1, 75, 108, 2, 0, 0], [75]])
+        ['Hi', 'H']
+        """
+        framing = (self.pad_token_id, self.start_token_id, self.end_token_id)
+        texts = []
+        for row in token_ids:
+            ids = np.asarray(row)
+            if ids.ndim != 1 or (ids.size and ids.dtype.kind not in "iu"):
+                raise ValueError(
+                    "Expected rows of token ids, one a text. Received the row "
+                    f"{row!r}: wrap the ids of a single text in a list."
+                )
+            outside = ids[(ids < 0) | (ids >= self.vocabulary_size)]
+            if outside.size:
+                raise ValueError(
+                    f"Expected ids between 0 and {self.vocabulary_size - 1}. Received: "
+                    f"{outside[0]} as that of text {len(texts)}."
+                )
+            texts.append(self._detokenize([int(x) for x in ids if x not in framing]))
+        return texts
 
 
 def _checked_sequence_length(sequence_length):

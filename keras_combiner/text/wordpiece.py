@@ -117,6 +117,10 @@ class WordPieceTokenizer(Tokenizer):
         # are.
         return self._wordpiece.tokenize(self._normalizer.normalize(replace_invalid_utf8(texts)))
 
+    def _detokenize(self, token_ids):
+        # What split words is gone: every word, and every punctuation mark, gets a space.
+        return " ".join(self._vocabulary[x] for x in token_ids).replace(f" {SUFFIX_INDICATOR}", "")
+
     def save_vocabulary(self, path):
         """Writes the vocabulary as vocab.txt: UTF-8, one token a line, in the order of the ids.
 

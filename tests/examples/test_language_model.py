@@ -34,6 +34,6 @@ def test_it_runs(example, capsys, plan):
     assert re.search(r"[1-9]\d* tokens a second in generation", printed)
 
 
-def test_word_pieces_to_text(example):
-    pieces = ["we", "thank", "##ed", "god", ",", "(", "as", "ever", ")", "."]
-    assert example.to_text(pieces) == "we thanked god, (as ever)."
+def test_marks_have_no_spaces_before_them(example):
+    text = "we thanked god , ( as ever ) ."
+    assert example.without_spaces_before_marks(text) == "we thanked god, (as ever)."

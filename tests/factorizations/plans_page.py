@@ -31,6 +31,8 @@ page is out of date.
 
 {table}
 
+- Plans: "fixed, finer parts and neighbors" is `Fixed(S, part_size=S // 2, neighbors=1)`, and
+  "mixture" `Mixture(["axial_vertical", Logsparse()])`.
 - Cost: for T tokens in N blocks or groups of S tokens, or rows of W; parts of P tokens and K
   neighbors on each side, which by default are S and 0.
 - Terms: the most logits that one query takes at {lengths} tokens, with blocks, rows or groups of
@@ -40,10 +42,10 @@ page is out of date.
 - Parameters: of one layer with {heads} heads of {key_dim} features on inputs of {input_dim}, beside
   the projections of `MultiHeadAttention`. Summaries add, with any plan: {summary_parameters}.
 - Any length: whether one layer serves sequences of all lengths. The others lay out their pattern
-  at a static length; pad to it.
+  at a static length; pad to it. A mixture serves all lengths if all of its plans do.
 - Causal: the outputs at the positions before a changed token stay the same.
-- LiteRT: converts with built-in operators only, in both directions, at a static length, and
-  computes the same there to 1e-4.
+- LiteRT: converts with built-in operators only, bidirectional and causal, at a static length,
+  and computes the same there to 1e-4.
 - Decoding: one token at a time gives the outputs of the whole sequence, to 1e-4; plans with "no"
   have no `decode`.
 - JAX, PyTorch: outputs and gradients equal those on TensorFlow to 1e-5 and 1e-4.

@@ -240,6 +240,25 @@ def test_wrong_sizes_and_missing_weights_are_refused():
         Fixed(4).decode(token, token, token, cache, 0, "median")
 
 
+def test_caches_made_for_something_else_are_refused():
+    token = np.zeros((1, 2, 4), "float32")
+    cache = Fixed(4).initial_cache(1, 2, 4, 4, max_length=10)
+    for nothing in ({}, None):
+        with pytest.raises(ValueError, match="none that `initial_cache` made"):
+            Fixed(4).decode(token, token, token, nothing, 0)
+    for plan, other in (
+        (Fixed(2), token),
+        (Logsparse(), token),
+        (Fixed(4), np.zeros((3, 2, 4), "float32")),
+        (Fixed(4), np.zeros((1, 1, 4), "float32")),
+        (Fixed(4), np.zeros((1, 2, 5), "float32")),
+    ):
+        with pytest.raises(ValueError, match="another plan, batch or width"):
+            plan.decode(other, other, other, cache, 0)
+    with pytest.raises(ValueError, match=r"one int for all sequences.*\(1,\)"):
+        Fixed(4).decode(token, token, token, cache, np.zeros(1, "int32"))
+
+
 def test_other_plans_name_those_that_decode():
     others = [plan for plan in PLANS.values() if type(plan) not in (Fixed, Logsparse, Hierarchical)]
     others += [registry.get(name) for name in registry.names()]

@@ -541,6 +541,13 @@ def test_wrong_inputs(query, value, masks, words):
         CombinerAttention(2, 4)(np.ones(query), np.ones(value), **masks)
 
 
+@pytest.mark.parametrize("name", ["attention_mask", "query_mask"])
+def test_masks_of_another_batch_are_refused(name):
+    x = np.ones((2, 6, 4))
+    with pytest.raises(ValueError, match=r"one row a document: there are 2.*\(3, 6\)"):
+        CombinerAttention(2, 4)(x, x, **{name: np.ones((3, 6), bool)})
+
+
 @wrong_inputs
 def test_wrong_inputs_are_refused_when_a_model_is_built(query, value, masks, words):
     masks = {

@@ -214,6 +214,8 @@ def test_dropout_is_off_at_inference_and_on_in_training():
         ({"factorization": "axial"}, "`factorization` must be one of"),
         ({"vocabulary_size": 0}, "`vocabulary_size` must be an int of at least 1"),
         ({"sequence_length": None}, "`sequence_length` must be an int of at least 1"),
+        ({"num_layers": 0}, "`num_layers` must be an int of at least 1"),
+        ({"num_layers": 1.5}, "`num_layers` must be an int of at least 1"),
         ({"hidden_dim": 0}, "must be an int of at least 1"),
         ({"intermediate_dim": 0}, "`intermediate_dim` must be an int of at least 1"),
     ],
@@ -221,6 +223,11 @@ def test_dropout_is_off_at_inference_and_on_in_training():
 def test_wrong_arguments(options, words):
     with pytest.raises(ValueError, match=words):
         CombinerBackbone(**{**SMALL, **options})
+
+
+def test_unknown_arguments():
+    with pytest.raises(TypeError, match="does not have: block_sise, causal"):
+        CombinerBackbone(**SMALL, causal=True, block_sise=8)
 
 
 @pytest.mark.parametrize("plan", ["logsparse", "axial_horizontal"])
@@ -233,5 +240,5 @@ def test_static_length(plan, tmp_path):
     np.testing.assert_allclose(call(ids.astype("int32"))[:, :21], free(IDS), atol=1e-5)
     model.save(tmp_path / "backbone.keras")
     assert keras.saving.load_model(tmp_path / "backbone.keras").input_shape == (None, 40)
-    with pytest.raises(ValueError, match="static length"):
+    with pytest.raises(ValueError, match=r"static length.*static_length=True"):
         tf.function(free, input_signature=[tf.TensorSpec([None, None], "int32")])(ids)

@@ -210,6 +210,42 @@ def test_generate_after_quantization():
     assert text == greedily(model, [1, 2, 3], 10) != before
 
 
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+def test_quantized_models_compute_the_same_after_loading(mode, tmp_path):
+    model = language_model(CombinerMaskedLM)
+    before = np.array(model(IDS))
+    model.quantize(mode)
+    expected = np.array(model(IDS))
+    assert np.abs(expected - before).max() > 1e-3
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(IDS), expected)
+
+
+def test_exports_after_having_generated(tmp_path):
+    model = language_model()
+    model.generate([[1, 2, 3]], 2)
+    model.export(tmp_path / "exported", verbose=False)
+    exported = tf.saved_model.load(tmp_path / "exported")
+    np.testing.assert_allclose(exported.serve(IDS), model(IDS), atol=1e-5)
+
+
+@pytest.mark.parametrize("cls", [CombinerCausalLM, CombinerMaskedLM])
+def test_what_models_are_made_of_is_checked(cls):
+    with pytest.raises(TypeError, match=r"`backbone` must be a CombinerBackbone.*'tiny'"):
+        cls("tiny")
+    backbone = language_model(cls).backbone
+    with pytest.raises(TypeError, match="does not have: foo"):
+        cls(backbone, foo=1)
+
+
+def test_masked_models_need_targets():
+    model = language_model(CombinerMaskedLM)
+    model.compile("adam")
+    with pytest.raises(ValueError, match="needs targets"):
+        model.fit(IDS, verbose=0)
+
+
 def test_seeds():
     model = language_model(spread=0.1)
     first, second, other = (
@@ -262,6 +298,13 @@ def test_draws_follow_the_softmax():
         ([[1]], {"max_new_tokens": 0}, "`max_new_tokens` must be an int of at least 1"),
         ([[1]], {"temperature": -1.0}, "`temperature` must be a number of at least 0"),
         ([[1]], {"temperature": float("nan")}, "`temperature`"),
+        ([[1]], {"temperature": "a"}, "`temperature` must be a number.*'a'"),
+        ([[1]], {"seed": -1}, "`seed` must be an int of at least 0"),
+        ([[1]], {"seed": 1.5}, "`seed` must be an int of at least 0"),
+        ([[1]], {"end_id": 30}, "`end_id` must be an int between 1 and 29"),
+        ([[1]], {"end_id": 0}, "`end_id` must be an int between 1 and 29"),
+        (None, {}, "`prompt_ids` must be a list of prompts.*None"),
+        ("text", {}, "`prompt_ids` must be a list of prompts.*'text'"),
         ([[1]], {"top_k": 0}, "`top_k` must be an int of at least 1"),
     ],
 )

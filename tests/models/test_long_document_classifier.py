@@ -124,6 +124,16 @@ def test_constructor_refuses():
 # Training
 
 
+def test_unknown_arguments():
+    with pytest.raises(TypeError, match=r"CombinerBackbone got arguments.*have: block_sise"):
+        make(tokenizer="bytes", block_sise=8)
+    backbone = CombinerBackbone(259, 24, 1, 2, 8, 8)
+    with pytest.raises(TypeError, match=r"LongDocumentClassifier got arguments.*have: foo"):
+        LongDocumentClassifier(backbone, ByteTokenizer(), LABELS[:2], foo=1)
+    with pytest.raises(TypeError, match="`backbone` must be a CombinerBackbone"):
+        LongDocumentClassifier("tiny", ByteTokenizer(), LABELS[:2])
+
+
 def test_learns(trained):
     history = trained.history_of_the_test.history
     assert len(history["loss"]) == 30

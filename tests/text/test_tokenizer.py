@@ -192,6 +192,32 @@ def test_the_ids_suit_an_embedding(case):
     assert {0, tokenizer.start_token_id, tokenizer.end_token_id} <= set(ids.numpy().ravel())
 
 
+def test_decodes_what_it_encoded(case):
+    tokenizer, _ = case
+    texts = ["long text a", "", "longer"]
+    for ids in (tokenizer(texts, 20), tokenizer.encode(texts, 20).to_list()):
+        assert tokenizer.decode(ids) == texts
+    assert tokenizer.decode([]) == []
+
+
+def test_bytes_that_are_no_text_are_replaced():
+    assert ByteTokenizer().decode([[1, 258, 75]]) == ["\ufffdH"]
+
+
+@pytest.mark.parametrize(
+    ("token_ids", "words"),
+    [
+        ([1, 2], "Expected rows of token ids.*the row 1: wrap"),
+        ([[1.5]], "Expected rows of token ids"),
+        ([[1], [-1]], "between 0 and .*Received: -1 as that of text 1"),
+        ([[1000]], "between 0 and .*Received: 1000 as that of text 0"),
+    ],
+)
+def test_what_cannot_be_decoded(case, token_ids, words):
+    with pytest.raises(ValueError, match=words):
+        case[0].decode(token_ids)
+
+
 def test_the_base_class_is_abstract():
     with pytest.raises(TypeError, match="abstract"):
         Tokenizer()

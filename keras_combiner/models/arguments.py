@@ -1,0 +1,18 @@
+"""A check of what every model is constructed with."""
+
+
+def check_keywords(model, keywords):
+    """Raises a TypeError for keywords other than those that every Keras model takes.
+
+    `keras.Model` drops what it does not know, and a misspelt option would train something else.
+
+    Args:
+        model: the model that is being constructed.
+        keywords: dict, its `**kwargs`.
+    """
+    unknown = sorted(set(keywords) - {"name", "trainable"})
+    if unknown:
+        raise TypeError(
+            f"{type(model).__name__} got arguments that it does not have: {', '.join(unknown)}. "
+            f"help({type(model).__name__}) lists those that it has."
+        )
