@@ -82,7 +82,9 @@ def test_equals_the_reference_and_tensorflow(results, case):
         np.testing.assert_allclose(received["outputs"], by_definition(case), atol=1e-5)
     np.testing.assert_allclose(received["outputs"], expected["outputs"], atol=1e-5)
     for name in received.keys() - {"outputs"}:
-        np.testing.assert_allclose(received[name], expected[name], atol=1e-4, err_msg=name)
+        # Of learned kernels they are sums over all tokens, up to 22: float32 rounds by their size.
+        size = max(1.0, np.abs(expected[name]).max(initial=0.0))
+        np.testing.assert_allclose(received[name], expected[name], atol=1e-4 * size, err_msg=name)
 
 
 @pytest.mark.parametrize("case", marked(ALL_EXTREME, QUICK_EXTREME), ids=str)

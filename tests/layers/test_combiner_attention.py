@@ -270,7 +270,14 @@ def test_dropout_keeps_the_expectation():
 def test_dropout_reaches_direct_tokens_and_parts():
     # Values of one: each output is the sum of the weights that dropout left over.
     layer = CombinerAttention(
-        1, 1, block_size=4, dropout=0.5, seed=0, use_bias=False, kernel_initializer="ones"
+        1,
+        1,
+        block_size=4,
+        summary="max",  # parts count as one token each
+        dropout=0.5,
+        seed=0,
+        use_bias=False,
+        kernel_initializer="ones",
     )
     x = np.ones((1, 40, 1), "float32")
     assert np.unique(np.array(layer(x, x)).round(5)).tolist() == [1]
