@@ -183,7 +183,7 @@ def test_generate_is_compiled_once():
     for prompts in ([[1, 2, 3], [4]], [[5], [6, 7]], [[8] * 15, [9]]):
         for count in (1, 5):
             model.generate(prompts, count, temperature=count, end_id=count)
-    (function,) = model._compiled_generate.values()
+    (function,) = model._compiled_generate.functions.values()
     assert function.experimental_get_tracing_count() == 1
 
 
