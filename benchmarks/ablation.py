@@ -37,7 +37,7 @@ SETTINGS = {
     "block_size": 32,
     "divergence_examples": 4,
 }
-# Those of the other plans' summaries that are wanted for the default.
+# All of the layer's default plan; of the others, those that are candidates for its default summary.
 SUMMARIES = {
     "fixed": ("none", "max", "mean", "deepset", "variational"),
     "logsparse": ("none", "max", "variational"),
@@ -46,14 +46,14 @@ SUMMARIES = {
 ROWS = tuple((plan, summary) for plan, some in SUMMARIES.items() for summary in some)
 
 
-def has_weights(row):
-    """Whether the row's summaries are learned, and so belong to the model that learned them."""
-    return row[1] == "deepset"
+def is_learned(summary):
+    """Whether a summary has weights, and so belongs to the model that learned them."""
+    return summary == "deepset"
 
 
-def comparable(row):
-    """The summaries of the row's plan that can be measured on its model: those without weights."""
-    return [x for x in SUMMARIES[row[0]] if not has_weights((row[0], x))]
+def comparable(plan):
+    """The summaries of a plan that can be measured on all of its models."""
+    return [summary for summary in SUMMARIES[plan] if not is_learned(summary)]
 
 
 def plan_of(name, settings):
@@ -138,7 +138,7 @@ def train(row, seed, settings):
     heads, masks, weights = projected_heads(model, token_ids)
     plan = plan_of(row[0], settings)
     own = mean_divergence(plan, row[1], heads, masks, weights)
-    others = [summary for summary in comparable(row) if summary != row[1]]
+    others = [summary for summary in comparable(row[0]) if summary != row[1]]
     others = {summary: mean_divergence(plan, summary, heads, masks) for summary in others}
     figures["divergence"] = {row[1]: own, **others}
     return figures
@@ -227,9 +227,9 @@ def random_divergences(settings):
     heads = [tuple(generator.normal(size=shape).astype("float32") for _ in "qk")]
     masks = np.ones((shape[0], shape[2]), bool)
     return {
-        " ".join(row): mean_divergence(plan_of(row[0], settings), row[1], heads, masks)
-        for row in ROWS
-        if not has_weights(row)
+        f"{plan} {summary}": mean_divergence(plan_of(plan, settings), summary, heads, masks)
+        for plan in SUMMARIES
+        for summary in comparable(plan)
     }
 
 
@@ -281,16 +281,15 @@ def summarize(runs, settings):
     """The figures of docs/ablation.json out of those of the runs."""
     seeds = sorted({seed for _, seed in runs})
     rows = []
-    for row in ROWS:
-        some = [runs[row, seed] for seed in seeds]
+    for plan, summary in ROWS:
+        some = [runs[(plan, summary), seed] for seed in seeds]
         figures = {
             "accuracy": [x["test"]["accuracy"] for x in some],
             "loss": [x["test"]["loss"] for x in some],
             "seconds": [x["seconds"] for x in some],
         }
-        plan, summary = row
         figures["own divergence"] = [x["divergence"][summary] for x in some]
-        if not has_weights(row):
+        if summary in comparable(plan):
             figures["divergence on all models of the plan"] = [
                 statistics.mean(
                     runs[(plan, x), seed]["divergence"][summary] for x in SUMMARIES[plan]
@@ -378,8 +377,7 @@ def _what_is_compared(report):
 
 def _divergences_by_seed(by_row, plan):
     """For every seed, the divergence of every comparable summary over the plan's models."""
-    rows = {x: by_row[plan, x] for x in SUMMARIES[plan] if not has_weights((plan, x))}
-    columns = {x: row["divergence on all models of the plan"] for x, row in rows.items()}
+    columns = {x: by_row[plan, x]["divergence on all models of the plan"] for x in comparable(plan)}
     return [
         dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
     ]

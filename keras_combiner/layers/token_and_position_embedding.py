@@ -135,7 +135,8 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
 
 def _quantization_config(policy):
     """What `quantize("int4")` gave a table that is loaded: vectors turned to logits stay float."""
-    if getattr(policy, "quantization_mode", None) != "int4":
+    is_int4 = getattr(policy, "quantization_mode", None) == "int4"
+    if not (is_int4 and hasattr(policy, "block_size")):  # Keras 3.13 has no blocks
         return None
     return keras.quantizers.Int4QuantizationConfig(
         activation_quantizer=None, block_size=policy.block_size

@@ -1,6 +1,7 @@
 """What is computed alike on every backend of Keras: outputs and gradients of plans."""
 
 from typing import NamedTuple
+from unittest import mock
 
 import keras
 import numpy as np
@@ -76,6 +77,22 @@ def compute(case):
         name: ops.zeros_like(tensors[name]) if x is None else x for name, x in gradients.items()
     }
     return {name: ops.convert_to_numpy(ops.cast(x, "float32")) for name, x in results.items()}
+
+
+def compute_in_double_precision(case):
+    """What `compute` gives on TensorFlow where all that is cast to float32 becomes float64.
+
+    The judge of gradients: rounding of theirs grows with their size, on every backend alike.
+    """
+    cast, floatx = ops.cast, keras.config.floatx()
+    keras.config.set_floatx("float64")
+    try:
+        with mock.patch.object(
+            ops, "cast", lambda x, dtype: cast(x, "float64" if dtype == "float32" else dtype)
+        ):
+            return compute(case)
+    finally:
+        keras.config.set_floatx(floatx)
 
 
 def compute_all(cases):

@@ -8,7 +8,14 @@ import pytest
 
 from keras_combiner.factorizations.summaries import SUMMARIES
 from tests import on_backend, reference
-from tests.factorizations.backend_cases import Case, compute, compute_all, heads, padding_mask
+from tests.factorizations.backend_cases import (
+    Case,
+    compute,
+    compute_all,
+    compute_in_double_precision,
+    heads,
+    padding_mask,
+)
 from tests.factorizations.plans import PLANS, SIZE, LearnedPlan
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -60,6 +67,7 @@ def results(request):
 
 
 on_tensorflow = functools.cache(compute)
+in_double_precision = functools.cache(compute_in_double_precision)
 
 
 @functools.cache
@@ -81,10 +89,10 @@ def test_equals_the_reference_and_tensorflow(results, case):
     if case.length < LONG:  # beyond, test_every_plan.py judges TensorFlow's; the reference is slow
         np.testing.assert_allclose(received["outputs"], by_definition(case), atol=1e-5)
     np.testing.assert_allclose(received["outputs"], expected["outputs"], atol=1e-5)
+    exact = in_double_precision(case)
     for name in received.keys() - {"outputs"}:
-        # Of learned kernels they are sums over all tokens, up to 22: float32 rounds by their size.
-        size = max(1.0, np.abs(expected[name]).max(initial=0.0))
-        np.testing.assert_allclose(received[name], expected[name], atol=1e-4 * size, err_msg=name)
+        np.testing.assert_allclose(received[name], exact[name], atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(expected[name], exact[name], atol=1e-4, err_msg=name)
 
 
 @pytest.mark.parametrize("case", marked(ALL_EXTREME, QUICK_EXTREME), ids=str)
