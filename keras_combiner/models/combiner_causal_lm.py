@@ -28,7 +28,7 @@ class CombinerCausalLM(LanguageModel):
         **kwargs: `name` and `trainable`.
 
     Raises:
-        TypeError: if `backbone` is no `CombinerBackbone`.
+        TypeError: if `backbone` is no `CombinerBackbone`, or for an argument that there is not.
         ValueError: if the backbone is not causal.
 
     Example:

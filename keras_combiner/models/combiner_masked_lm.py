@@ -22,6 +22,7 @@ class CombinerMaskedLM(LanguageModel):
         **kwargs: `name` and `trainable`.
 
     Raises:
+        TypeError: if `backbone` is no `CombinerBackbone`, or for an argument that there is not.
         ValueError: if the backbone is causal.
 
     Example:

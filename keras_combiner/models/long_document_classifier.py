@@ -43,6 +43,7 @@ class LongDocumentClassifier(keras.Model):
         **kwargs: `name` and `trainable`.
 
     Raises:
+        TypeError: if `backbone` is no `CombinerBackbone`, or for an argument that there is not.
         ValueError: if there are fewer than two labels, a label occurs twice, or the backbone has
             fewer token ids than the tokenizer.
 
