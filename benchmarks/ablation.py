@@ -437,20 +437,13 @@ def markdown(report):
 
 def plot(report, path):
     """Test accuracy of every row with its spread, a PNG."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ImportError(
-            "The plot needs matplotlib. Install it with: pip install keras_combiner[benchmarks]"
-        ) from error
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from benchmarks.plots import pyplot
 
     rows = report["rows"]
     names = [f"{x['plan']}, {x['summary']}" for x in rows]
     means = [statistics.mean(x["accuracy"]) for x in rows]
     spreads = [statistics.stdev(x["accuracy"]) if len(x["accuracy"]) > 1 else 0 for x in rows]
-    figure, axes = pyplot.subplots(figsize=(7, 0.4 * len(rows) + 1.2))
+    figure, axes = pyplot().subplots(figsize=(7, 0.4 * len(rows) + 1.2))
     axes.barh(names, means, xerr=spreads, color="0.7")
     axes.axvline(report["trivial"]["root operator"], linestyle=":", color="black")
     axes.invert_yaxis()
