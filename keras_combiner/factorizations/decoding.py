@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_combiner.factorizations.softmax import finite_float32, joint_softmax
+from keras_combiner.factorizations.softmax import joint_softmax
 from keras_combiner.factorizations.summaries import summarize
 
 
@@ -134,11 +134,10 @@ def part_term(query, cache, mask, prefix="part_"):
         prefix: str, as in `part_shapes`.
 
     Returns:
-        `(logits float32 [G, 1, T], mask [1, 1, T])`.
+        `(logits [G, 1, T], mask [1, 1, T], bias float32 [G, 1, T])`.
     """
     logits = ops.matmul(query, ops.swapaxes(cache[f"{prefix}key"], 1, 2))
-    logits = finite_float32(logits) + ops.expand_dims(cache[f"{prefix}bias"], 1)
-    return logits, ops.reshape(mask, (1, 1, -1))
+    return logits, ops.reshape(mask, (1, 1, -1)), ops.expand_dims(cache[f"{prefix}bias"], 1)
 
 
 def summarize_part(query, key, value, mask, pooling, bias=None):

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_combiner.factorizations import blocks, decoding, scores
 from keras_combiner.factorizations.factorization import Factorization, Support
-from keras_combiner.factorizations.softmax import finite_float32, joint_softmax
+from keras_combiner.factorizations.softmax import LogitGroup, joint_softmax
 from keras_combiner.factorizations.summaries import summarize
 
 
@@ -114,17 +114,28 @@ class Fixed(Factorization):
         key = blocks.split(key, size)
         value = blocks.split(value, size)
 
-        near_key = blocks.with_neighbors(key, before, after)  # [G, N, W, D]
-        near_value = blocks.with_neighbors(value, before, after)
-        direct_logits = ops.matmul(query, ops.swapaxes(near_key, 2, 3))  # [G, N, S, W]
-        terms = [(direct_logits, _direct_mask(mask, num_blocks, size, before, after, causal))]
         has_parts = pooling.has_parts and not one_block
+        # Masked keys that are averages of those that count: no query prefers them to all of these.
+        has_lower_masked = has_parts and pooling.averages and not causal
         if has_parts:
             parts = summarize(
                 *(_split_blocks(x, part_size) for x in (query, key, value, mask)), pooling
             )
+            if has_lower_masked and mask is not None:
+                parts, key = _fill_masked_keys(parts, key, mask)
+        near_key = blocks.with_neighbors(key, before, after)  # [G, N, W, D]
+        near_value = blocks.with_neighbors(value, before, after)
+        direct_logits = ops.matmul(query, ops.swapaxes(near_key, 2, 3))  # [G, N, S, W]
+        direct_mask = _direct_mask(mask, num_blocks, size, before, after, causal)
+        is_lower = has_lower_masked and not before  # there are zeros beyond the ends
+        terms = [LogitGroup(direct_logits, direct_mask, masked_are_lower=is_lower)]
+        if has_parts:
             part_mask = _part_mask(parts.mask, num_blocks, size // part_size, before, causal)
-            terms.append((_part_logits(query, parts), part_mask))
+            bias = None
+            if parts.bias is not None:
+                bias = ops.expand_dims(ops.expand_dims(parts.bias, 1), 1)  # [G, 1, 1, M]
+            part_logits = _part_logits(query, parts.key)
+            terms.append(LogitGroup(part_logits, part_mask, bias, has_lower_masked))
         weights = joint_softmax(terms)
 
         used = weights if dropout is None else [dropout(x) for x in weights]
@@ -210,6 +221,34 @@ def _split_blocks(x, part_size):
     return ops.reshape(x, (heads, num_blocks * (size // part_size), part_size, *features))
 
 
+def _fill_masked_keys(parts, key, mask):
+    """Puts averages in the place of keys that do not count.
+
+    Args:
+        parts: `Summaries` of M parts, whose keys are averages.
+        key: float tensor `[G, N, S, D]`.
+        mask: bool tensor `[G, N, S]` (G may be 1), true at tokens that count.
+
+    Returns:
+        `(parts, key)`: parts without a token with the average key of those that have one, and
+        tokens that do not count with the key of their part.
+    """
+    counts = ops.expand_dims(parts.mask, 2)  # [G, M, 1]
+    shares = ops.cast(counts, "float32")
+    shares = shares / ops.maximum(ops.sum(shares, axis=1, keepdims=True), 1.0)
+    average = ops.sum(parts.key * ops.cast(shares, key.dtype), axis=1, keepdims=True)
+    parts = parts._replace(key=ops.where(counts, parts.key, average))
+    heads, num_blocks, size, key_dim = ops.shape(key)
+    num_parts = ops.shape(parts.key)[1]
+    by_part = (num_parts, num_blocks * size // num_parts)
+    key = ops.where(
+        ops.reshape(mask, (ops.shape(mask)[0], *by_part, 1)),
+        ops.reshape(key, (heads, *by_part, key_dim)),
+        ops.expand_dims(parts.key, 2),
+    )
+    return parts, ops.reshape(key, (heads, num_blocks, size, key_dim))
+
+
 def _direct_mask(mask, num_blocks, size, before, after, causal):
     """Broadcasts to `[G, N, S, W]`: keys that count and, if causal, are not after the query."""
     if mask is None and before:
@@ -244,18 +283,15 @@ def _part_mask(parts_mask, num_blocks, parts_per_block, neighbors, causal):
     return mask
 
 
-def _part_logits(query, parts):
-    """Logits of every query with every part's key, `[G, N, S, M]`.
+def _part_logits(query, part_keys):
+    """Logits of queries `[G, N, S, D]` with keys `[G, M, D]` of parts, `[G, N, S, M]`.
 
     All queries of a head share the parts, so that one product of rank 3 serves all blocks.
     """
     heads, num_blocks, size, key_dim = ops.shape(query)
     query = ops.reshape(query, (heads, num_blocks * size, key_dim))
-    logits = ops.matmul(query, ops.swapaxes(parts.key, 1, 2))
-    logits = finite_float32(logits)
-    if parts.bias is not None:
-        logits = logits + ops.expand_dims(parts.bias, 1)
-    return ops.reshape(logits, (heads, num_blocks, size, ops.shape(parts.key)[1]))
+    logits = ops.matmul(query, ops.swapaxes(part_keys, 1, 2))
+    return ops.reshape(logits, (heads, num_blocks, size, ops.shape(part_keys)[1]))
 
 
 def _mix_parts(weights, part_values):

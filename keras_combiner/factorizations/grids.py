@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from keras_combiner.factorizations import blocks, scores
-from keras_combiner.factorizations.softmax import finite_float32, joint_softmax
+from keras_combiner.factorizations.softmax import joint_softmax
 from keras_combiner.factorizations.summaries import Summaries, entropy, floor_of_maxima
 
 
@@ -68,9 +68,8 @@ def summarize_runs(query, key, value, mask, pooling, after=False):
     """
     length = ops.shape(key)[2]
     run_mask = _and(mask, _pattern(length, "after" if after else "before"))  # [G, I, J, J]
-    has_means = pooling.name in ("mean", "variational")
     query_features, key_features = pooling.features(query, key)
-    if not has_means:
+    if not pooling.averages:
         run_query = _running_max(query_features, mask, after)
     else:
         count = ops.cast(run_mask, "float32")
@@ -81,7 +80,7 @@ def summarize_runs(query, key, value, mask, pooling, after=False):
     (local_weights,) = joint_softmax([(logits, run_mask)])
     weights = ops.cast(local_weights, value.dtype)
     bias = None
-    if not has_means:
+    if not pooling.averages:
         run_key = _running_max(key_features, mask, after)
     elif pooling.name == "mean":
         run_key = ops.matmul(shares, key_features)
@@ -107,6 +106,7 @@ class Term(NamedTuple):
         mask: bool tensor that broadcasts to the logits, or None.
         value: float tensor `[G, I, J, V]`, values that the logits belong to.
         by_columns: bool, whether lines are columns.
+        bias: float32 tensor `[G, I, 1, J]` to add to the logits, or None.
         local_weights: float tensor `[G, J, I, I]` of parts, laid out by the lines that they are
             parts of, or None where logits belong to tokens.
     """
@@ -115,6 +115,7 @@ class Term(NamedTuple):
     mask: Any
     value: Any
     by_columns: bool
+    bias: Any = None
     local_weights: Any = None
 
 
@@ -150,12 +151,10 @@ def part_term(query, parts, earlier, by_columns=False):
         by_columns: bool, whether lines (those of `query`) are columns.
     """
     logits = ops.matmul(query, ops.swapaxes(turn(parts.key), 2, 3))
-    logits = finite_float32(logits)
-    if parts.bias is not None:
-        logits = logits + ops.expand_dims(turn(parts.bias), 2)
+    bias = None if parts.bias is None else ops.expand_dims(turn(parts.bias), 2)
     pattern = _pattern(ops.shape(query)[2], "before" if earlier else "other")
     mask = _and(turn(parts.mask), pattern)
-    return Term(logits, mask, turn(parts.value), by_columns, parts.local_weights)
+    return Term(logits, mask, turn(parts.value), by_columns, bias, parts.local_weights)
 
 
 def attend(terms, length, dropout):
@@ -170,7 +169,9 @@ def attend(terms, length, dropout):
     def by_rows(x, term):
         return turn(x) if term.by_columns else x
 
-    weights = joint_softmax([(by_rows(x.logits, x), by_rows(x.mask, x)) for x in terms])
+    weights = joint_softmax(
+        [tuple(by_rows(x, term) for x in (term.logits, term.mask, term.bias)) for term in terms]
+    )
     used = weights if dropout is None else [dropout(x) for x in weights]
     outputs = [
         by_rows(ops.matmul(by_rows(ops.cast(x, term.value.dtype), term), term.value), term)

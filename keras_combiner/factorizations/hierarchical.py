@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_combiner.factorizations import blocks, decoding, scores
 from keras_combiner.factorizations.factorization import Factorization, Support
-from keras_combiner.factorizations.softmax import finite_float32, joint_softmax
+from keras_combiner.factorizations.softmax import joint_softmax
 from keras_combiner.factorizations.summaries import summarize
 
 
@@ -97,13 +97,11 @@ class Hierarchical(Factorization):
                 for x in (parts.key, parts.value, parts.bias, part_mask)
             )  # [G, N, C, D], [G, N, C, V], [G, N, C, 1] twice
             logits = ops.matmul(block_query, ops.swapaxes(part_key, 2, 3))  # [G, N, S, C]
-            logits = finite_float32(logits)
-            if part_bias is not None:
-                logits = logits + ops.swapaxes(part_bias, 2, 3)
+            bias = None if part_bias is None else ops.swapaxes(part_bias, 2, 3)
             sibling_mask = self._sibling_mask(step, num_blocks, ops.shape(part_key)[2], causal)
             if part_mask is not None:
                 sibling_mask = ops.logical_and(ops.swapaxes(part_mask, 2, 3), sibling_mask)
-            terms.append((logits, sibling_mask))
+            terms.append((logits, sibling_mask, bias))
             values.append(part_value)
         weights = joint_softmax(terms)
 

@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_combiner.factorizations import blocks, decoding, scores
 from keras_combiner.factorizations.factorization import Factorization, Support
-from keras_combiner.factorizations.softmax import finite_float32, joint_softmax
+from keras_combiner.factorizations.softmax import joint_softmax
 from keras_combiner.factorizations.summaries import summarize
 
 
@@ -84,10 +84,8 @@ class Logsparse(Factorization):
                 for name in ("key", "value", "bias")
             )  # [G, N, L, D], [G, N, L, V], [G, N, L, 1] or None
             logits = ops.matmul(pair_query, ops.swapaxes(part_key, 2, 3))  # [G, N, 2, L]
-            logits = finite_float32(logits)
-            if part_bias is not None:
-                logits = logits + ops.swapaxes(part_bias, 2, 3)
-            terms.append((logits, _part_mask(parts, levels, num_pairs, causal)))
+            bias = None if part_bias is None else ops.swapaxes(part_bias, 2, 3)
+            terms.append((logits, _part_mask(parts, levels, num_pairs, causal), bias))
         weights = joint_softmax(terms)
 
         used = weights if dropout is None else [dropout(x) for x in weights]

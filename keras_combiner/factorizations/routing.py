@@ -6,7 +6,7 @@ from keras import ops
 from keras_combiner.factorizations import blocks, grids, scores
 from keras_combiner.factorizations.factorization import Factorization, Support
 from keras_combiner.factorizations.fixed import Fixed
-from keras_combiner.factorizations.softmax import finite_float32, joint_softmax
+from keras_combiner.factorizations.softmax import joint_softmax
 from keras_combiner.factorizations.weight_spec import WeightSpec
 
 
@@ -259,13 +259,12 @@ def _attend_causal(query, key, value, mask, seen, size, pooling, dropout):
         run = ops.arange(num_groups, dtype="int32") * (size + 1) + seen  # [G, P, N]
         rows = ops.reshape(query, (heads, num_slots, 1, query.shape[3]))
         part_key = _take_runs(runs.key, run)  # [G, P, N, D]
-        logits = finite_float32(ops.matmul(rows, ops.swapaxes(part_key, 2, 3)))  # [G, P, 1, N]
-        if runs.bias is not None:
-            logits = logits + ops.expand_dims(_take_runs(runs.bias, run), 2)
+        logits = ops.matmul(rows, ops.swapaxes(part_key, 2, 3))  # [G, P, 1, N]
+        bias = None if runs.bias is None else ops.expand_dims(_take_runs(runs.bias, run), 2)
         own_group = ops.expand_dims(ops.arange(num_slots, dtype="int32") // size, 1)
         other = ops.not_equal(own_group, ops.arange(num_groups, dtype="int32"))  # [P, N]
         part_mask = ops.logical_and(_take_runs(runs.mask, run), other)
-        terms.append((logits, ops.expand_dims(part_mask, 2)))
+        terms.append((logits, ops.expand_dims(part_mask, 2), bias))
     weights = joint_softmax(terms)
 
     used = weights if dropout is None else [dropout(x) for x in weights]

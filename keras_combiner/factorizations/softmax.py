@@ -1,12 +1,32 @@
 """One softmax over several groups of logits, with masked entries left out exactly."""
 
 import functools
+from typing import Any, NamedTuple
 
 from keras import backend, ops
 
 
-def joint_softmax(terms):
-    """Softmax over the last axes of all `terms` together.
+class LogitGroup(NamedTuple):
+    """Some of the logits of a softmax.
+
+    Attributes:
+        logits: float tensor `[..., C]`.
+        mask: bool tensor that broadcasts to the logits, true where an entry counts, or None if
+            all of them do.
+        bias: float32 tensor that broadcasts to the logits and is added to them, at least zero and
+            small enough for its exponential, or None.
+        masked_are_lower: bool, whether it is known that in every row no masked logit exceeds all
+            that count, in this group or another. What does can drown them, and has to be filled.
+    """
+
+    logits: Any
+    mask: Any = None
+    bias: Any = None
+    masked_are_lower: bool = False
+
+
+def joint_softmax(groups):
+    """Softmax over the last axes of all `groups` together.
 
     Masked entries get a weight of exactly zero, whatever their logits hold. They are filled with
     the smallest logit in sight before the exponential: a fill that can neither raise the
@@ -14,13 +34,12 @@ def joint_softmax(terms):
     as a large negative constant would.
 
     Args:
-        terms: list of `(logits, mask)`. Logits are float tensors whose shapes agree in all but
-            the last axis; a mask is a bool tensor that broadcasts to its logits, true where an
-            entry counts, or None if all of them do.
+        groups: list of `LogitGroup`, or of tuples that start like one; their logits have shapes
+            that agree in all but the last axis.
 
     Returns:
         A list of float32 tensors shaped like the logits: non-negative weights whose sum over all
-        terms is one, or zero in rows that have no entry that counts.
+        groups is one, or zero in rows that have no entry that counts.
 
     Example:
 
@@ -32,33 +51,47 @@ def joint_softmax(terms):
     >>> np.array(direct).tolist(), np.array(parts).tolist()
     ([[0.5, 0.5]], [[0.0, 0.0]])
     """
-    logits = [finite_float32(term) for term, _ in terms]
-    masks = [None if mask is None else ops.cast(mask, "bool") for _, mask in terms]
-    if any(mask is not None for mask in masks):
+    groups = [LogitGroup(*group) for group in groups]
+    logits = [_finite_float32(group.logits) for group in groups]
+    factors = [_factor(group) for group in groups]
+    if factors == [None] and logits[0].shape[-1] != 1:  # Keras warns of a softmax over one entry
+        return [ops.softmax(logits[0], axis=-1)]  # which backends have a kernel for
+    fills = [group.mask is not None and not group.masked_are_lower for group in groups]
+    if any(fills):
         # At most the largest logit that counts, and finite, whatever the masks.
         smallest = _reduce(
             ops.minimum,
             [
-                ops.max(x, -1, keepdims=True) if mask is None else ops.min(x, -1, keepdims=True)
-                for x, mask in zip(logits, masks, strict=True)
+                ops.min(x, -1, keepdims=True) if fill else ops.max(x, -1, keepdims=True)
+                for x, fill in zip(logits, fills, strict=True)
             ],
         )
         logits = [
-            x if mask is None else ops.where(mask, x, smallest)
-            for x, mask in zip(logits, masks, strict=True)
+            ops.where(ops.cast(group.mask, "bool"), x, smallest) if fill else x
+            for group, x, fill in zip(groups, logits, fills, strict=True)
         ]
     largest = _reduce(ops.maximum, [ops.max(x, -1, keepdims=True) for x in logits])
     weights = [ops.exp(x - largest) for x in logits]
     weights = [
-        x if mask is None else x * ops.cast(mask, x.dtype)
-        for x, mask in zip(weights, masks, strict=True)
+        x if factor is None else x * factor for x, factor in zip(weights, factors, strict=True)
     ]
     total = functools.reduce(ops.add, [ops.sum(x, -1, keepdims=True) for x in weights])
     scale = 1.0 / ops.where(total > 0, total, ops.ones_like(total))  # empty rows stay zero
     return [x * scale for x in weights]
 
 
-def finite_float32(logits):
+def _factor(group):
+    """What the exponentials of the logits are multiplied with: mask and bias together, or None.
+
+    Both are smaller than the logits as a rule, so that this takes one pass over these, not two.
+    """
+    if group.bias is None:
+        return None if group.mask is None else ops.cast(group.mask, "float32")
+    factor = ops.exp(group.bias)
+    return factor if group.mask is None else factor * ops.cast(group.mask, "float32")
+
+
+def _finite_float32(logits):
     """Logits in float32; those that float16 could not hold become the largest that it can."""
     is_float16 = backend.standardize_dtype(logits.dtype) == "float16"
     logits = ops.cast(logits, "float32")

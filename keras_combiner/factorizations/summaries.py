@@ -28,6 +28,11 @@ class Pooling(NamedTuple):
     key_kernel: Any = None
 
     @property
+    def averages(self):
+        """Whether a part's query and key are averages over its tokens, not maxima."""
+        return self.name in ("mean", "variational")
+
+    @property
     def has_parts(self):
         """Whether parts are attended to: false for "none", which leaves the direct tokens only."""
         return self.name != NONE
@@ -125,9 +130,11 @@ def summarize(query, key, value, mask, pooling, counts=None, bias=None):
     """
     if counts is None and mask is not None:
         counts = ops.cast(mask, "float32")
-    has_means = pooling.name in ("mean", "variational")
     query_features, key_features = pooling.features(query, key)
-    part_query = _mean_pool(query_features, counts) if has_means else max_pool(query_features, mask)
+    if pooling.averages:
+        part_query = _mean_pool(query_features, counts)
+    else:
+        part_query = max_pool(query_features, mask)
     logits = ops.matmul(ops.expand_dims(part_query, 2), ops.swapaxes(key, 2, 3))  # [G, N, 1, S]
     local_mask = None if mask is None else ops.expand_dims(mask, 2)
     (local_weights,) = joint_softmax([(logits, local_mask)])
@@ -140,8 +147,10 @@ def summarize(query, key, value, mask, pooling, counts=None, bias=None):
         part_bias = entropy(local_weights)
         if bias is not None:
             part_bias = part_bias + ops.sum(local_weights * bias, axis=-1)
+    elif pooling.averages:
+        part_key = _mean_pool(key_features, counts)
     else:
-        part_key = _mean_pool(key_features, counts) if has_means else max_pool(key_features, mask)
+        part_key = max_pool(key_features, mask)
     return Summaries(
         key=part_key,
         value=part_value,
