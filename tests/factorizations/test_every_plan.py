@@ -197,6 +197,21 @@ def test_how_much_right_padding_there_is_does_not_matter(plan, causal, summary):
 @every_plan
 @summaries
 @both_ways
+def test_padding_does_not_drown_logits_far_below_zero(plan, causal, summary):
+    length, more = 13, 11
+    query, key, value = reference.heads((1, 2, length, 4))
+    arrays = (30.0 + query, key - 30.0, value)  # logits near -1,800: those of zeros would win
+    expected = plan.attend(*arrays, causal=causal, summary=summary)
+    wider = [(0, 0), (0, 0), (0, more), (0, 0)]
+    padded = [np.pad(x, wider, constant_values=7.0) for x in arrays]
+    mask = np.arange(length + more)[np.newaxis] < length
+    outputs = plan.attend(*padded, padding_mask=mask, causal=causal, summary=summary)
+    np.testing.assert_allclose(np.array(outputs)[:, :, :length], expected, rtol=1e-4, atol=1e-4)
+
+
+@every_plan
+@summaries
+@both_ways
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_logits_of_ten_thousand_are_finite(plan, dtype, causal, summary):
     length = 13

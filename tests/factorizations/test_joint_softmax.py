@@ -4,7 +4,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_combiner.factorizations.softmax import joint_softmax
+from keras_combiner.factorizations.softmax import LogitGroup, joint_softmax
 
 
 def softmax64(logits, mask):
@@ -39,6 +39,24 @@ def test_large_masked_logits_do_not_push_valid_ones_to_zero():
     mask = np.array([[True, True, False, False]])
     (together,) = joint_softmax([(np.concatenate([valid, masked], 1), mask)])
     np.testing.assert_allclose(np.array(together)[:, :2], softmax64(valid, True), atol=1e-6)
+
+
+def test_a_bias_is_added_to_logits():
+    generator = np.random.default_rng(0)
+    first, second = (generator.normal(size=(4, n)).astype("float32") for n in (3, 5))
+    bias = 4.0 * generator.random((1, 5), dtype="float32")
+    mask = np.array([[True, False, True, True, False]])
+    results = joint_softmax([(first, None), (second, mask, bias)])
+    both = np.concatenate([first, second + bias], 1)
+    expected = softmax64(both, np.concatenate([np.ones((1, 3), bool), mask], 1))
+    np.testing.assert_allclose(np.concatenate(results, 1), expected, atol=1e-6)
+
+
+def test_masked_logits_that_are_known_to_be_lower_need_no_fill():
+    logits = np.array([[2.0, 1.0, 2.0]], "float32")
+    mask = np.array([[True, True, False]])
+    (weights,) = joint_softmax([LogitGroup(logits, mask, masked_are_lower=True)])
+    np.testing.assert_allclose(weights, softmax64(logits, mask), atol=1e-6)
 
 
 def test_empty_rows_give_zeros():
