@@ -54,8 +54,8 @@ WINDOW_SIZE = 128  # of Keras's own sliding window
 
 
 def block_size(length):
-    """The power of two next to the square root of the length, where cost is lowest."""
-    return 2 ** round(math.log2(length) / 2)
+    """The power of two at or above the square root of the length, at least the default, 64."""
+    return max(64, 2 ** math.ceil(math.log2(length) / 2))
 
 
 def prepare_process(backend, threads):

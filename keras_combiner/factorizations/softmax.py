@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 from keras import backend, ops
 
 
+MASKED_BELOW = 30.0  # nats below the smallest logit: a weight of less than 1e-13
+
+
 class LogitGroup(NamedTuple):
     """Some of the logits of a softmax.
 
@@ -53,9 +56,10 @@ def joint_softmax(groups):
     """
     groups = [LogitGroup(*group) for group in groups]
     logits = [_finite_float32(group.logits) for group in groups]
+    # Keras warns of a softmax over one entry.
+    if len(groups) == 1 and groups[0].bias is None and logits[0].shape[-1] != 1:
+        return [_softmax(logits[0], groups[0].mask)]
     factors = [_factor(group) for group in groups]
-    if factors == [None] and logits[0].shape[-1] != 1:  # Keras warns of a softmax over one entry
-        return [ops.softmax(logits[0], axis=-1)]  # which backends have a kernel for
     fills = [group.mask is not None and not group.masked_are_lower for group in groups]
     if any(fills):
         # At most the largest logit that counts, and finite, whatever the masks.
@@ -78,6 +82,17 @@ def joint_softmax(groups):
     total = functools.reduce(ops.add, [ops.sum(x, -1, keepdims=True) for x in weights])
     scale = 1.0 / ops.where(total > 0, total, ops.ones_like(total))  # empty rows stay zero
     return [x * scale for x in weights]
+
+
+def _softmax(logits, mask):
+    """Of one group: backends have a kernel for it, which takes fewer passes over the logits."""
+    if mask is None:
+        return ops.softmax(logits, axis=-1)
+    mask = ops.cast(mask, "bool")
+    # Too light for float32 to notice in a sum, and then made zero: the range stays small.
+    fill = ops.stop_gradient(ops.min(logits, -1, keepdims=True)) - MASKED_BELOW
+    weights = ops.softmax(ops.where(mask, logits, fill), axis=-1)
+    return weights * ops.cast(mask, "float32")
 
 
 def _factor(group):

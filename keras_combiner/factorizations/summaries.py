@@ -135,7 +135,9 @@ def summarize(query, key, value, mask, pooling, counts=None, bias=None):
         part_query = _mean_pool(query_features, counts)
     else:
         part_query = max_pool(query_features, mask)
-    logits = ops.matmul(ops.expand_dims(part_query, 2), ops.swapaxes(key, 2, 3))  # [G, N, 1, S]
+    # Keys first: with keys transposed, so would be their gradient, in a pass of its own.
+    logits = ops.matmul(key, ops.expand_dims(part_query, 3))  # [G, N, S, 1]
+    logits = ops.swapaxes(logits, 2, 3)
     local_mask = None if mask is None else ops.expand_dims(mask, 2)
     (local_weights,) = joint_softmax([(logits, local_mask)])
     weights = ops.cast(local_weights, value.dtype)
