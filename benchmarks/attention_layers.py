@@ -15,6 +15,8 @@ BIGBIRD = "BigBird (Model Garden)"
 PERFORMER = "Performer (Model Garden)"
 LONGFORMER = "Longformer (Transformers)"
 TORCH_BIGBIRD = "BigBird (Transformers)"
+DIRECT = "fixed, one block"  # the plan that is plain softmax attention, for short inputs
+LONGEST_DIRECT = 512
 PADDED = ", padded"  # the same layer with a mask, under which the last tenth does not count
 PLANS = (
     "fixed",
@@ -31,7 +33,7 @@ CORE = (FLOOR, FULL, "fixed")
 NAMES = {
     "graph": (
         *(FLOOR, FULL, FULL + PADDED, WINDOW, BIGBIRD, PERFORMER),
-        *("fixed", "fixed" + PADDED),
+        *("fixed", "fixed" + PADDED, DIRECT, DIRECT + PADDED),
         *PLANS[1:],
     ),
     "torch": (LONGFORMER, TORCH_BIGBIRD),
@@ -118,7 +120,13 @@ def keras_layer(name, length, settings):
     shape = input_shape(length, settings)
     kind = name.removesuffix(PADDED)
     size = block_size(length)
-    if kind in PLANS:
+    if kind == DIRECT:
+        if length > LONGEST_DIRECT:
+            raise ValueError(
+                f"`{DIRECT}` is for lengths up to {LONGEST_DIRECT}. Received: {length}."
+            )
+        layer = CombinerAttention(*heads, factorization="fixed", block_size=length)
+    elif kind in PLANS:
         plan = Mixture(["fixed", "axial_rowmajor"], size) if kind == "mixture" else kind
         layer = CombinerAttention(*heads, factorization=plan, block_size=size)
     else:

@@ -18,6 +18,7 @@ import resource
 import statistics
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from benchmarks import attention_layers, report
@@ -26,7 +27,7 @@ from keras_combiner.whole_files import written_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / "build" / "speed"
-LENGTHS = (512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
+LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
 SETTINGS = {
     "width": 512,
     "num_heads": 8,
@@ -35,16 +36,23 @@ SETTINGS = {
     "warm_up": 2,
     "repeats": 7,
 }
-SMALL_LENGTH = 1024  # that every layer takes
+SMALL_LENGTH = 1024  # that every peer takes
+MEMORY_FROM = 2048  # tokens; below it, memory is no reason to choose
 MEMORY_SHARE = 0.9  # of what is free: a layer that would need more is left out
+
+PASSES = (FORWARD, BOTH)
 
 _programs = {}  # of a worker process
 
 
-def prepare(mode, name, length, settings):
-    """In a worker process: makes ready what `run_once` runs."""
-    _programs[mode, name] = attention_layers.programs(name, mode, length, settings)
-    return tuple(_programs[mode, name])
+def prepare(mode, name, length, settings, passes=PASSES):
+    """In a worker process: makes ready what `run_once` runs; the passes that there are."""
+    programs = attention_layers.programs(name, mode, length, settings)
+    programs = {what: run for what, run in programs.items() if what in passes}
+    for run in programs.values():
+        run()  # traced and compiled, or refused
+    _programs[mode, name] = programs
+    return tuple(programs)
 
 
 def run_once(mode, name, what):
@@ -64,26 +72,30 @@ def worker(backend, settings):
     )
 
 
-def seconds_of(names, length, settings):
+def seconds_of(jobs, length, settings):
     """Median seconds, by mode, name and pass; all take turns, so that what disturbs, disturbs all.
 
     Args:
-        names: dict of mode (str) to names (sequence of str).
+        jobs: dict of `(mode, name)` to passes (sequence of str).
         length: int.
         settings: see `SETTINGS`.
     """
-    workers = {backend: worker(backend, settings) for backend in {BACKENDS[x] for x in names}}
-    medians = {mode: {name: {} for name in some} for mode, some in names.items()}
+    modes = dict.fromkeys(mode for mode, _ in jobs)
+    workers = {backend: worker(backend, settings) for backend in {BACKENDS[x] for x in modes}}
+    medians = {mode: {} for mode in modes}
+    passes = {}
     try:
-        jobs = [(mode, name) for mode, some in names.items() for name in some]
-        passes = {
-            (mode, name): workers[BACKENDS[mode]]
-            .submit(prepare, mode, name, length, settings)
-            .result()
-            for mode, name in jobs
-        }
-        for what in (FORWARD, BOTH):
-            times = {job: [] for job in jobs if what in passes[job]}
+        for (mode, name), some in jobs.items():
+            ready = workers[BACKENDS[mode]].submit(prepare, mode, name, length, settings, some)
+            medians[mode][name] = {}
+            try:
+                passes[mode, name] = ready.result()
+            except BrokenProcessPool:
+                raise
+            except Exception as error:  # a peer's own limits, or an extra that is missing
+                medians[mode][name]["error"] = f"{type(error).__name__}: {error}"
+        for what in PASSES:
+            times = {job: [] for job, some in passes.items() if what in some}
             for turn in range(settings["warm_up"] + settings["repeats"]):
                 for mode, name in times:
                     seconds = workers[BACKENDS[mode]].submit(run_once, mode, name, what).result()
@@ -97,32 +109,44 @@ def seconds_of(names, length, settings):
     return medians
 
 
-def peak_memory_here(mode, name, length, settings):
-    """In a worker process: bytes that every pass adds to the most that the process has held."""
+def peak_memory_here(mode, name, length, settings, passes):
+    """In a worker process: bytes that every pass adds to what the process holds before."""
     # What a framework loads when it is first used does not count.
-    for what in prepare(mode, name, SMALL_LENGTH, {**settings, "width": settings["num_heads"]}):
-        run_once(mode, name, what)
-    before = _peak()
+    prepare(mode, name, SMALL_LENGTH, {**settings, "width": settings["num_heads"]})
+    before = _restart_peak()
     peaks = {}
-    for what in prepare(mode, name, length, settings):
-        for _ in range(2):
-            run_once(mode, name, what)
-        peaks[what] = _peak() - before
+    for what, run in attention_layers.programs(name, mode, length, settings).items():
+        if what in passes:
+            run()
+            peaks[what] = max(0, _peak() - before)
     return peaks
+
+
+def _restart_peak():
+    """Forgets the most that this process has held, where the system can; what counts from now."""
+    if Path("/proc/self/clear_refs").exists():
+        Path("/proc/self/clear_refs").write_text("5")
+    return _peak()
 
 
 def _peak():
     """The most bytes that this process has held."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        if "VmHWM" in lines:
+            return int(lines["VmHWM"].split()[0]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def peak_memory(mode, name, length, settings):
+def peak_memory(mode, name, length, settings, passes):
     """Bytes by pass out of a new process; `{"error": ...}` if the layer does not run there."""
     with worker(BACKENDS[mode], settings) as executor:
+        job = executor.submit(peak_memory_here, mode, name, length, settings, passes)
         try:
-            return executor.submit(peak_memory_here, mode, name, length, settings).result()
-        except concurrent.futures.process.BrokenProcessPool:
+            return job.result()
+        except BrokenProcessPool:
             return {"error": "no memory"}
         except Exception as error:  # a peer's own limits, or an extra that is not installed
             return {"error": f"{type(error).__name__}: {error}"}
@@ -165,37 +189,36 @@ class Cache:
 
 
 def measure(lengths, names, settings, cache):
-    """All figures, a dictionary by length; layers that memory has no room for drop out."""
+    """All figures, a dictionary by length; passes that memory has no room for drop out."""
     figures = {}
-    sizes = {(mode, name): {} for mode, some in names.items() for name in some}
+    jobs = [(mode, name) for mode, some in names.items() for name in some]
+    sizes = {(*job, what): {} for job in jobs for what in PASSES}
     started = time.monotonic()
     for done, length in enumerate(lengths, 1):
         memory = {mode: {} for mode in names}
-        for mode, name in sizes:
-            expected = expected_memory(sizes[mode, name])
-            if expected > MEMORY_SHARE * available_memory():
-                memory[mode][name] = {"error": f"no memory: about {expected / 1e9:.0f} GB"}
-                continue
-            memory[mode][name] = cache.get(
-                f"memory-{mode}-{name}-{length}".replace(" ", "_"),
-                functools.partial(peak_memory, mode, name, length, settings),
-            )
-            if "error" not in memory[mode][name]:
-                sizes[mode, name][length] = max(memory[mode][name].values())
-        there = {
-            mode: [name for name in some if "error" not in some[name]]
-            for mode, some in memory.items()
-        }
-        print(f"Length {length}: memory is measured, time is next.", flush=True)
+        passes = {}
+        room = MEMORY_SHARE * available_memory()
+        for mode, name in jobs:
+            expected = {what: expected_memory(sizes[mode, name, what]) for what in PASSES}
+            some = [what for what in PASSES if expected[what] <= room]
+            if some and length >= MEMORY_FROM:
+                key = f"memory-{mode}-{name}-{length}-{len(some)}".replace(" ", "_")
+                make = functools.partial(peak_memory, mode, name, length, settings, some)
+                found = memory[mode][name] = cache.get(key, make)
+                some = [what for what in some if what in found]
+                for what in some:
+                    sizes[mode, name, what][length] = found[what]
+            if some:
+                passes[mode, name] = some
+            for what in PASSES:
+                if expected[what] > room:
+                    memory[mode].setdefault(name, {})[what] = f"about {expected[what] / 1e9:.0f}"
         seconds = cache.get(
-            f"seconds-{length}", functools.partial(seconds_of, there, length, settings)
+            f"seconds-{length}", functools.partial(seconds_of, passes, length, settings)
         )
         figures[length] = {"seconds": seconds, "memory": memory}
         minutes = (time.monotonic() - started) / 60
-        print(
-            f"Length {length} is done, {done} of {len(lengths)}, after {minutes:.1f} min.",
-            flush=True,
-        )
+        print(f"Length {length}: {done} of {len(lengths)}, {minutes:.1f} min so far.", flush=True)
     return figures
 
 
@@ -222,9 +245,9 @@ def main():
     parser.add_argument("--repeats", type=int, default=SETTINGS["repeats"])
     parser.add_argument("--output", type=Path, default=ROOT / "docs")
     arguments = parser.parse_args()
-    settings = {**SETTINGS, "repeats": arguments.repeats}
+    settings = {**SETTINGS, "repeats": arguments.repeats, "modes": arguments.modes}
     names = {mode: NAMES[mode] for mode in arguments.modes}
-    cache = Cache(CACHE, {**settings, "modes": arguments.modes, "versions": versions()})
+    cache = Cache(CACHE, {**settings, "versions": versions()})
     figures = {
         "date": datetime.date.today().isoformat(),
         "machine": report.machine(),

@@ -64,9 +64,9 @@ def _by_length(figures, values, digits=2):
 def _jobs(figures, modes):
     """`(mode, name)` of everything that ran at some length in these modes."""
     jobs = {}
-    for by_mode in figures["lengths"].values():
+    for found in figures["lengths"].values():
         for mode in modes:
-            jobs.update(((mode, name), None) for name in by_mode["memory"].get(mode, ()))
+            jobs.update(((mode, name), None) for name in found["seconds"].get(mode, ()))
     return list(jobs)
 
 
@@ -89,7 +89,7 @@ def _graph_tables(figures):
         lines += [f"### {what.capitalize()}, times the floor", ""]
         lines += [*table("layer", [*columns, "from 2,048 on"], rows), ""]
     lines += [
-        f"Empty cells: no memory, or too short for the layer. {_dropped(figures)}",
+        "Empty cells: no memory (see below), or a length that the layer does not take.",
         "",
         "### Seconds of the floor, and how many times faster `fixed` is than its peers",
         "",
@@ -108,20 +108,6 @@ def _graph_tables(figures):
     return [*lines, *table("", columns, rows), ""]
 
 
-def _dropped(figures):
-    """A sentence for every layer that was left out for want of memory, by the first length."""
-    sentences = {}
-    for length in lengths(figures):
-        for mode in PEERS_BESIDE_GRAPH:
-            for name, found in figures["lengths"][str(length)]["memory"].get(mode, {}).items():
-                error = found.get("error", "")
-                if error.startswith("no memory"):
-                    sentences.setdefault(name, f"{name} at {length:,} ({error})")
-    if not sentences:
-        return ""
-    return f"Left out for want of memory from: {'; '.join(sentences.values())}."
-
-
 def _mode_tables(figures):
     columns = [f"{x:,}" for x in lengths(figures)]
     lines = []
@@ -138,19 +124,31 @@ def _mode_tables(figures):
     return lines
 
 
+def _gigabytes(size):
+    """Bytes in GB; what had no room is a str already."""
+    return size if isinstance(size, str) else f"{size / 1e9:.2f}"
+
+
 def _memory_table(figures):
     rows = {}
-    for mode, name in _jobs(figures, figures["lengths"][str(lengths(figures)[0])]["memory"]):
+    columns = [x for x in lengths(figures) if any(figures["lengths"][str(x)]["memory"].values())]
+    for mode, name in _jobs(figures, figures["settings"]["modes"]):
         cells = []
-        for length in lengths(figures):
+        for length in columns:
             found = figures["lengths"][str(length)]["memory"][mode].get(name, {})
-            cells.append(" / ".join(f"{found[x] / 1e9:.2f}" for x in (FORWARD, BOTH) if x in found))
+            both = (_gigabytes(found[x]) for x in (FORWARD, BOTH) if x in found)
+            cells.append(" / ".join(both))
+        if not any(cells):
+            continue
         title = name if mode in PEERS_BESIDE_GRAPH else f"{TITLES[mode]}: {name}"
         rows[title] = cells
     return [
         "### Peak memory, GB: forward / forward and backward",
         "",
-        *table("layer", [f"{x:,}" for x in lengths(figures)], rows),
+        'What a new process adds to what it held before. "About": more than this machine had room '
+        "for, by how it grew up to there.",
+        "",
+        *table("layer", [f"{x:,}" for x in columns], rows),
         "",
     ]
 

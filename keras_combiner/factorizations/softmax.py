@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 from keras import backend, ops
 
-
 MASKED_BELOW = 30.0  # nats below the smallest logit: a weight of less than 1e-13
 
 
