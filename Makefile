@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PEERS := $(VENV)/.peers
 # Two processes, a file of tests at a time, so that what a file prepares is prepared once.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo ablation saved-models test test-slow lint format clean
+.PHONY: demo ablation bench saved-models test test-slow lint format clean
 
 demo: $(INSTALLED)
 	$(BIN)/keras-combiner demo
@@ -20,6 +21,10 @@ saved-models: $(INSTALLED)
 # What the abstractions buy, on ListOps; a run that was cut off goes on where it stopped.
 ablation: $(INSTALLED)
 	$(BIN)/python -m benchmarks.ablation
+
+# One attention layer beside its peers; what is measured is kept in build/speed.
+bench: $(PEERS)
+	$(BIN)/python -m benchmarks.speed
 
 test: $(INSTALLED) lint
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow"
@@ -40,6 +45,16 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	@echo "Installing TensorFlow, Keras and the development tools into $(VENV) (about a minute or two) ..."
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $(INSTALLED)
+
+# Model Garden asks for seqeval, whose build fetches a setuptools_scm that no longer works alone.
+$(PEERS): $(INSTALLED)
+	@echo "Installing the layers that are compared into $(VENV) (a minute or two) ..."
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt \
+	    setuptools setuptools_scm wheel
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt \
+	    --no-build-isolation --no-deps seqeval
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,peers]"
+	touch $(PEERS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -62,6 +62,17 @@ def run_once(mode, name, what):
     return time.perf_counter() - started
 
 
+def take_turns(runs, settings):
+    """The median of what each of `runs` (a dict of callables) returns, turn by turn: A B A B."""
+    seconds = {job: [] for job in runs}
+    for turn in range(settings["warm_up"] + settings["repeats"]):
+        for job, run in runs.items():
+            one = run()
+            if turn >= settings["warm_up"]:
+                seconds[job].append(one)
+    return {job: statistics.median(some) for job, some in seconds.items()}
+
+
 def worker(backend, settings):
     """A new process for one framework."""
     return concurrent.futures.ProcessPoolExecutor(
@@ -95,14 +106,15 @@ def seconds_of(jobs, length, settings):
             except Exception as error:  # a peer's own limits, or an extra that is missing
                 medians[mode][name]["error"] = f"{type(error).__name__}: {error}"
         for what in PASSES:
-            times = {job: [] for job, some in passes.items() if what in some}
-            for turn in range(settings["warm_up"] + settings["repeats"]):
-                for mode, name in times:
-                    seconds = workers[BACKENDS[mode]].submit(run_once, mode, name, what).result()
-                    if turn >= settings["warm_up"]:
-                        times[mode, name].append(seconds)
-            for (mode, name), some in times.items():
-                medians[mode][name][what] = statistics.median(some)
+            runs = {
+                (mode, name): lambda mode=mode, name=name, what=what: (
+                    workers[BACKENDS[mode]].submit(run_once, mode, name, what).result()
+                )
+                for (mode, name), some in passes.items()
+                if what in some
+            }
+            for (mode, name), median in take_turns(runs, settings).items():
+                medians[mode][name][what] = median
     finally:
         for executor in workers.values():
             executor.shutdown()
