@@ -1,0 +1,417 @@
+"""Quality beside speed: the same small transformer with every attention, on three data sets.
+
+`make quality` trains all rows of the table and writes docs/benchmarks.md; `make quality QUICK=1`
+does the same on less of everything and leaves docs/ alone. What is done is kept in build/quality
+(or build/quality-quick): a run that was cut off goes on where it stopped.
+"""
+
+import argparse
+import concurrent.futures
+import datetime
+import functools
+import hashlib
+import json
+import math
+import multiprocessing
+import time
+from pathlib import Path
+
+from benchmarks import quality_data, report
+from benchmarks.ablation import use_one_core
+from keras_combiner.whole_files import written_whole
+
+ROOT = Path(__file__).resolve().parent.parent
+SEEDS = (0, 1, 2)
+SETTINGS = {
+    "limit_seconds": 600,
+    "short_length": 512,
+    "num_layers": 2,
+    "num_heads": 4,
+    "hidden_dim": 64,
+    "intermediate_dim": 128,
+    "dropout": 0.1,
+    "block_size": 64,
+    "hierarchical_block_size": 16,
+    "learning_rate": 2e-3,
+    "datasets": {
+        "sotu_era": {
+            "length": 4096,
+            "segment_words": 3300,
+            "vocabulary_size": 8000,
+            "documents": {},
+            "batch_size": 4,
+            "steps": 600,
+            "token_dropout": 0.3,
+        },
+        "brown_genre": {
+            "length": 3072,
+            "vocabulary_size": 8000,
+            "documents": {},
+            "batch_size": 4,
+            "steps": 600,
+            "token_dropout": 0.3,
+        },
+        "listops": {
+            "length": 2000,
+            "min_length": 500,
+            "documents": {"train": 9600, "validation": 0, "test": 1000},
+            "batch_size": 16,
+            "steps": 600,
+            "token_dropout": 0.0,
+        },
+    },
+}
+# What `quick` changes of a data set.
+QUICK_SEEDS = (0,)
+QUICK_LIMIT_SECONDS = 40
+QUICK_STEPS = 30
+QUICK_DOCUMENTS = {"train": 120, "validation": 40, "test": 60}
+
+MAJORITY = "majority"
+ROOT_OPERATOR = "root operator"
+TFIDF = "TF-IDF"
+TFIDF_TRUNCATED = "TF-IDF, truncated"
+WITHOUT_ATTENTION = "no attention"
+TRUNCATED = "full attention, truncated"
+FULL = "full attention"
+WINDOW = "sliding window"
+BIGBIRD = "BigBird"
+# Combiner's rows: the plan and the summary.
+COMBINER = {
+    "Combiner fixed, max": ("fixed", "max"),
+    "Combiner fixed, variational": ("fixed", "variational"),
+    "Combiner logsparse": ("logsparse", "variational"),
+    "Combiner axial_rowmajor": ("axial_rowmajor", "variational"),
+    "Combiner mixture": ("mixture", "variational"),
+    "Combiner hierarchical": ("hierarchical", "variational"),
+}
+MODELS = (WITHOUT_ATTENTION, TRUNCATED, FULL, WINDOW, BIGBIRD, *COMBINER)
+
+
+def is_baseline(row):
+    """Whether a row is no network: it is the same with every seed."""
+    return row not in MODELS
+
+
+def rows_of(dataset):
+    """The rows of a data set's table, a tuple of str."""
+    if dataset == "listops":
+        return (MAJORITY, ROOT_OPERATOR, *MODELS)
+    return (MAJORITY, TFIDF, TFIDF_TRUNCATED, *MODELS)
+
+
+def plan_of(row, layer, length, settings):
+    """The plan of a row's layer (int, from 0), and the summary.
+
+    Full attention is the plan that has all tokens in one block, a sliding window the one whose
+    tokens see their own block and the blocks beside it: exactly these, on the same code.
+    """
+    from benchmarks.bigbird import BigBird
+    from keras_combiner.factorizations import Fixed, Hierarchical, Mixture, get
+
+    size = settings["block_size"]
+    if row in (FULL, TRUNCATED):
+        return Fixed(length), "none"
+    if row == WINDOW:
+        return Fixed(size, neighbors=1), "none"
+    if row == BIGBIRD:
+        return BigBird(size, seed=layer), "none"
+    name, summary = COMBINER[row]
+    if name == "mixture":
+        return Mixture(["fixed", "axial_rowmajor"], block_size=size), summary
+    if name == "hierarchical":
+        return Hierarchical(settings["hierarchical_block_size"]), summary
+    return get(name, size), summary
+
+
+def length_of(row, settings, dataset):
+    """How many tokens of a document a row reads."""
+    length = settings["datasets"][dataset]["length"]
+    return min(length, settings["short_length"]) if row == TRUNCATED else length
+
+
+def classifier(row, dataset, settings, vocabulary_size, num_classes):
+    """Token ids `[batch, length_of(row)]` to logits `[batch, num_classes]`, a functional model.
+
+    All rows have the same weights but those of the attention; that which reads fewer tokens too,
+    positions of which it then does not use.
+    """
+    import keras
+
+    from keras_combiner.layers import (
+        CombinerEncoder,
+        MaskedAveragePooling,
+        TokenAndPositionEmbedding,
+        TokenDropout,
+    )
+
+    details = settings["datasets"][dataset]
+    length = length_of(row, settings, dataset)
+    token_ids = keras.Input((length,), dtype="int32")
+    x = TokenDropout(details["token_dropout"])(token_ids)
+    x = TokenAndPositionEmbedding(vocabulary_size, details["length"], settings["hidden_dim"])(x)
+    for layer in range(settings["num_layers"]):
+        if row == WITHOUT_ATTENTION:
+            x = _feed_forward(x, settings)
+            continue
+        plan, summary = plan_of(row, layer, length, settings)
+        x = CombinerEncoder(
+            settings["num_heads"],
+            settings["intermediate_dim"],
+            dropout=settings["dropout"],
+            factorization=plan,
+            summary=summary,
+        )(x)
+    x = MaskedAveragePooling()(keras.layers.LayerNormalization()(x))
+    x = keras.layers.Dropout(settings["dropout"])(x)
+    return keras.Model(token_ids, keras.layers.Dense(num_classes)(x))
+
+
+def _feed_forward(x, settings):
+    """What is left of an encoder without attention."""
+    import keras
+
+    y = keras.layers.LayerNormalization(epsilon=1e-5)(x)
+    y = keras.layers.Dense(settings["intermediate_dim"], activation="gelu")(y)
+    y = keras.layers.Dense(settings["hidden_dim"])(y)
+    return x + keras.layers.Dropout(settings["dropout"])(y)
+
+
+def compiled(model):
+    """The model, ready to train; `fit` sets the learning rate."""
+    import keras
+
+    model.compile(
+        keras.optimizers.AdamW(0.0, weight_decay=0.01, clipnorm=1.0),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        jit_compile=False,
+    )
+    return model
+
+
+def schedule(progress):
+    """Share of the learning rate, `progress` from 0 to 1: a tenth up, then a cosine down to 0."""
+    if progress < 0.1:
+        return 10 * progress
+    return 0.5 + 0.5 * math.cos(math.pi * (min(progress, 1.0) - 0.1) / 0.9)
+
+
+def fit(model, token_ids, labels, order, settings, clock=time.monotonic):
+    """Trains until the steps or the seconds are used up; `(seconds, steps done)`.
+
+    The learning rate comes down with whichever is used up first, so that a run that stops early has
+    come to rest as one that does not. The first step, in which the rate is zero and the graph is
+    built, does not count as time.
+
+    Args:
+        model: compiled `keras.Model`.
+        token_ids: int array `[documents, length]`.
+        labels: int array `[documents]`.
+        order: int array `[steps, batch]`, see `quality_data.order`.
+        settings: dict, "learning_rate" and "limit_seconds".
+        clock: callable, seconds.
+    """
+    limit = settings["limit_seconds"]
+    started = None
+    for step, places in enumerate(order):
+        elapsed = 0.0 if started is None else clock() - started
+        if elapsed >= limit:
+            return elapsed, step
+        progress = max(step / len(order), elapsed / limit)
+        model.optimizer.learning_rate = settings["learning_rate"] * schedule(progress)
+        model.train_on_batch(token_ids[places], labels[places])
+        if started is None:
+            started = clock()
+    return clock() - started, len(order)
+
+
+def train(dataset, row, seed, settings, folder):
+    """Trains one row and tests it; a dictionary of figures."""
+    details = settings["datasets"][dataset]
+    data = quality_data.load(dataset, details, folder)
+    if is_baseline(row):
+        return baseline(row, data, settings)
+    import keras
+
+    keras.utils.set_random_seed(seed)
+    length = length_of(row, settings, dataset)
+    ids = {split: x[:, :length] for split, x in data.token_ids.items()}
+    model = classifier(row, dataset, settings, len(data.vocabulary), data.num_classes)
+    batch_size = details["batch_size"]
+    order = quality_data.order(len(ids["train"]), details["steps"], batch_size, seed)
+    seconds, steps = fit(compiled(model), ids["train"], data.labels["train"], order, settings)
+    loss, accuracy = model.evaluate(
+        ids["test"], data.labels["test"], batch_size=batch_size, verbose=0
+    )
+    return {
+        "accuracy": accuracy,
+        "loss": loss,
+        "seconds": seconds,
+        "parameters": model.count_params(),
+        "share": steps / len(order),
+    }
+
+
+def baseline(row, data, settings):
+    """The figures of a row that is no network."""
+    import numpy as np
+
+    train_labels, test_labels = data.labels["train"], data.labels["test"]
+    if row in (TFIDF, TFIDF_TRUNCATED):
+        return _tfidf(row, data, settings)
+    kinds = {split: np.zeros(len(x), int) for split, x in data.token_ids.items()}
+    if row == ROOT_OPERATOR:
+        kinds = {split: x[:, 0] for split, x in data.token_ids.items()}
+    started = time.monotonic()
+    # Labels of every kind in the training documents, each counted once more than it occurs.
+    counts = np.ones((1 + max(x.max() for x in kinds.values() if len(x)), data.num_classes))
+    np.add.at(counts, (kinds["train"], train_labels), 1)
+    seconds = time.monotonic() - started
+    shares = counts / counts.sum(1, keepdims=True)
+    probabilities = shares[kinds["test"]]
+    return {
+        "accuracy": float(np.mean(probabilities.argmax(1) == test_labels)),
+        "loss": float(-np.mean(np.log(probabilities[np.arange(len(test_labels)), test_labels]))),
+        "seconds": seconds,
+    }
+
+
+def _tfidf(row, data, settings):
+    """Logistic regression on TF-IDF, its one setting chosen on the validation documents."""
+    try:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.metrics import log_loss
+    except ImportError as error:
+        raise ImportError(
+            "The TF-IDF rows need scikit-learn: pip install 'keras_combiner[datasets]'."
+        ) from error
+
+    texts, labels = data.texts, data.labels
+    if row == TFIDF_TRUNCATED:
+        texts = quality_data.excerpts(data, settings["short_length"])
+    started = time.monotonic()
+    vectorizer = TfidfVectorizer(sublinear_tf=True, min_df=2)
+    train = vectorizer.fit_transform(texts["train"])
+    validation, test = (vectorizer.transform(texts[split]) for split in ("validation", "test"))
+    models = [
+        LogisticRegression(C=strength, max_iter=1000).fit(train, labels["train"])
+        for strength in (1, 10, 100, 1000)
+    ]
+    best = max(models, key=lambda model: model.score(validation, labels["validation"]))
+    seconds = time.monotonic() - started
+    return {
+        "accuracy": float(best.score(test, labels["test"])),
+        "loss": float(log_loss(labels["test"], best.predict_proba(test), labels=best.classes_)),
+        "seconds": seconds,
+        "parameters": int(best.coef_.size + best.intercept_.size),
+    }
+
+
+def jobs_of(settings, seeds):
+    """All runs, `(dataset, row, seed)`: every row with the first seed, then with the next ones."""
+    return [
+        (dataset, row, seed)
+        for place, seed in enumerate(seeds)
+        for dataset in settings["datasets"]
+        for row in rows_of(dataset)
+        if place == 0 or not is_baseline(row)
+    ]
+
+
+def workers(count):
+    """Processes that serve one run each, `count` at a time."""
+    return concurrent.futures.ProcessPoolExecutor(
+        count, multiprocessing.get_context("spawn"), use_one_core, max_tasks_per_child=1
+    )
+
+
+def path_of(job, settings, folder):
+    """Where the figures of a run are kept: those of other settings are other runs."""
+    dataset, row, seed = job
+    relevant = {**settings, "datasets": settings["datasets"][dataset]}
+    code = hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:8]
+    name = f"{dataset}-{row}-{seed}-{code}.json".replace(",", "").replace(" ", "_")
+    return folder / name
+
+
+def run_all(settings, seeds, count, folder, train=train):
+    """All runs that are not in `folder` yet, `count` at a time; figures by `(dataset, row, seed)`.
+
+    Args:
+        settings: see `SETTINGS`.
+        seeds: sequence of int.
+        count: int, processes.
+        folder: path, where data sets and figures are kept.
+        train: callable, in place of `train`.
+    """
+    paths = {job: path_of(job, settings, folder) for job in jobs_of(settings, seeds)}
+    missing = [job for job, path in paths.items() if not path.exists()]
+    print(f"{len(paths) - len(missing)} of {len(paths)} runs are done already.", flush=True)
+    trained = sum(not is_baseline(row) for _, row, _ in missing)
+    most = trained * settings["limit_seconds"] / count / 3600
+    print(f"Training takes at most {most:.1f} h, testing not counted.", flush=True)
+    started = time.monotonic()
+    with workers(count) as pool:
+        futures = {pool.submit(train, *job, settings, folder): job for job in missing}
+        for done, future in enumerate(concurrent.futures.as_completed(futures), 1):
+            job, figures = futures[future], future.result()
+            with written_whole(paths[job], overwrite=True) as path:
+                path.write_text(json.dumps(figures, indent=1))
+            left = (time.monotonic() - started) / done * (len(missing) - done) / 60
+            dataset, row, seed = job
+            print(
+                f"{done}/{len(missing)} {dataset}, {row}, seed {seed}: test accuracy "
+                f"{figures['accuracy']:.3f}, {figures['seconds']:.0f} s; about {left:.0f} min left",
+                flush=True,
+            )
+    return {job: json.loads(path.read_text()) for job, path in paths.items()}
+
+
+def summarize(runs, settings, seeds):
+    """The figures of docs/quality.json out of those of the runs."""
+    figures = {}
+    for dataset in settings["datasets"]:
+        figures[dataset] = {}
+        for row in rows_of(dataset):
+            some = [runs[dataset, row, x] for x in seeds if (dataset, row, x) in runs]
+            figures[dataset][row] = {name: [x[name] for x in some] for name in some[0]}
+    return figures
+
+
+def speed_of(dataset, row, settings, folder, steps=3):
+    """Seconds of a training step, and of testing one document, of one row."""
+    details = settings["datasets"][dataset]
+    data = quality_data.load(dataset, details, folder)
+    length = length_of(row, settings, dataset)
+    ids, labels = data.token_ids["train"][:, :length], data.labels["train"]
+    model = compiled(classifier(row, dataset, settings, len(data.vocabulary), data.num_classes))
+    order = quality_data.order(len(ids), 1 + steps, details["batch_size"], seed=0)
+    seconds, done = fit(model, ids, labels, order, settings)
+    batch = ids[order[0]]
+    model.test_on_batch(batch, labels[order[0]])  # builds the graph
+    started = time.monotonic()
+    model.test_on_batch(batch, labels[order[0]])
+    return seconds / max(1, done - 1), (time.monotonic() - started) / len(batch)
+
+
+def estimate(settings, seeds, count, folder):
+    """Prints how long the whole takes, by a few steps of every row."""
+    total = 0.0
+    with workers(1) as pool:
+        for dataset, row, seed in jobs_of(settings, seeds[:1]):
+            if is_baseline(row):
+                continue
+            details = settings["datasets"][dataset]
+            step, test = pool.submit(speed_of, dataset, row, settings, folder).result()
+            training = min(settings["limit_seconds"], step * details["steps"])
+            data = details["documents"].get("test", 160)
+            total += (training + test * data + 20) * len(seeds)
+            share = training / (step * details["steps"])
+            print(
+                f"{dataset}, {row}: {step:.2f} s a step, {training:.0f} s of training "
+                f"({share:.0%} of the steps), {test * data:.0f} s of testing",
+                flush=True,
+            )
+    print(f"The whole: about {total / count / 3600:.1f} h, {count} runs at a time.")
