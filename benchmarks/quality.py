@@ -8,8 +8,8 @@ does the same on less of everything and leaves docs/ alone. What is done is kept
 import argparse
 import concurrent.futures
 import datetime
-import functools
 import hashlib
+import importlib.metadata
 import json
 import math
 import multiprocessing
@@ -18,6 +18,19 @@ from pathlib import Path
 
 from benchmarks import quality_data, report
 from benchmarks.ablation import use_one_core
+from benchmarks.quality_rows import (
+    BIGBIRD,
+    COMBINER,
+    FULL,
+    ROOT_OPERATOR,
+    TFIDF,
+    TFIDF_TRUNCATED,
+    TRUNCATED,
+    WINDOW,
+    WITHOUT_ATTENTION,
+    is_baseline,
+    rows_of,
+)
 from keras_combiner.whole_files import written_whole
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,43 +74,12 @@ SETTINGS = {
         },
     },
 }
-# What `quick` changes of a data set.
+START_SECONDS = 20  # about what a run takes besides, for `estimate`
+# What QUICK=1 changes.
 QUICK_SEEDS = (0,)
-QUICK_LIMIT_SECONDS = 40
-QUICK_STEPS = 30
-QUICK_DOCUMENTS = {"train": 120, "validation": 40, "test": 60}
-
-MAJORITY = "majority"
-ROOT_OPERATOR = "root operator"
-TFIDF = "TF-IDF"
-TFIDF_TRUNCATED = "TF-IDF, truncated"
-WITHOUT_ATTENTION = "no attention"
-TRUNCATED = "full attention, truncated"
-FULL = "full attention"
-WINDOW = "sliding window"
-BIGBIRD = "BigBird"
-# Combiner's rows: the plan and the summary.
-COMBINER = {
-    "Combiner fixed, max": ("fixed", "max"),
-    "Combiner fixed, variational": ("fixed", "variational"),
-    "Combiner logsparse": ("logsparse", "variational"),
-    "Combiner axial_rowmajor": ("axial_rowmajor", "variational"),
-    "Combiner mixture": ("mixture", "variational"),
-    "Combiner hierarchical": ("hierarchical", "variational"),
-}
-MODELS = (WITHOUT_ATTENTION, TRUNCATED, FULL, WINDOW, BIGBIRD, *COMBINER)
-
-
-def is_baseline(row):
-    """Whether a row is no network: it is the same with every seed."""
-    return row not in MODELS
-
-
-def rows_of(dataset):
-    """The rows of a data set's table, a tuple of str."""
-    if dataset == "listops":
-        return (MAJORITY, ROOT_OPERATOR, *MODELS)
-    return (MAJORITY, TFIDF, TFIDF_TRUNCATED, *MODELS)
+QUICK_LIMIT_SECONDS = 20
+QUICK_STEPS = 40
+QUICK_DOCUMENTS = {"train": 160, "validation": 40, "test": 60}
 
 
 def plan_of(row, layer, length, settings):
@@ -396,7 +378,7 @@ def speed_of(dataset, row, settings, folder, steps=3):
     return seconds / max(1, done - 1), (time.monotonic() - started) / len(batch)
 
 
-def estimate(settings, seeds, count, folder):
+def estimate(settings, seeds, count, data, folder):
     """Prints how long the whole takes, by a few steps of every row."""
     total = 0.0
     with workers(1) as pool:
@@ -406,12 +388,85 @@ def estimate(settings, seeds, count, folder):
             details = settings["datasets"][dataset]
             step, test = pool.submit(speed_of, dataset, row, settings, folder).result()
             training = min(settings["limit_seconds"], step * details["steps"])
-            data = details["documents"].get("test", 160)
-            total += (training + test * data + 20) * len(seeds)
+            testing = test * data[dataset]["documents"]["test"]
+            total += (training + testing + START_SECONDS) * len(seeds)
             share = training / (step * details["steps"])
             print(
                 f"{dataset}, {row}: {step:.2f} s a step, {training:.0f} s of training "
-                f"({share:.0%} of the steps), {test * data:.0f} s of testing",
+                f"({share:.0%} of the steps), {testing:.0f} s of testing",
                 flush=True,
             )
     print(f"The whole: about {total / count / 3600:.1f} h, {count} runs at a time.")
+
+
+def describe(dataset, settings, folder):
+    """What there is to know of a data set, a dictionary; makes it, if it has to be made."""
+    import numpy as np
+
+    data = quality_data.load(dataset, settings["datasets"][dataset], folder)
+    lengths = np.concatenate([np.sum(x != 0, axis=1) for x in data.token_ids.values()])
+    return {
+        "documents": {split: len(x) for split, x in data.labels.items()},
+        "tokens": round(float(lengths.mean())),
+        "filled": float(np.mean(lengths == settings["datasets"][dataset]["length"])),
+        "smallest_class": int(np.bincount(data.labels["train"], minlength=data.num_classes).min()),
+    }
+
+
+def quick(settings):
+    """`settings` with fewer steps and documents, and less time."""
+    datasets = {}
+    for name, details in settings["datasets"].items():
+        documents = {**QUICK_DOCUMENTS}
+        if name == "listops":
+            documents["train"] = QUICK_STEPS * details["batch_size"]
+        datasets[name] = {**details, "documents": documents, "steps": QUICK_STEPS}
+    return {**settings, "limit_seconds": QUICK_LIMIT_SECONDS, "datasets": datasets}
+
+
+def versions():
+    """What has been measured, a dictionary of package to version."""
+    packages = ("tensorflow", "keras", "scikit-learn")
+    return {package: importlib.metadata.version(package) for package in packages}
+
+
+def main():
+    """Runs what is missing and writes quality.json, quality.png and benchmarks.md into docs/."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="less of everything, not into docs/")
+    parser.add_argument("--estimate", action="store_true", help="only say how long it would take")
+    parser.add_argument("--workers", type=int, default=2, help="models trained at a time")
+    parser.add_argument(
+        "--datasets", nargs="+", choices=quality_data.DATASETS, default=[*SETTINGS["datasets"]]
+    )
+    arguments = parser.parse_args()
+    datasets = {name: SETTINGS["datasets"][name] for name in arguments.datasets}
+    settings, seeds = {**SETTINGS, "datasets": datasets}, SEEDS
+    folder, output = ROOT / "build" / "quality", ROOT / "docs"
+    if arguments.quick:
+        settings, seeds = quick(settings), QUICK_SEEDS
+        folder = output = ROOT / "build" / "quality-quick"
+    with workers(1) as pool:
+        data = {
+            name: pool.submit(describe, name, settings, folder).result()
+            for name in arguments.datasets
+        }
+    if arguments.estimate:
+        estimate(settings, seeds, arguments.workers, data, folder)
+        return
+    runs = run_all(settings, seeds, arguments.workers, folder)
+    figures = {
+        "date": datetime.date.today().isoformat(),
+        "machine": report.machine(),
+        "versions": versions(),
+        "settings": settings,
+        "seeds": seeds,
+        "quick": arguments.quick,
+        "data": data,
+        "rows": summarize(runs, settings, seeds),
+    }
+    report.write(output, "quality", figures)
+
+
+if __name__ == "__main__":
+    main()
