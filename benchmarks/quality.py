@@ -82,28 +82,36 @@ QUICK_STEPS = 40
 QUICK_DOCUMENTS = {"train": 160, "validation": 40, "test": 60}
 
 
-def plan_of(row, layer, length, settings):
-    """The plan of a row's layer (int, from 0), and the summary.
+def attention_of(row, layer, settings):
+    """The attention of a row's layer (int, from 0), a `keras.layers.Layer`; None if it has none.
 
-    Full attention is the plan that has all tokens in one block, a sliding window the one whose
-    tokens see their own block and the blocks beside it: exactly these, on the same code.
+    Full attention is Keras's own, which is faster than a plan that has all tokens in one block. A
+    sliding window is the plan whose tokens see their own block and the blocks beside it.
     """
-    from benchmarks.bigbird import BigBird
-    from keras_combiner.factorizations import Fixed, Hierarchical, Mixture, get
+    import keras
 
-    size = settings["block_size"]
+    from benchmarks.bigbird import BigBird
+    from keras_combiner.factorizations import Fixed, Hierarchical, Mixture
+    from keras_combiner.layers import CombinerAttention
+
+    size, num_heads = settings["block_size"], settings["num_heads"]
+    # No dropout of attention weights: to draw it costs full attention more than all the rest.
+    common = {"num_heads": num_heads, "key_dim": settings["hidden_dim"] // num_heads}
+    if row == WITHOUT_ATTENTION:
+        return None
     if row in (FULL, TRUNCATED):
-        return Fixed(length), "none"
+        return keras.layers.MultiHeadAttention(**common)
     if row == WINDOW:
-        return Fixed(size, neighbors=1), "none"
-    if row == BIGBIRD:
-        return BigBird(size, seed=layer), "none"
-    name, summary = COMBINER[row]
-    if name == "mixture":
-        return Mixture(["fixed", "axial_rowmajor"], block_size=size), summary
-    if name == "hierarchical":
-        return Hierarchical(settings["hierarchical_block_size"]), summary
-    return get(name, size), summary
+        plan, summary = Fixed(size, neighbors=1), "none"
+    elif row == BIGBIRD:
+        plan, summary = BigBird(size, seed=layer), "none"
+    else:
+        plan, summary = COMBINER[row]
+    if plan == "mixture":
+        plan = Mixture(["fixed", "axial_rowmajor"], block_size=size)
+    elif plan == "hierarchical":
+        plan = Hierarchical(settings["hierarchical_block_size"])
+    return CombinerAttention(**common, factorization=plan, block_size=size, summary=summary)
 
 
 def length_of(row, settings, dataset):
@@ -121,42 +129,31 @@ def classifier(row, dataset, settings, vocabulary_size, num_classes):
     import keras
 
     from keras_combiner.layers import (
-        CombinerEncoder,
         MaskedAveragePooling,
         TokenAndPositionEmbedding,
         TokenDropout,
     )
 
     details = settings["datasets"][dataset]
-    length = length_of(row, settings, dataset)
-    token_ids = keras.Input((length,), dtype="int32")
+    token_ids = keras.Input((length_of(row, settings, dataset),), dtype="int32")
     x = TokenDropout(details["token_dropout"])(token_ids)
     x = TokenAndPositionEmbedding(vocabulary_size, details["length"], settings["hidden_dim"])(x)
+
+    def add(x, sublayers):
+        y = keras.layers.LayerNormalization()(x)
+        for sublayer in sublayers:
+            y = sublayer(y)
+        return x + keras.layers.Dropout(settings["dropout"])(y)
+
     for layer in range(settings["num_layers"]):
-        if row == WITHOUT_ATTENTION:
-            x = _feed_forward(x, settings)
-            continue
-        plan, summary = plan_of(row, layer, length, settings)
-        x = CombinerEncoder(
-            settings["num_heads"],
-            settings["intermediate_dim"],
-            dropout=settings["dropout"],
-            factorization=plan,
-            summary=summary,
-        )(x)
+        attention = attention_of(row, layer, settings)
+        if attention is not None:
+            x = add(x, [lambda y, attend=attention: attend(y, y)])
+        inner = keras.layers.Dense(settings["intermediate_dim"], activation="gelu")
+        x = add(x, [inner, keras.layers.Dense(settings["hidden_dim"])])
     x = MaskedAveragePooling()(keras.layers.LayerNormalization()(x))
     x = keras.layers.Dropout(settings["dropout"])(x)
     return keras.Model(token_ids, keras.layers.Dense(num_classes)(x))
-
-
-def _feed_forward(x, settings):
-    """What is left of an encoder without attention."""
-    import keras
-
-    y = keras.layers.LayerNormalization(epsilon=1e-5)(x)
-    y = keras.layers.Dense(settings["intermediate_dim"], activation="gelu")(y)
-    y = keras.layers.Dense(settings["hidden_dim"])(y)
-    return x + keras.layers.Dropout(settings["dropout"])(y)
 
 
 def compiled(model):
@@ -382,9 +379,8 @@ def estimate(settings, seeds, count, data, folder):
     """Prints how long the whole takes, by a few steps of every row."""
     total = 0.0
     with workers(1) as pool:
-        for dataset, row, seed in jobs_of(settings, seeds[:1]):
-            if is_baseline(row):
-                continue
+        trained = [job for job in jobs_of(settings, seeds[:1]) if not is_baseline(job[1])]
+        for dataset, row, _ in trained:
             details = settings["datasets"][dataset]
             step, test = pool.submit(speed_of, dataset, row, settings, folder).result()
             training = min(settings["limit_seconds"], step * details["steps"])

@@ -50,9 +50,9 @@ def excerpts(data, length):
 
 
 def order(num_documents, steps, batch_size, seed):
-    """Which documents a step sees, int `[steps, batch_size]`: pass after pass, each in random order.
+    """Which documents a step sees, int `[steps, batch_size]`.
 
-    It depends on the seed and on nothing that rows differ in.
+    Pass after pass, each in a random order, which depends on nothing that rows differ in.
     """
     generator = np.random.default_rng(seed)
     passes = -(-steps * batch_size // num_documents)

@@ -177,7 +177,7 @@ def section(figures):
         f"One small transformer (layers: {settings['num_layers']}, width "
         f"{settings['hidden_dim']}, heads: {settings['num_heads']}, feed-forward "
         f"{settings['intermediate_dim']}; word pieces learned from the training documents; the "
-        "average over all tokens is classified) from scratch with every attention: equal weights, "
+        "average over all tokens is classified) from scratch with every attention: equal sizes, "
         f"steps, and order of the documents, which the seed decides. Seeds: {seeds}; mean ± "
         "standard deviation. The learning rate rises to "
         f"{settings['learning_rate']} in the first tenth and falls to zero with the steps, or "
@@ -192,8 +192,8 @@ def section(figures):
         "embeddings are averaged.",
         f"- `{title(TRUNCATED, settings)}`: full attention over {short} tokens; what follows is "
         f"not read. `{FULL}`: softmax attention over all of them.",
-        f"- `{WINDOW}`: the own block of {size} tokens and the blocks beside it. `{BIGBIRD}`: that, "
-        "the first and the last block, which see everything too, and three random blocks.",
+        f"- `{WINDOW}`: the own block of {size} tokens and the blocks beside it. `{BIGBIRD}`: "
+        "that, the first and the last block, which see everything too, and three random blocks.",
         f"- Combiner with blocks (grid width) of {size}, of "
         f"{settings['hierarchical_block_size']} for hierarchical; `max` is the paper's summary, "
         "all others have the layer's default, `variational`; mixture is of fixed and "
