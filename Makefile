@@ -22,9 +22,10 @@ saved-models: $(INSTALLED)
 ablation: $(INSTALLED)
 	$(BIN)/python -m benchmarks.ablation
 
-# One attention layer beside its peers; what is measured is kept in build/speed.
+# One attention layer beside its peers (what is measured is kept in build/speed), and training.
 bench: $(PEERS)
 	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.training
 
 # Quality beside speed: at most five hours, or with QUICK=1 twenty minutes that leave docs/ alone.
 # The Brown corpus is fetched with npm.

@@ -5,10 +5,10 @@ import os
 import platform
 from pathlib import Path
 
-from benchmarks import quality_report, speed_report
+from benchmarks import quality_report, speed_report, training_report
 from keras_combiner.whole_files import written_whole
 
-PARTS = {"speed": speed_report, "quality": quality_report}
+PARTS = {"speed": speed_report, "training": training_report, "quality": quality_report}
 
 
 def machine():

@@ -1,0 +1,125 @@
+"""Where the time of training goes: the tiny classifier on State of the Union addresses.
+
+`make bench` writes it into docs/benchmarks.md: documents a second, and what TensorFlow's profiler
+has seen of a pass over them, summed by what it is for.
+"""
+
+import argparse
+import collections
+import datetime
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import attention_layers, report
+
+ROOT = Path(__file__).resolve().parent.parent
+SETTINGS = {"documents": 128, "length": 2560, "size": "tiny", "batch_size": 16, "threads": 2}
+PASSES = 3
+# What an operation is for, by the first of these whose words are all in its name.
+PURPOSES = (
+    ("attention: projections", ("attention", "/query_")),
+    ("attention: projections", ("attention", "/key_")),
+    ("attention: projections", ("attention", "/value_")),
+    ("attention: projections", ("attention", "/attention_output_")),
+    ("attention: dropout", ("attention", "dropout")),
+    ("attention: all else", ("/attention_",)),
+    ("feed-forward", ("feedforward",)),
+    ("embedding and its gradient", ("token_and_position",)),
+    ("embedding and its gradient", ("UnsortedSegmentSum",)),
+    ("dropout outside attention", ("dropout",)),
+    ("normalization", ("norm",)),
+    ("optimizer", ("adam",)),
+    ("input", ("IteratorGetNext",)),
+)
+REST = "all else"
+
+
+def purpose_of(operation):
+    """What an operation of the training step is for, by its name."""
+    for purpose, words in PURPOSES:
+        if all(word in operation for word in words):
+            return purpose
+    return REST
+
+
+def is_operation(name):
+    """Whether an event is an operation, "path/of/names:Type", or the wait for the next batch."""
+    if "::" in name:
+        return name.startswith("IteratorGetNextOp")
+    return "/" in name and ":" in name
+
+
+def profiled(run):
+    """Seconds by name of the operations that TensorFlow runs in `run()`, on all threads."""
+    import tensorflow as tf
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    seconds = collections.Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        tf.profiler.experimental.start(folder)
+        run()
+        tf.profiler.experimental.stop()
+        for path in Path(folder).rglob("*.xplane.pb"):
+            space = xplane_pb2.XSpace.FromString(path.read_bytes())
+            for plane in space.planes:
+                for line in plane.lines:
+                    for event in line.events:
+                        name = plane.event_metadata[event.metadata_id].name
+                        # Operations are called "path/of/names:Type"; what they run in is not.
+                        if (
+                            "/" in name and ":" in name and "::" not in name
+                        ) or name == "IteratorGetNextOp::DoCompute":
+                            seconds[name] += event.duration_ps / 1e12
+    return seconds
+
+
+def measure(settings):
+    """Documents a second, and seconds by purpose of one pass over the documents."""
+    from keras_combiner import LongDocumentClassifier
+    from keras_combiner.datasets import load_sotu_era
+
+    documents = load_sotu_era("train")[: settings["documents"]]
+    texts, labels = [x.text for x in documents], [x.label for x in documents]
+    classifier = LongDocumentClassifier.from_texts(
+        texts, labels, sequence_length=settings["length"], size=settings["size"]
+    )
+
+    def one_pass():
+        classifier.fit(texts, labels, batch_size=settings["batch_size"], epochs=1, verbose=0)
+
+    one_pass()  # builds the graph
+    seconds = []
+    for _ in range(PASSES):
+        started = time.perf_counter()
+        one_pass()
+        seconds.append(time.perf_counter() - started)
+    by_purpose = collections.Counter()
+    for operation, some in profiled(one_pass).items():
+        by_purpose[purpose_of(operation)] += some
+    return {
+        "documents_per_second": len(texts) / statistics.median(seconds),
+        "seconds": dict(by_purpose.most_common()),
+    }
+
+
+def main():
+    """Measures, and writes docs/training.json, docs/training.png and docs/benchmarks.md."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--documents", type=int, default=SETTINGS["documents"])
+    parser.add_argument("--output", type=Path, default=ROOT / "docs")
+    arguments = parser.parse_args()
+    settings = {**SETTINGS, "documents": arguments.documents}
+    attention_layers.prepare_process("tensorflow", settings["threads"])
+    figures = {
+        "date": datetime.date.today().isoformat(),
+        "machine": report.machine(),
+        "settings": settings,
+        **measure(settings),
+    }
+    report.write(arguments.output, "training", figures)
+
+
+if __name__ == "__main__":
+    main()
