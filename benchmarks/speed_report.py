@@ -51,6 +51,20 @@ def exponent(by_length):
     return float(np.polyfit(np.log([*by_length]), np.log([*by_length.values()]), 1)[0])
 
 
+def headlines(figures):
+    """What README quotes: its rows, and their ratios by length."""
+    found = {}
+    for what in (FORWARD, BOTH):
+        found[f"{what}, times the projections alone"] = ratios(
+            figures, what, ("graph", PLAN), ("graph", FLOOR)
+        )
+        for name in (FULL, BIGBIRD):
+            found[f"{what}, faster than {name}"] = ratios(
+                figures, what, ("graph", name), ("graph", PLAN)
+            )
+    return found
+
+
 def table(first, columns, rows):
     """Lines of a table; `rows` is a dict of the first cell to the other cells (str)."""
     lines = [f"| {first} | {' | '.join(columns)} |", f"| --- |{' --- |' * len(columns)}"]

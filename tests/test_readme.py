@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import speed_report
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
@@ -84,3 +86,18 @@ def test_the_figures_of_the_readme_are_those_of_the_report():
     size, latency = re.search(r"has ([0-9.]+) MB and takes (\d+) ms", README).groups()
     assert float(size) == round(report["litert"]["bytes"] / 1e6, 2)
     assert int(latency) == round(report["litert"]["median_milliseconds"])
+
+
+def test_the_speeds_of_the_readme_are_those_of_the_benchmark():
+    figures = json.loads((ROOT / "docs/speed.json").read_text())
+    header, rows = re.search(
+        r"^\| tokens \| (.+) \|\n\|[- |]+\|\n((?:\|.+\|\n)+)", README, flags=re.MULTILINE
+    ).groups()
+    lengths = [int(x.replace(",", "")) for x in header.split(" | ")]
+    found = dict(re.findall(r"^\| (.+?) \| (.+) \|$", rows, flags=re.MULTILINE))
+    assert found == {
+        name: " | ".join(
+            f"{ratios[length]:.1f}x" if length in ratios else "no memory" for length in lengths
+        )
+        for name, ratios in speed_report.headlines(figures).items()
+    }

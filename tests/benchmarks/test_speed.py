@@ -96,7 +96,7 @@ def test_a_pass_drops_out_before_memory_is_spent(monkeypatch, tmp_path):
 
     monkeypatch.setattr(speed, "peak_memory", peak_memory)
     monkeypatch.setattr(speed, "seconds_of", seconds_of)
-    monkeypatch.setattr(speed, "available_memory", lambda: 25e6 / speed.MEMORY_SHARE)
+    monkeypatch.setattr(speed, "available_memory", lambda: 25e6 / speed.MEMORY_SHARES["graph"])
     cache = speed.Cache(tmp_path, SETTINGS)
     found = speed.measure((1024, 2048, 4096), {"graph": (FLOOR, FULL)}, SETTINGS, cache)
     assert asked == [
