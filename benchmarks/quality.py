@@ -36,7 +36,7 @@ from keras_combiner.whole_files import written_whole
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = (0, 1, 2)
 SETTINGS = {
-    "limit_seconds": 600,
+    "limit_seconds": 700,
     "short_length": 512,
     "num_layers": 2,
     "num_heads": 4,
@@ -53,7 +53,7 @@ SETTINGS = {
             "vocabulary_size": 8000,
             "documents": {},
             "batch_size": 4,
-            "steps": 600,
+            "steps": 700,
             "token_dropout": 0.3,
         },
         "brown_genre": {
@@ -61,15 +61,15 @@ SETTINGS = {
             "vocabulary_size": 8000,
             "documents": {},
             "batch_size": 4,
-            "steps": 600,
+            "steps": 700,
             "token_dropout": 0.3,
         },
         "listops": {
             "length": 2000,
             "min_length": 500,
-            "documents": {"train": 9600, "validation": 0, "test": 1000},
-            "batch_size": 16,
-            "steps": 600,
+            "documents": {"train": 6400, "validation": 0, "test": 1000},
+            "batch_size": 8,
+            "steps": 800,
             "token_dropout": 0.0,
         },
     },
