@@ -38,8 +38,8 @@ SETTINGS = {
 }
 SMALL_LENGTH = 1024  # that every peer takes
 MEMORY_FROM = 2048  # tokens; below it, memory is no reason to choose
-# Of what is free: a pass that would need more is left out. All passes of a length live side by side,
-# and allocators, above all XLA's and LiteRT's, keep what they once had.
+# Of what is free: a pass that would need more is left out. All passes of a length live side by
+# side, and allocators, above all XLA's and LiteRT's, keep what they once had.
 MEMORY_SHARES = {mode: 0.45 if mode in ("graph", "torch") else 0.1 for mode in NAMES}
 
 PASSES = (FORWARD, BOTH)
