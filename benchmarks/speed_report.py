@@ -4,10 +4,12 @@ from benchmarks.attention_layers import (
     BIGBIRD,
     BOTH,
     CORE,
+    DIRECT,
     FLOOR,
     FORWARD,
     FULL,
     PADDED,
+    PLANS,
     WINDOW_SIZE,
     block_size,
 )
@@ -201,14 +203,25 @@ def plot(figures, path):
     """Time of a forward pass against the length, a PNG."""
     from benchmarks.plots import pyplot
 
-    figure, axes = pyplot().subplots(figsize=(8, 5))
-    for mode, name in _jobs(figures, PEERS_BESIDE_GRAPH):
+    plt = pyplot()
+    figure, axes = plt.subplots(figsize=(8, 5))
+    jobs = [x for x in _jobs(figures, PEERS_BESIDE_GRAPH) if PADDED not in x[1]]
+    for place, (mode, name) in enumerate(jobs):
         times = _times(figures, (mode, name), FORWARD)
-        if PADDED in name or not times:
+        if not times:
             continue
-        wide = 2.5 if name in (FLOOR, FULL, PLAN) else 1
-        axes.plot([*times], [*times.values()], marker="o", markersize=3, linewidth=wide, label=name)
+        axes.plot(
+            [*times],
+            [*times.values()],
+            marker="o",
+            markersize=3,
+            linewidth=2.5 if name in (FLOOR, FULL, PLAN) else 1,
+            linestyle="-" if name in (FLOOR, DIRECT, *PLANS) else "--",
+            color=plt.get_cmap("tab20")(place % 20),
+            label=name,
+        )
     axes.set_xscale("log", base=2)
+    axes.set_xticks(lengths(figures), [f"{x:,}" for x in lengths(figures)])
     axes.set_yscale("log")
     axes.set_xlabel("length in tokens")
     axes.set_ylabel("seconds of a forward pass")
