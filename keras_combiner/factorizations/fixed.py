@@ -239,8 +239,7 @@ def _fill_masked_keys(parts, key, mask):
     average = ops.sum(parts.key * ops.cast(shares, key.dtype), axis=1, keepdims=True)
     parts = parts._replace(key=ops.where(counts, parts.key, average))
     heads, num_blocks, size, key_dim = ops.shape(key)
-    num_parts = ops.shape(parts.key)[1]
-    by_part = (num_parts, num_blocks * size // num_parts)
+    by_part = ops.shape(parts.local_weights)[1:]  # M, P
     key = ops.where(
         ops.reshape(mask, (ops.shape(mask)[0], *by_part, 1)),
         ops.reshape(key, (heads, *by_part, key_dim)),
