@@ -302,6 +302,8 @@ def _transformers_module(name, length, settings):
 def _litert_programs(name, mode, length, settings):
     import tensorflow as tf
 
+    from keras_combiner.export.litert import quiet
+
     with naming_extra("ai-edge-litert", "litert"):
         from ai_edge_litert.interpreter import Interpreter
 
@@ -331,16 +333,3 @@ def naming_extra(package, extra):
         raise ImportError(
             f"This layer comes from {package}. Install it with: pip install keras_combiner[{extra}]"
         ) from error
-
-
-@contextlib.contextmanager
-def quiet():
-    """Keeps C++ progress notes off the terminal."""
-    with open(os.devnull, "w") as devnull:
-        saved = os.dup(2)
-        os.dup2(devnull.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)

@@ -9,7 +9,6 @@ import argparse
 import concurrent.futures
 import datetime
 import hashlib
-import importlib.metadata
 import json
 import math
 import multiprocessing
@@ -420,12 +419,6 @@ def quick(settings):
     return {**settings, "limit_seconds": QUICK_LIMIT_SECONDS, "datasets": datasets}
 
 
-def versions():
-    """What has been measured, a dictionary of package to version."""
-    packages = ("tensorflow", "keras", "scikit-learn")
-    return {package: importlib.metadata.version(package) for package in packages}
-
-
 def main():
     """Runs what is missing and writes quality.json, quality.png and benchmarks.md into docs/."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -454,7 +447,7 @@ def main():
     figures = {
         "date": datetime.date.today().isoformat(),
         "machine": report.machine(),
-        "versions": versions(),
+        "versions": report.versions(("tensorflow", "keras", "scikit-learn")),
         "settings": settings,
         "seeds": seeds,
         "quick": arguments.quick,

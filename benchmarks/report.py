@@ -1,8 +1,10 @@
 """docs/benchmarks.md: one page out of the figures that the benchmarks leave beside it."""
 
+import contextlib
 import json
 import os
 import platform
+from importlib import metadata
 from pathlib import Path
 
 from benchmarks import quality_report, speed_report, training_report
@@ -21,6 +23,15 @@ def machine():
     return (
         f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
     )
+
+
+def versions(packages):
+    """The versions of those packages that are installed, a dictionary."""
+    found = {}
+    for package in packages:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[package] = metadata.version(package)
+    return found
 
 
 def write(folder, part, figures):

@@ -27,7 +27,8 @@ from keras_combiner.whole_files import written_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / "build" / "speed"
-LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
+# Beyond these, all that lives side by side at a length takes more than 24 GB.
+LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192)
 SETTINGS = {
     "width": 512,
     "num_heads": 8,
@@ -43,6 +44,10 @@ MEMORY_FROM = 2048  # tokens; below it, memory is no reason to choose
 MEMORY_SHARES = {mode: 0.45 if mode in ("graph", "torch") else 0.1 for mode in NAMES}
 
 PASSES = (FORWARD, BOTH)
+PACKAGES = (
+    *("tensorflow", "keras", "jax", "torch", "ai-edge-litert"),
+    *("tf-models-official", "transformers"),
+)
 
 _programs = {}  # of a worker process
 
@@ -237,21 +242,6 @@ def measure(lengths, names, settings, cache):
     return figures
 
 
-def versions():
-    """What has been measured, a dictionary of package to version."""
-    from importlib import metadata
-
-    packages = ("tensorflow", "keras", "jax", "torch", "ai-edge-litert")
-    packages += ("tf-models-official", "transformers")
-    found = {}
-    for package in packages:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
 def main():
     """Measures what is missing and writes docs/speed.json, docs/speed.png, docs/benchmarks.md."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -262,11 +252,11 @@ def main():
     arguments = parser.parse_args()
     settings = {**SETTINGS, "repeats": arguments.repeats, "modes": arguments.modes}
     names = {mode: NAMES[mode] for mode in arguments.modes}
-    cache = Cache(CACHE, {**settings, "versions": versions()})
+    cache = Cache(CACHE, {**settings, "versions": report.versions(PACKAGES)})
     figures = {
         "date": datetime.date.today().isoformat(),
         "machine": report.machine(),
-        "versions": versions(),
+        "versions": report.versions(PACKAGES),
         "settings": settings,
         "lengths": measure(sorted(arguments.lengths), names, settings, cache),
     }

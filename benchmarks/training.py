@@ -67,10 +67,7 @@ def profiled(run):
                 for line in plane.lines:
                     for event in line.events:
                         name = plane.event_metadata[event.metadata_id].name
-                        # Operations are called "path/of/names:Type"; what they run in is not.
-                        if (
-                            "/" in name and ":" in name and "::" not in name
-                        ) or name == "IteratorGetNextOp::DoCompute":
+                        if is_operation(name):
                             seconds[name] += event.duration_ps / 1e12
     return seconds
 

@@ -99,7 +99,7 @@ def _convert(classifier, quantization):
 
     archive = keras.export.ExportArchive()
     archive.add_endpoint("serving_default", serve, input_signature=[spec])
-    with tempfile.TemporaryDirectory() as directory, _quiet():
+    with tempfile.TemporaryDirectory() as directory, quiet():
         archive.write_out(directory, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(
             directory, signature_keys=["serving_default"]
@@ -124,7 +124,7 @@ def _explain(error):
 
 
 @contextlib.contextmanager
-def _quiet():
+def quiet():
     """Keeps C++ progress notes, which nobody can act on, off the terminal."""
     with open(os.devnull, "w") as devnull:
         saved = os.dup(2)
@@ -151,7 +151,7 @@ def run_litert(path, token_ids, num_threads=1):
     Raises:
         ImportError: if ai-edge-litert is missing (extra "litert").
     """
-    with _quiet():
+    with quiet():
         interpreter = _interpreter_class()(model_path=str(path), num_threads=num_threads)
         runner = interpreter.get_signature_runner("serving_default")
     probabilities, seconds = [], []
