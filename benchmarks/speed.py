@@ -1,7 +1,7 @@
 """How fast and how large attention is beside its peers: one layer, all peers in one run.
 
 `make bench` measures what is not measured yet, length by length, and writes docs/benchmarks.md. All
-layers of a length take turns, each framework in a process of its own, and every figure is a ratio
+layers of a length take turns, each framework in processes of its own, and every figure is a ratio
 of medians; times of different runs are never compared. What is done is kept in build/speed: a run
 that was cut off goes on where it stopped.
 """
@@ -22,13 +22,12 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from benchmarks import attention_layers, report
-from benchmarks.attention_layers import BACKENDS, BOTH, FORWARD, NAMES
+from benchmarks.attention_layers import BACKENDS, BOTH, FORWARD, FULL, NAMES
 from keras_combiner.whole_files import written_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / "build" / "speed"
-# Beyond these, all that lives side by side at a length takes more than 24 GB.
-LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192)
+LENGTHS = (128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
 SETTINGS = {
     "width": 512,
     "num_heads": 8,
@@ -41,7 +40,7 @@ SMALL_LENGTH = 1024  # that every peer takes
 MEMORY_FROM = 2048  # tokens; below it, memory is no reason to choose
 # Of what is free: a pass that would need more is left out. All passes of a length live side by
 # side, and allocators, above all XLA's and LiteRT's, keep what they once had.
-MEMORY_SHARES = {mode: 0.45 if mode in ("graph", "torch") else 0.1 for mode in NAMES}
+MEMORY_SHARES = {mode: {"graph": 0.45, "torch": 0.25}.get(mode, 0.1) for mode in NAMES}
 
 PASSES = (FORWARD, BOTH)
 PACKAGES = (
@@ -80,6 +79,11 @@ def take_turns(runs, settings):
     return {job: statistics.median(some) for job, some in seconds.items()}
 
 
+def process_of(mode, name):
+    """Which process a layer runs in: full attention, which takes most memory, has its own."""
+    return BACKENDS[mode], name.startswith(FULL)
+
+
 def worker(backend, settings):
     """A new process for one framework."""
     return concurrent.futures.ProcessPoolExecutor(
@@ -99,12 +103,15 @@ def seconds_of(jobs, length, settings):
         settings: see `SETTINGS`.
     """
     modes = dict.fromkeys(mode for mode, _ in jobs)
-    workers = {backend: worker(backend, settings) for backend in {BACKENDS[x] for x in modes}}
+    processes = dict.fromkeys(process_of(*job) for job in jobs)
+    workers = {process: worker(process[0], settings) for process in processes}
     medians = {mode: {} for mode in modes}
     passes = {}
     try:
         for (mode, name), some in jobs.items():
-            ready = workers[BACKENDS[mode]].submit(prepare, mode, name, length, settings, some)
+            ready = workers[process_of(mode, name)].submit(
+                prepare, mode, name, length, settings, some
+            )
             medians[mode][name] = {}
             try:
                 passes[mode, name] = ready.result()
@@ -115,7 +122,7 @@ def seconds_of(jobs, length, settings):
         for what in PASSES:
             runs = {
                 (mode, name): lambda mode=mode, name=name, what=what: (
-                    workers[BACKENDS[mode]].submit(run_once, mode, name, what).result()
+                    workers[process_of(mode, name)].submit(run_once, mode, name, what).result()
                 )
                 for (mode, name), some in passes.items()
                 if what in some
