@@ -171,8 +171,8 @@ def section(figures):
         "",
         f"Written by `make quality` on {figures['date']}; the figures are in "
         f"[quality.json](quality.json). {figures['machine']}; {versions}. "
-        f"{quick if figures['quick'] else ''}One core a run; seconds are those of training, "
-        "without the first step, which builds the graph.",
+        f"{quick if figures['quick'] else ''}One core a run; seconds are those that the "
+        "processor spent in training, without the first step, which builds the graph.",
         "",
         f"One small transformer (layers: {settings['num_layers']}, width "
         f"{settings['hidden_dim']}, heads: {settings['num_heads']}, feed-forward "
