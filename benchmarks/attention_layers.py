@@ -52,12 +52,18 @@ BACKENDS = {
     "torch": "torch",
 }
 FORWARD, BOTH = "forward", "forward and backward"
+DEFAULT_BLOCK_SIZE = 64  # the layer's
 WINDOW_SIZE = 128  # of Keras's own sliding window
 
 
-def block_size(length):
-    """The power of two at or above the square root of the length, at least the default, 64."""
-    return max(64, 2 ** math.ceil(math.log2(length) / 2))
+def block_size(length, plan="fixed"):
+    """The power of two at or above the square root of the length, at least the default, 64.
+
+    "hierarchical" keeps the default: its parts grow with their distance, not its blocks.
+    """
+    if plan == "hierarchical":
+        return DEFAULT_BLOCK_SIZE
+    return max(DEFAULT_BLOCK_SIZE, 2 ** math.ceil(math.log2(length) / 2))
 
 
 def prepare_process(backend, threads):
@@ -119,7 +125,7 @@ def keras_layer(name, length, settings):
     heads = settings["num_heads"], settings["width"] // settings["num_heads"]
     shape = input_shape(length, settings)
     kind = name.removesuffix(PADDED)
-    size = block_size(length)
+    size = block_size(length, kind)
     if kind == DIRECT:
         if length > LONGEST_DIRECT:
             raise ValueError(

@@ -4,6 +4,7 @@ from benchmarks.attention_layers import (
     BIGBIRD,
     BOTH,
     CORE,
+    DEFAULT_BLOCK_SIZE,
     DIRECT,
     FLOOR,
     FORWARD,
@@ -185,8 +186,8 @@ def section(figures):
         f"{settings['repeats']} turns after {settings['warm_up']} to warm up; at every length all "
         f"layers of all frameworks take turns. The floor (`{FLOOR}`) is the four projections that "
         f"all layers have, with no attention between them. Block sizes and grid widths of "
-        f"Combiner: {sizes}. `mixture` is of `fixed` and `axial_rowmajor`. Windows: {WINDOW_SIZE} "
-        "for Keras's; all else is as the peers' packages set it (blocks of 64 with three random "
+        f"Combiner: {sizes}; always {DEFAULT_BLOCK_SIZE} for `hierarchical`. `mixture` is of "
+        f"`fixed` and `axial_rowmajor`. Windows: {WINDOW_SIZE} for Keras's; all else is as the peers' packages set it (blocks of 64 with three random "
         "ones for BigBird, 256 random features for Performer, a window of 512 for Longformer). "
         "Layers from Transformers run eagerly on PyTorch. "
         f'"{PADDED.strip(", ")}" has a mask, under which the last tenth does not count.',
