@@ -187,7 +187,8 @@ def section(figures):
         f"layers of all frameworks take turns. The floor (`{FLOOR}`) is the four projections that "
         f"all layers have, with no attention between them. Block sizes and grid widths of "
         f"Combiner: {sizes}; always {DEFAULT_BLOCK_SIZE} for `hierarchical`. `mixture` is of "
-        f"`fixed` and `axial_rowmajor`. Windows: {WINDOW_SIZE} for Keras's; all else is as the peers' packages set it (blocks of 64 with three random "
+        f"`fixed` and `axial_rowmajor`. Windows: {WINDOW_SIZE} for Keras's; all else is as the "
+        "peers' packages set it (blocks of 64 with three random "
         "ones for BigBird, 256 random features for Performer, a window of 512 for Longformer). "
         "Layers from Transformers run eagerly on PyTorch. "
         f'"{PADDED.strip(", ")}" has a mask, under which the last tenth does not count.',
