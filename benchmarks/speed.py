@@ -12,6 +12,7 @@ import datetime
 import functools
 import hashlib
 import json
+import math
 import multiprocessing
 import os
 import resource
@@ -185,14 +186,20 @@ def available_memory():
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def expected_memory(sizes):
-    """Bytes at twice the longest length in `sizes` (bytes by length); 0 if it is empty.
+def expected_memory(sizes, length):
+    """Bytes at `length`, by `sizes` (bytes by shorter length); 0 if it is empty.
 
     It grows as between the last two lengths, but at least like the length; where there is only
     one, like its square.
     """
-    *others, last = (sizes[x] for x in sorted(sizes)) if sizes else (0, 0)
-    return last * max(2.0, last / others[-1] if others and others[-1] else 4.0)
+    if not sizes:
+        return 0
+    *others, longest = sorted(sizes)
+    power = 2.0
+    if others and sizes[others[-1]]:
+        ratio = sizes[longest] / sizes[others[-1]]
+        power = max(1.0, math.log(ratio, longest / others[-1]) if ratio else 1.0)
+    return sizes[longest] * (length / longest) ** power
 
 
 class Cache:
@@ -230,7 +237,7 @@ def measure(lengths, names, settings, cache):
             if length > LONGEST and (mode != "graph" or name not in BEYOND_LONGEST):
                 continue
             room = MEMORY_SHARES[mode] * available
-            expected = {what: expected_memory(sizes[mode, name, what]) for what in PASSES}
+            expected = {what: expected_memory(sizes[mode, name, what], length) for what in PASSES}
             some = [what for what in PASSES if expected[what] <= room]
             if some and length >= MEMORY_FROM:
                 key = f"memory-{mode}-{name}-{length}-{len(some)}".replace(" ", "_")

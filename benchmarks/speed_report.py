@@ -106,7 +106,7 @@ def _graph_tables(figures):
         lines += [f"### {what.capitalize()}, times the floor", ""]
         lines += [*table("layer", [*columns, "from 2,048 on"], rows), ""]
     lines += [
-        "Empty cells: no memory (see below), or a length that the layer does not take.",
+        "Empty cells: no room in memory (see below), or a length that the layer does not take.",
         "",
         "### Seconds of the floor, and how many times faster `fixed` is than its peers",
         "",
@@ -162,8 +162,9 @@ def _memory_table(figures):
     return [
         "### Peak memory, GB: forward / forward and backward",
         "",
-        'What a new process adds to what it held before. "About": more than this machine had room '
-        "for, by how it grew up to there.",
+        'What a new process adds to what it held before. "About": by how it grew up to there, and '
+        "more than its share of the machine's memory, in which all that is timed lives side by "
+        "side.",
         "",
         *table("layer", [f"{x:,}" for x in columns], rows),
         "",
@@ -223,7 +224,7 @@ def plot(figures, path):
             label=name,
         )
     axes.set_xscale("log", base=2)
-    axes.set_xticks(lengths(figures), [f"{x:,}" for x in lengths(figures)])
+    axes.set_xticks(lengths(figures), [f"{x:,}" for x in lengths(figures)], rotation=30)
     axes.set_yscale("log")
     axes.set_xlabel("length in tokens")
     axes.set_ylabel("seconds of a forward pass")
