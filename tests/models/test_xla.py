@@ -1,0 +1,114 @@
+"""What a TPU asks of a program, checked on the compiler of the CPU: static shapes, no gather."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_combiner import LongDocumentClassifier
+from keras_combiner.factorizations import Mixture
+
+LENGTH, BATCH = 32, 2
+TEXTS, LABELS = ["a b c d", "e f g h"], ["x", "y"]
+PLANS = {
+    "fixed": "fixed",
+    "logsparse": "logsparse",
+    "hierarchical": "hierarchical",
+    "axial_vertical": "axial_vertical",
+    "axial_horizontal": "axial_horizontal",
+    "axial_rowmajor": "axial_rowmajor",
+    "mixture": Mixture(["fixed", "axial_rowmajor"], block_size=4),
+    "routing": "routing",
+}
+SLOW = [*PLANS][1:]  # "fixed" is compiled on every change
+SLOW_DTYPES = ["float32", "bfloat16"]
+every_plan = pytest.mark.parametrize(
+    "plan", [pytest.param(x, marks=pytest.mark.slow) if x in SLOW else x for x in PLANS]
+)
+
+
+def make_classifier(plan, dtype="float32"):
+    classifier = LongDocumentClassifier.from_texts(
+        TEXTS,
+        LABELS,
+        sequence_length=LENGTH,
+        tokenizer="bytes",
+        num_layers=1,
+        num_heads=2,
+        hidden_dim=16,
+        intermediate_dim=32,
+        block_size=4,
+        factorization=PLANS[plan],
+        static_length=True,
+        dtype=dtype,
+    )
+    classifier.compile(
+        keras.optimizers.AdamW(1e-2, clipnorm=1.0),
+        "sparse_categorical_crossentropy",
+        jit_compile=True,
+    )
+    classifier.optimizer.build(classifier.trainable_variables)
+    return classifier
+
+
+def inputs():
+    generator = np.random.default_rng(0)
+    token_ids = generator.integers(1, 200, (BATCH, LENGTH)).astype("int32")
+    token_ids[1, 20:] = 0
+    return tf.constant(token_ids), tf.constant([0, 1])
+
+
+def programs(classifier):
+    """What is compiled: `(function, its arguments)` by name."""
+    token_ids, labels = inputs()
+    return {
+        "forward": (lambda x: classifier(x, training=False), (token_ids,)),
+        "train step": (lambda x, y: classifier.train_step((x, y)), (token_ids, labels)),
+    }
+
+
+def optimized_hlo(function, arguments):
+    compiled = tf.function(function, jit_compile=True, autograph=False)
+    return compiled.experimental_get_compiler_ir(*arguments)(stage="optimized_hlo")
+
+
+def lines_with(operation, hlo):
+    return [line for line in hlo.splitlines() if re.search(rf"[ =)]{operation}\(", line)]
+
+
+@every_plan
+@pytest.mark.parametrize("name", ["forward", "train step"])
+def test_the_compiled_program_has_static_shapes_and_gathers_embeddings_only(plan, name):
+    hlo = optimized_hlo(*programs(make_classifier(plan))[name])
+    assert "ENTRY" in hlo
+    assert "<=" not in hlo, "a dynamic shape"
+    gathers = lines_with("gather", hlo)
+    assert any("token_embedding" in line for line in gathers)
+    if plan != "routing":  # which sends tokens to groups that it learns
+        others = [line for line in gathers if "token_embedding" not in line]
+        assert not others
+
+
+def test_the_pattern_finds_a_gather():
+    table = tf.reshape(tf.range(12.0), (4, 3))
+    hlo = optimized_hlo(lambda x: tf.gather(table, x), (tf.constant([1, 3]),))
+    assert lines_with("gather", hlo)
+
+
+@every_plan
+@pytest.mark.parametrize(
+    "dtype", ["mixed_bfloat16", *(pytest.param(x, marks=pytest.mark.slow) for x in SLOW_DTYPES)]
+)
+def test_forward_and_training_run_compiled(plan, dtype):
+    classifier = make_classifier(plan, dtype)
+    token_ids, labels = inputs()
+    before = tf.function(lambda x: classifier(x, training=False), jit_compile=True)(token_ids)
+    # In bfloat16 a number has three digits.
+    tolerance = 1e-5 if dtype == "float32" else 2e-2
+    expected = classifier(token_ids, training=False)
+    np.testing.assert_allclose(np.array(before), np.array(expected), atol=tolerance)
+    losses = [float(classifier.train_on_batch(token_ids, labels)) for _ in range(20)]
+    assert np.all(np.isfinite(losses))
+    assert losses[-1] < losses[0]
