@@ -9,10 +9,31 @@ SIDE_BY_SIDE := -n 2 --dist loadfile
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: demo ablation bench quality saved-models test test-slow lint format clean
+# The page of examples/web, and the model that it shows.
+WEB := examples/web
+MODEL ?= saved_models/sotu_era
+LITERT_JS := $(WEB)/node_modules/@litertjs
+
+.PHONY: demo web ablation bench quality saved-models test test-slow lint format clean
 
 demo: $(INSTALLED)
 	$(BIN)/keras-combiner demo
+
+# Puts a model beside the page, which is whole then, and serves it to this machine.
+web: $(WEB)/litert/core.js
+	mkdir -p $(WEB)/model
+	cp $(MODEL)/model.tflite $(MODEL)/vocab.txt $(MODEL)/labels.txt $(WEB)/model
+	@echo "Open http://127.0.0.1:8000 (Ctrl + C ends)."
+	@$(PYTHON) -m http.server --bind 127.0.0.1 --directory $(WEB) 8000
+
+# Of LiteRT.js what the page loads: browsers with relaxed SIMD take the first, others the second.
+$(WEB)/litert/core.js: $(WEB)/package.json $(WEB)/package-lock.json
+	npm ci --no-audit --no-fund --prefix $(WEB)
+	mkdir -p $(WEB)/litert
+	cp $(LITERT_JS)/core/wasm/litert_wasm_internal.* $(WEB)/litert
+	cp $(LITERT_JS)/core/wasm/litert_wasm_compat_internal.* $(WEB)/litert
+	cp $(LITERT_JS)/wasm-utils/dist/index.js $(WEB)/litert/wasm-utils.js
+	cp $(LITERT_JS)/core/dist/index.js $@
 
 # The model that ships is what the demo trains.
 saved-models: $(INSTALLED)
@@ -63,4 +84,4 @@ $(PEERS): $(INSTALLED)
 	touch $(PEERS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info $(WEB)/litert $(WEB)/node_modules .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,153 @@
+import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
+
+import { WordPiece } from "./wordpiece.js";
+
+/** A .tflite model, its vocabulary and its labels. */
+export class Classifier {
+  #runners;
+
+  constructor(runners, wordpiece, labels) {
+    this.#runners = runners;
+    this.wordpiece = wordpiece;
+    this.labels = labels;
+  }
+
+  /**
+   * Loads LiteRT.js and the model.
+   *
+   * @param {string} runtime folder of LiteRT.js's wasm files, with a slash at its end.
+   * @param {string} folder that of model.tflite, vocab.txt and labels.txt, with a slash too.
+   * @returns {Promise<Classifier>}
+   */
+  static async load(runtime, folder) {
+    const [content, vocabulary, labels] = await Promise.all([
+      fetched(`${folder}model.tflite`).then((response) => response.arrayBuffer()),
+      fetched(`${folder}vocab.txt`).then((response) => response.text()),
+      fetched(`${folder}labels.txt`).then((response) => response.text()),
+      startRuntime(runtime),
+    ]);
+    const wordpiece = new WordPiece(vocabulary);
+    const names = labels.split(/\r?\n/).filter((label) => label.trim());
+    return new Classifier(await compile(content, names.length), wordpiece, names);
+  }
+
+  /** How many ids the model takes at most, start and end tokens included. */
+  get sequenceLength() {
+    return this.#runners.at(-1).length;
+  }
+
+  /**
+   * Classifies a document. It goes into the shortest of the model's inputs that holds it; what does
+   * not fit into the longest is cut.
+   *
+   * @param {string} text
+   * @returns {Promise<Answer?>} null for a text without a single token.
+   *
+   * @typedef {Object} Answer
+   * @property {string} text
+   * @property {{ids: number[], starts: number[], ends: number[]}} tokens of the whole text.
+   * @property {number} numRead how many of them the model read.
+   * @property {Int32Array} framed what it was given.
+   * @property {Float32Array} probabilities one for each label.
+   * @property {number} best index of the most probable label.
+   * @property {{tokenizer: number, model: number}} milliseconds
+   */
+  async classify(text) {
+    const started = performance.now();
+    const tokens = this.wordpiece.tokenize(text);
+    const count = tokens.ids.length;
+    if (!count) return null;
+    const fitting = this.#runners.find(({ length }) => count + 2 <= length);
+    const framed = this.wordpiece.frame(tokens.ids, fitting?.length ?? this.sequenceLength);
+    const tokenized = performance.now();
+    const probabilities = await this.run(framed);
+    return {
+      text,
+      tokens,
+      numRead: Math.min(count, framed.length - 2),
+      framed,
+      probabilities,
+      best: probabilities.indexOf(Math.max(...probabilities)),
+      milliseconds: { tokenizer: tokenized - started, model: performance.now() - tokenized },
+    };
+  }
+
+  /**
+   * Runs the model.
+   *
+   * @param {Int32Array} framed ids in one of the lengths that the model takes.
+   * @returns {Promise<Float32Array>} a probability for each label.
+   */
+  async run(framed) {
+    const { runner } = this.#runners.find((each) => each.length === framed.length);
+    const input = new Tensor(framed, [1, framed.length]);
+    let outputs = [];
+    try {
+      outputs = await runner.run([input]);
+      return outputs[0].toTypedArray().slice();
+    } finally {
+      // LiteRT.js leaves the memory of WebAssembly to its callers.
+      for (const tensor of [input, ...outputs]) tensor.delete();
+    }
+  }
+}
+
+async function fetched(path) {
+  let response;
+  try {
+    response = await fetch(path);
+  } catch (error) {
+    throw new Error(`${path} could not be fetched: ${error.message}.`);
+  }
+  if (!response.ok) {
+    throw new Error(`${path} could not be fetched: ${response.status} ${response.statusText}.`);
+  }
+  return response;
+}
+
+async function startRuntime(runtime) {
+  try {
+    await loadLiteRt(runtime, { threads: false });
+  } catch (error) {
+    throw new Error(`LiteRT.js could not be started from ${runtime}: ${inWords(error)}.`);
+  }
+}
+
+// A file may hold several signatures: the same weights at several lengths.
+async function compile(content, numLabels) {
+  let model;
+  try {
+    model = await loadAndCompile(new Uint8Array(content), { accelerator: "wasm" });
+  } catch (error) {
+    throw new Error(`model.tflite could not be loaded as a LiteRT model: ${inWords(error)}.`);
+  }
+  const runners = [model, ...Object.values(model.signatures)]
+    .filter(takesTokenIds)
+    .map((runner) => ({ runner, length: runner.getInputDetails()[0].shape[1] }))
+    .sort((a, b) => a.length - b.length);
+  if (!runners.length) {
+    throw new Error("model.tflite must take int32 token ids of shape [1, length], and does not.");
+  }
+  for (const { runner } of runners) {
+    const shape = Array.from(runner.getOutputDetails()[0].shape);
+    if (shape.length !== 2 || shape[1] !== numLabels) {
+      throw new Error(
+        `labels.txt holds ${numLabels} labels, but model.tflite gives scores of shape ` +
+          `[${shape.join(", ")}]. Are they of the same model?`,
+      );
+    }
+  }
+  return runners;
+}
+
+function takesTokenIds(runner) {
+  const [input, ...others] = runner.getInputDetails();
+  const shape = input?.shape ?? [];
+  return !others.length && input?.dtype === "int32" && shape.length === 2 && shape[1] >= 3;
+}
+
+// What is thrown from WebAssembly, or by a script that fails to load, is not always an Error.
+function inWords(error) {
+  const words = String(error?.message ?? error?.type ?? error).trim();
+  return words.replace(/\.$/, "") || "unknown error";
+}
