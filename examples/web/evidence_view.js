@@ -55,12 +55,13 @@ export class EvidenceView {
   }
 
   #prepare() {
-    const { evidence, evidenceStatus, meaning, strip, reader, progress, stop } = this.#element;
+    const { evidence, evidenceStatus, meaning, progress, reader, stop, strip, winner } = this.#element;
+    winner.textContent = this.#label;
     meaning.textContent =
       `Each bar is one of ${this.#parts.length} equal parts of what the model read. The model was ` +
-      "asked again with that part covered up. Up: without it the log probability of " +
-      `“${this.#label}” falls, so the part speaks for that class. Down: it rises, so the part ` +
-      "speaks against it. The tallest bar fills the strip. Parts that say the same stand in for " +
+      "asked again with that part covered up. Up: without the part the log probability of " +
+      `“${this.#label}” falls. Down: without it that rises. Heights are relative to the largest ` +
+      "change; changes of less than half a percent stay low. Parts that say the same stand in for " +
       "each other, so a flat bar need not be idle text.";
     this.#bars = this.#parts.map(() => document.createElement("span"));
     strip.replaceChildren(...this.#bars);
@@ -86,8 +87,6 @@ export class EvidenceView {
   #finish() {
     const { evidenceStatus, measured, part, progress, reader, stop } = this.#element;
     const count = this.#without.length;
-    const isWhole = count === this.#parts.length;
-    evidenceStatus.textContent = isWhole ? "" : `Stopped after ${count} of ${this.#parts.length}.`;
     measured.textContent = "";
     reader.hidden = false;
     // A button that hides would drop the focus.
@@ -95,7 +94,15 @@ export class EvidenceView {
     stop.hidden = progress.hidden = true;
     part.max = count;
     const changes = this.#without.map((_, index) => this.#change(index));
-    this.#select(changes.indexOf(Math.max(...changes)));
+    const largest = Math.max(...changes);
+    const best = changes.indexOf(largest);
+    const isWhole = count === this.#parts.length;
+    evidenceStatus.textContent =
+      (isWhole ? "" : `Stopped after ${count} of ${this.#parts.length} parts. `) +
+      (largest > SMALLEST_CHANGE
+        ? `Part ${best + 1} speaks most for “${this.#label}”.`
+        : "No part alone carries the answer: what speaks for it is spread, or said more than once.");
+    this.#select(best);
   }
 
   // How much a part adds to the log probability of the class.

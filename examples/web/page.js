@@ -57,7 +57,7 @@ async function openFile(file) {
     const { text, replaced } = await readTextFile(file);
     element.text.value = text;
     element.opened.textContent = replaced
-      ? `${file.name}: ${asCount(replaced)} characters were not valid and became \uFFFD.`
+      ? `${file.name}: what was not valid text became \uFFFD, ${asCount(replaced)} times.`
       : `${file.name}: ${asCount(text.length)} characters.`;
   } catch (error) {
     showProblem(error.message);
@@ -121,7 +121,7 @@ function showAnswer(labels, { text, tokens, numRead, probabilities, best, millis
     ...order.map((index) => classRow(labels[index], probabilities[index])),
   );
   element.timing.textContent =
-    `${asCount(tokens.ids.length)} tokens; tokenizer ${Math.ceil(milliseconds.tokenizer)} ms, ` +
+    `Tokens: ${asCount(tokens.ids.length)}. Time: tokenizer ${Math.ceil(milliseconds.tokenizer)} ms, ` +
     `model ${Math.ceil(milliseconds.model)} ms.`;
   element.result.hidden = false;
 }
@@ -140,7 +140,7 @@ function classRow(label, probability) {
 
 function howItWasCut(text, { ids, starts, ends }, numRead) {
   const end = ends[numRead - 1];
-  const lastWords = text.slice(Math.max(starts[0], end - LAST_WORDS), end);
+  const lastWords = text.slice(Math.max(starts[0], end - LAST_WORDS), end).replace(/^\S*\s+/, "");
   return (
     `This document was cut. It has ${asCount(ids.length)} tokens (words and pieces of words), and ` +
     `the model reads ${asCount(numRead)}: what follows the first ` +

@@ -16,7 +16,7 @@ export async function readTextFile(file) {
     );
   }
   const bytes = new Uint8Array(await file.arrayBuffer());
-  const text = new TextDecoder(encodingOf(bytes), { ignoreBOM: true }).decode(bytes);
+  const text = new TextDecoder(encodingOf(bytes)).decode(bytes);
   const replaced = text.split("\uFFFD").length - 1;
   if (text.includes("\0") || replaced > MAX_SHARE_REPLACED * text.length) {
     throw new Error(
