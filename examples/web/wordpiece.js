@@ -1,7 +1,7 @@
 // Word pieces in plain JavaScript: the ids are those of keras_combiner.text.WordPieceTokenizer.
 //
-// The browser's Unicode may be newer or older than tensorflow-text's (16.0). Only characters that
-// one of the two does not know yet can differ; every other text gives the same ids.
+// The browser's Unicode may be newer or older than tensorflow-text's. Only characters that were added
+// or reclassified in between can differ; every other text gives the same ids.
 
 const UNKNOWN_TOKEN = "[UNK]";
 const SPECIAL_TOKENS = ["[PAD]", UNKNOWN_TOKEN, "[CLS]", "[SEP]"];

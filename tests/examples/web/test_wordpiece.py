@@ -80,22 +80,22 @@ def test_random_texts(assert_equal):
 
 
 @pytest.mark.parametrize("lowercase", [True, False])
-@pytest.mark.parametrize("end", [0x3000, pytest.param(0x110000, marks=pytest.mark.slow)])
-def test_every_code_point(javascript_ids, lowercase, end):
+def test_every_code_point(javascript_ids, lowercase):
     # "a" + character + "b" tells what the character does: vanish (ab), separate (a b), stand alone
     # (a [UNK] b), become part of the word ([UNK]) or turn into letters of the vocabulary.
     letters = [*"abcdefghijklmnopqrstuvwxyz0123456789.", "\u1100", "\u03b1", "\u03c9", "\u03c3"]
     joined = ["##" + letter for letter in letters if letter != "."]
     vocabulary = [*SPECIALS, *letters, *joined]
-    assigned = [*range(0xD800), *range(0xE000, 0x33500), *range(0xE0000, 0xE1000)]
-    code_points = [c for c in assigned if c < end]
+    code_points = [*range(0xD800), *range(0xE000, 0x33500), *range(0xE0000, 0xE1000)]
     texts = [f"a{chr(c)}b" for c in code_points]
     rows = javascript_ids("\n".join(vocabulary), lowercase, texts)
     expected = WordPieceTokenizer(vocabulary, lowercase).encode(texts, 64).to_list()
     different = [
         c for c, row, framed in zip(code_points, rows, expected, strict=True) if row != framed[1:-1]
     ]
-    # Where node's Unicode is not tensorflow-text's; this Python's is older than both.
+    # Where node's Unicode is not tensorflow-text's: characters that this Python, older than both,
+    # does not know, and a sign of Ahom that Unicode 17 no longer counts as an accent.
+    different = set(different) - {0x1171E}
     assert {unicodedata.category(chr(c)) for c in different} <= {"Cn"}
 
 
