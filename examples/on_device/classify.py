@@ -4,7 +4,7 @@
         --labels labels.txt document.txt
 
 The document is UTF-8 text, `-` is standard input. labels.txt has one label a line, in the order of
-the model's outputs.
+the model's outputs. Of a model of several lengths, the shortest that holds the document is run.
 """
 
 import argparse
@@ -24,6 +24,8 @@ MIN_SEQUENCE_LENGTH = 3
 class Classifier:
     """A .tflite model that takes int32 token ids [1, length] and gives one score a label.
 
+    A file may hold several lengths, each as a signature of its own.
+
     Args:
         path: str, the .tflite file.
         num_threads: int or None, for the interpreter.
@@ -42,50 +44,74 @@ class Classifier:
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ValueError(f"{path} cannot be run as a .tflite model: {error}") from error
-        self._input = self._only(self._interpreter.get_input_details(), "input", path)
-        self._output = self._only(self._interpreter.get_output_details(), "output", path)
-        shape = self._input["shape_signature"].tolist()
-        is_ids = self._input["dtype"] == np.int32 and len(shape) == 2 and shape[0] == 1
-        if not is_ids or shape[1] < MIN_SEQUENCE_LENGTH:
-            raise ValueError(
-                f"{path} must take int32 token ids of shape [1, length] with a fixed length of at "
-                f"least {MIN_SEQUENCE_LENGTH}, but takes {np.dtype(self._input['dtype'])} of shape "
-                f"{shape}. Export it with a batch of 1 and a fixed length."
-            )
-        self.sequence_length = shape[1]
-        shape = self._output["shape"].tolist()
-        if len(shape) != 2 or shape[0] != 1:
-            raise ValueError(f"{path} must give scores of shape [1, labels], but gives {shape}.")
-        self.num_labels = shape[1]
+        signatures = [_Signature(self._interpreter, name, path) for name in self._names(path)]
+        self._signatures = {each.sequence_length: each for each in signatures}
+        self.num_labels = signatures[0].num_labels
 
-    @staticmethod
-    def _only(details, what, path):
-        if len(details) != 1:
-            names = ", ".join(each["name"] for each in details)
-            raise ValueError(f"{path} must have one {what}, but has {len(details)}: {names}.")
-        return details[0]
+    def _names(self, path):
+        names = list(self._interpreter.get_signature_list())
+        if not names:
+            raise ValueError(f"{path} has no signature. Export it with one, as serving_default.")
+        return names
+
+    def sequence_length_for(self, num_tokens):
+        """Returns the shortest length that holds so many tokens, or the longest that there is."""
+        fitting = [length for length in self._signatures if length >= num_tokens]
+        return min(fitting) if fitting else max(self._signatures)
 
     def __call__(self, token_ids):
         """Runs the model.
 
         Args:
-            token_ids: np.ndarray int32 [sequence_length].
+            token_ids: np.ndarray int32 [length], of a length that `sequence_length_for` gave.
 
         Returns:
             np.ndarray float32 [num_labels]: probabilities. A model without a softmax at its end
             gives logits; they are told by not being positive numbers that sum to one.
         """
-        self._interpreter.set_tensor(self._input["index"], token_ids[np.newaxis])
-        self._interpreter.invoke()
-        scores = self._interpreter.get_tensor(self._output["index"])[0]
-        scale, zero_point = self._output["quantization"]
-        scores = scores.astype(np.float32)
-        if scale:  # An integer output: the real value is (q - zero_point) * scale.
-            scores = (scores - zero_point) * scale
+        scores = self._signatures[len(token_ids)](token_ids)
         if scores.min() >= 0 and abs(scores.sum() - 1) < 0.02:
             return scores
         scores = np.exp(scores - scores.max())
         return scores / scores.sum()
+
+
+class _Signature:
+    """One way to run a file: documents of one length."""
+
+    def __init__(self, interpreter, name, path):
+        self._runner = interpreter.get_signature_runner(name)
+        self._input, details = self._only(self._runner.get_input_details(), "input", path)
+        shape = details["shape_signature"].tolist()
+        is_ids = details["dtype"] == np.int32 and len(shape) == 2 and shape[0] == 1
+        if not is_ids or shape[1] < MIN_SEQUENCE_LENGTH:
+            raise ValueError(
+                f"{path} must take int32 token ids of shape [1, length] with a fixed length of at "
+                f"least {MIN_SEQUENCE_LENGTH}, but takes {np.dtype(details['dtype'])} of shape "
+                f"{shape}. Export it with a batch of 1 and a fixed length."
+            )
+        self.sequence_length = shape[1]
+        self._output, details = self._only(self._runner.get_output_details(), "output", path)
+        shape = details["shape"].tolist()
+        if len(shape) != 2 or shape[0] != 1:
+            raise ValueError(f"{path} must give scores of shape [1, labels], but gives {shape}.")
+        self.num_labels = shape[1]
+        self._quantization = details["quantization"]
+
+    @staticmethod
+    def _only(details, what, path):
+        if len(details) != 1:
+            names = ", ".join(details)
+            raise ValueError(f"{path} must have one {what}, but has {len(details)}: {names}.")
+        return next(iter(details.items()))
+
+    def __call__(self, token_ids):
+        scores = self._runner(**{self._input: token_ids[np.newaxis]})[self._output][0]
+        scale, zero_point = self._quantization
+        scores = scores.astype(np.float32)
+        if scale:  # An integer output: the real value is (q - zero_point) * scale.
+            scores = (scores - zero_point) * scale
+        return scores
 
 
 def _read_labels(path, num_labels):
@@ -109,7 +135,8 @@ def _classify(arguments):
 
     start = time.perf_counter()
     tokens = wordpiece.tokenize(text)
-    ids = wordpiece.frame(tokens, classifier.sequence_length)
+    length = classifier.sequence_length_for(len(tokens) + 2)
+    ids = wordpiece.frame(tokens, length)
     encoded = time.perf_counter()
     probabilities = classifier(ids)
     ran = time.perf_counter()
@@ -117,7 +144,7 @@ def _classify(arguments):
     width = max(map(len, labels))
     for index in np.argsort(-probabilities, kind="stable"):
         print(f"{labels[index]:{width}}  {probabilities[index]:.4f}")
-    room = classifier.sequence_length - 2
+    room = length - 2
     cut = f"cut to the first {room:,}" if len(tokens) > room else "not cut"
     print(f"tokens: {len(tokens):,} ({cut}; the model reads {room:,} and 2 special ones)")
     print(f"latency: tokenizer {1000 * (encoded - start):.1f} ms, ", end="")

@@ -8,7 +8,8 @@ from keras_combiner.cli import arguments as shared
 from keras_combiner.cli.companions import companion_texts, written_together
 
 # Spelled out, since the module that defines them imports Keras; the tests compare.
-QUANTIZATIONS = ("float32", "float16", "dynamic_int8")
+QUANTIZATIONS = ("float32", "float16", "dynamic_int8", "int8", "int4", "int16x8")
+CALIBRATION_DOCUMENTS = 100  # the ranges of activations hardly grow with more
 
 
 def add_parser(subparsers):
@@ -26,6 +27,8 @@ def add_parser(subparsers):
             keras-combiner export --model runs/a/model.keras --saved-model out/1
             keras-combiner export --model runs/a/model.keras --litert out/model.tflite \\
                 --quantization dynamic_int8 --data test.jsonl
+            keras-combiner export --model runs/a/model.keras --litert out/model.tflite \\
+                --quantization int8 --calibration-data train.jsonl --sequence-lengths 512 4096
         """,
     )
     shared.add_model(parser)
@@ -38,8 +41,23 @@ def add_parser(subparsers):
     parser.add_argument(
         "--quantization",
         choices=QUANTIZATIONS,
-        help="of --litert: float32; float16, half the size; dynamic_int8, a quarter of it "
+        help="of --litert: float32; float16, half the size; dynamic_int8, a quarter of it; int8, "
+        "for accelerators of integers; int4, an eighth; int16x8, int8 with finer activations "
         "(default: float32)",
+    )
+    parser.add_argument(
+        "--calibration-data",
+        metavar="PATH",
+        help="documents like those to come, for int8 and int16x8; formats as for --data, the first "
+        f"{CALIBRATION_DOCUMENTS} are read",
+    )
+    parser.add_argument(
+        "--sequence-lengths",
+        type=shared.integer(1),
+        nargs="+",
+        metavar="N",
+        help="lengths of documents that --litert takes, each as a signature of its own over the "
+        "same weights (default: the model's sequence_length)",
     )
     parser.add_argument(
         "--data",
@@ -62,7 +80,8 @@ def add_parser(subparsers):
 def run(arguments):
     """Exports, and returns the exit code."""
     _check(arguments)
-    documents = _documents(arguments)
+    documents = _documents(arguments, arguments.data, arguments.documents)
+    calibration_data = _documents(arguments, arguments.calibration_data, CALIBRATION_DOCUMENTS)
     classifier = shared.load_model(arguments.model)
     if arguments.litert:
         directory, companions = Path(arguments.litert).parent, companion_texts(classifier)
@@ -82,6 +101,8 @@ def run(arguments):
                 report = classifier.export_litert(
                     arguments.litert,
                     quantization=arguments.quantization or "float32",
+                    calibration_data=calibration_data,
+                    sequence_lengths=arguments.sequence_lengths,
                     documents=documents,
                     overwrite=arguments.overwrite,
                     verbose=False,
@@ -103,8 +124,10 @@ def _check(arguments):
     """Refuses what cannot go well, before TensorFlow is imported."""
     if not arguments.saved_model and not arguments.litert:
         raise ValueError("There is nothing to export to. Give --saved-model, --litert or both.")
-    if arguments.quantization and not arguments.litert:
-        raise ValueError("--quantization is for a .tflite file. Give --litert too.")
+    for name in ("quantization", "calibration_data", "sequence_lengths"):
+        if getattr(arguments, name) and not arguments.litert:
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} is for a .tflite file. Give --litert too.")
     if arguments.litert and not arguments.litert.endswith(".tflite"):
         raise ValueError(f"--litert must end in .tflite. Received: {arguments.litert}")
     shared.check_model(arguments.model)
@@ -127,19 +150,19 @@ def _check(arguments):
         raise IsADirectoryError(f"{arguments.litert} is a directory. --litert makes a file.")
 
 
-def _documents(arguments):
-    """The texts to compare on, or None for those that ship with the package."""
-    if not arguments.data:
+def _documents(arguments, path, most):
+    """The first texts at `path`, or None if there is no path."""
+    if not path:
         return None
     from keras_combiner.datasets import read_documents
 
     reader = read_documents(
-        arguments.data,
+        path,
         text_field=arguments.text_field,
         label_field=arguments.label_field,
         require_labels=False,
     )
-    return list(itertools.islice(reader.texts(), arguments.documents))
+    return list(itertools.islice(reader.texts(), most))
 
 
 def _missing(texts, directory):

@@ -11,26 +11,59 @@ import numpy as np
 import tensorflow as tf
 
 from keras_combiner.export import verification
+from keras_combiner.export.quantization import (
+    CALIBRATED,
+    QUANTIZATIONS,
+    import_quantizer,
+    quantize,
+)
 from keras_combiner.export.saved_model import require_tensorflow_backend
+from keras_combiner.models import text_batches
+from keras_combiner.text.tokenizer import MIN_SEQUENCE_LENGTH
 from keras_combiner.whole_files import refuse_existing, written_whole
 
-QUANTIZATIONS = ("float32", "float16", "dynamic_int8")
+DEFAULT_SIGNATURE = "serving_default"
 
 
 def export_litert(
-    classifier, path, quantization="float32", documents=None, overwrite=False, verbose=True
+    classifier,
+    path,
+    quantization="float32",
+    calibration_data=None,
+    sequence_lengths=None,
+    documents=None,
+    overwrite=False,
+    verbose=True,
 ):
     """Writes a .tflite file, reads it back and compares it with the model.
 
-    The file takes `token_ids`, int32 `[1, sequence_length]` with 0 for padding, and gives
-    `probabilities`, float32 `[1, classes]`. It holds built-in ops only, so that every LiteRT
-    runtime loads it.
+    The file takes `token_ids`, int32 `[1, length]` with 0 for padding, and gives `probabilities`,
+    float32 `[1, classes]`. It holds built-in ops only, so that every LiteRT runtime loads it. Its
+    signature `serving_default` takes the longest documents; those of several lengths have
+    signatures like `serving_512` besides, over the same weights, so that a short document need not
+    pay for a long one.
+
+    Kinds, in all of which the embedding tables are as short as the other weights:
+
+    - "float32".
+    - "float16": half the size; computes in float32.
+    - "dynamic_int8": a quarter of the size. Products with weights are of integers, whose range is
+      found anew in every run; activations are float32.
+    - "int8": a quarter of the size. Matrix products, those of attention too, and GELU are of
+      integers whose ranges are found in `calibration_data`; softmax, layer normalization and
+      pooling are float32. For accelerators of integers; on a CPU "dynamic_int8" is faster.
+    - "int4": an eighth of the size; computes like "dynamic_int8".
+    - "int16x8": like "int8", but with activations of 16 bits: nearly the accuracy of float32. CPUs
+      have no fast kernels for it.
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`.
         path: str or path of the file to make, ending in ".tflite".
-        quantization: "float32"; "float16" (weights in half the size); or "dynamic_int8" (weights
-            in a quarter of the size, integer matrix products, activations in float32).
+        quantization: str, one of the kinds above.
+        calibration_data: list of str, texts like those to come, for "int8" and "int16x8"; a
+            hundred will do. Each of them is run once for every length.
+        sequence_lengths: list of int, the lengths of the signatures, none of them above the
+            model's `sequence_length`, which is the only one if None.
         documents: list of str for the comparison; texts that ship with the package if None.
         overwrite: bool, whether an existing file may be replaced.
         verbose: bool, whether to print the report.
@@ -39,9 +72,10 @@ def export_litert(
         `ExportReport`.
 
     Raises:
-        ImportError: if ai-edge-litert is missing (extra "litert").
+        ImportError: if ai-edge-litert or ai-edge-quantizer is missing (extra "litert").
         FileExistsError: if `path` exists and `overwrite` is false.
-        ValueError: for an unknown quantization, or a path without the ending.
+        ValueError: for an unknown quantization, `calibration_data` that is missing or of no use,
+            lengths that the model does not have, or a path without the ending.
         RuntimeError: if the model needs ops that are not built in (they are named), or Keras runs
             on another backend than TensorFlow. Nothing is written then.
 
@@ -64,16 +98,20 @@ def export_litert(
         )
     if not str(path).endswith(".tflite"):
         raise ValueError(f"A LiteRT file ends in .tflite. Received: {path}.")
+    calibration_data = _checked_calibration_data(calibration_data, quantization)
+    lengths = _checked_lengths(sequence_lengths, classifier)
     refuse_existing(path, overwrite)
     require_tensorflow_backend()
     _interpreter_class()  # says what is missing before the work, not after
+    if quantization != "float32":
+        import_quantizer()
     documents = verification.checked_documents(documents)
-    content = _convert(classifier, quantization)
+    content = _convert(classifier, quantization, calibration_data, lengths)
     with written_whole(path, overwrite) as unfinished:
         unfinished.write_bytes(content)
-        token_ids = classifier.tokenizer(documents, classifier.sequence_length).numpy()
-        received, _ = run_litert(unfinished, token_ids)
-        expected = classifier.predict(token_ids, verbose=0)
+        token_ids = [classifier.tokenizer(documents, length).numpy() for length in lengths]
+        received = np.concatenate([run_litert(unfinished, x)[0] for x in token_ids])
+        expected = np.concatenate([classifier.predict(x, verbose=0) for x in token_ids])
         report = verification.compare(path, len(content), expected, received)
     if verbose:
         print(report)
@@ -90,29 +128,83 @@ def _interpreter_class():
     return Interpreter
 
 
-def _convert(classifier, quantization):
+def _checked_calibration_data(calibration_data, quantization):
+    if quantization not in CALIBRATED:
+        if calibration_data is not None:
+            raise ValueError(
+                f"`calibration_data` is for {' and '.join(map(repr, CALIBRATED))}; "
+                f"{quantization!r} has no use for it."
+            )
+        return []
+    texts = [] if calibration_data is None else calibration_data
+    text_batches.refuse_single(texts)
+    texts = list(texts)
+    if not texts:
+        raise ValueError(
+            f"{quantization!r} needs `calibration_data`: a list of texts like those to come, from "
+            f"which it learns how large activations get. Received: {calibration_data!r}."
+        )
+    return texts
+
+
+def _checked_lengths(sequence_lengths, classifier):
+    """The lengths of the signatures, the longest first."""
+    longest = classifier.sequence_length
+    if sequence_lengths is None:
+        return [longest]
+    lengths = list(sequence_lengths)
+    are_valid = all(isinstance(x, int) and MIN_SEQUENCE_LENGTH <= x <= longest for x in lengths)
+    if not lengths or not are_valid or len(set(lengths)) < len(lengths):
+        raise ValueError(
+            f"`sequence_lengths` must be different ints from {MIN_SEQUENCE_LENGTH} to {longest}, "
+            f"the model's sequence_length. Received: {sequence_lengths!r}."
+        )
+    if classifier.backbone.arguments["static_length"] and lengths != [longest]:
+        raise ValueError(
+            f"The model takes documents of one length only, {longest} tokens (static_length=True): "
+            f"leave `sequence_lengths` out. Received: {sequence_lengths!r}."
+        )
+    return sorted(lengths, reverse=True)
+
+
+def _convert(classifier, quantization, calibration_data, lengths):
     """Converts by way of a SavedModel: the road that keeps weights and signature names."""
-    spec = tf.TensorSpec([1, classifier.sequence_length], tf.int32, name="token_ids")
+    from keras_combiner.export.lookup_tables import read_by_lookup
+    from keras_combiner.export.signatures import put_first
 
     def serve(token_ids):
         return {"probabilities": classifier(token_ids, training=False)}
 
     archive = keras.export.ExportArchive()
-    archive.add_endpoint("serving_default", serve, input_signature=[spec])
+    length_of = {DEFAULT_SIGNATURE: lengths[0], **{_signature(x): x for x in lengths[1:]}}
+    for signature, length in length_of.items():
+        spec = tf.TensorSpec([1, length], tf.int32, name="token_ids")
+        archive.add_endpoint(signature, serve, input_signature=[spec])
     with tempfile.TemporaryDirectory() as directory, quiet():
         archive.write_out(directory, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(
-            directory, signature_keys=["serving_default"]
+            directory, signature_keys=list(length_of)
         )
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        if quantization != "float32":
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if quantization == "float16":
-            converter.target_spec.supported_types = [tf.float16]
         try:
-            return converter.convert()
+            content = converter.convert()
         except Exception as error:
             raise RuntimeError(_explain(error)) from error
+        position_embeddings = classifier.backbone.embedding.position_embeddings
+        content = read_by_lookup(content, keras.ops.convert_to_numpy(position_embeddings))
+        token_ids = {
+            signature: classifier.tokenizer(calibration_data, length).numpy()
+            for signature, length in length_of.items()
+            if calibration_data
+        }
+        content = quantize(content, quantization, token_ids)
+    if len(lengths) > 1:
+        content = put_first(content, DEFAULT_SIGNATURE, _signature(lengths[0]))
+    return content
+
+
+def _signature(length):
+    return f"serving_{length}"
 
 
 def _explain(error):
@@ -141,7 +233,7 @@ def run_litert(path, token_ids, num_threads=1):
 
     Args:
         path: str or path of the file.
-        token_ids: int32 array `[documents, sequence_length]`.
+        token_ids: int32 array `[documents, length]`, of a length that the file has.
         num_threads: int, threads of the interpreter.
 
     Returns:
@@ -150,10 +242,11 @@ def run_litert(path, token_ids, num_threads=1):
 
     Raises:
         ImportError: if ai-edge-litert is missing (extra "litert").
+        ValueError: if the file takes documents of other lengths.
     """
     with quiet():
         interpreter = _interpreter_class()(model_path=str(path), num_threads=num_threads)
-        runner = interpreter.get_signature_runner("serving_default")
+        runner = _runner(interpreter, token_ids.shape[1])
     probabilities, seconds = [], []
     for row in token_ids:
         start = time.perf_counter()
@@ -161,3 +254,16 @@ def run_litert(path, token_ids, num_threads=1):
         seconds.append(time.perf_counter() - start)
         probabilities.append(outputs["probabilities"])
     return np.concatenate(probabilities), np.array(seconds)
+
+
+def _runner(interpreter, length):
+    lengths = []
+    for signature in interpreter.get_signature_list():
+        runner = interpreter.get_signature_runner(signature)
+        lengths.append(int(runner.get_input_details()["token_ids"]["shape"][1]))
+        if lengths[-1] == length:
+            return runner
+    raise ValueError(
+        f"The file takes documents of {' or '.join(map(str, lengths))} token ids, padding "
+        f"included. Received: {length}."
+    )

@@ -79,7 +79,8 @@ def joint_softmax(groups):
         x if factor is None else x * factor for x, factor in zip(weights, factors, strict=True)
     ]
     total = functools.reduce(ops.add, [ops.sum(x, -1, keepdims=True) for x in weights])
-    scale = 1.0 / ops.where(total > 0, total, ops.ones_like(total))  # empty rows stay zero
+    # The largest logit that counts adds one, or nearly so. Empty rows have zero, and keep it.
+    scale = 1.0 / ops.maximum(total, 0.5)
     return [x * scale for x in weights]
 
 

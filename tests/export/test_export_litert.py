@@ -9,9 +9,22 @@ import tensorflow as tf
 
 from keras_combiner import LongDocumentClassifier
 from keras_combiner.export import QUANTIZATIONS, export_litert, litert, verification
+from keras_combiner.export.quantization import CALIBRATED
 
 # Largest difference of a probability, on an untrained model.
-TOLERANCES = {"float32": 1e-4, "float16": 1e-2, "dynamic_int8": 5e-2}
+TOLERANCES = {
+    "float32": 1e-4,
+    "float16": 1e-2,
+    "dynamic_int8": 5e-2,
+    "int8": 1e-1,
+    "int4": 5e-1,
+    "int16x8": 5e-2,
+}
+
+
+def data_for(quantization, documents):
+    """What this kind has to be given besides."""
+    return {"calibration_data": documents} if quantization in CALIBRATED else {}
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +34,13 @@ def exported(classifier, documents, tmp_path_factory):
     results = {}
     for quantization in QUANTIZATIONS:
         path = folder / quantization / "model.tflite"
-        report = export_litert(classifier, path, quantization=quantization, documents=documents)
+        report = export_litert(
+            classifier,
+            path,
+            quantization=quantization,
+            documents=documents,
+            **data_for(quantization, documents),
+        )
         results[quantization] = path, report
     return results
 
@@ -97,8 +116,7 @@ def test_all_lengths_of_document_are_right(exported, classifier, quantization):
 
 def test_quantized_files_are_smaller_and_hold_short_weights(exported):
     sizes = {name: report.size for name, (_, report) in exported.items()}
-    assert sizes["float16"] < sizes["float32"]
-    assert sizes["dynamic_int8"] < sizes["float32"]
+    assert sizes["int4"] < sizes["dynamic_int8"] < sizes["float16"] < sizes["float32"]
     dtypes = {}
     for name, (path, _) in exported.items():
         details = interpreter_of(path).get_tensor_details()
@@ -149,10 +167,19 @@ def test_float16_of_the_other_summaries(summary, make_classifier, documents, tmp
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"quantization": "int4"}, "must be one of 'float32', 'float16', 'dynamic_int8'.*'int4'"),
+        ({"quantization": "int2"}, "must be one of 'float32', 'float16', 'dynamic_int8'.*'int2'"),
         ({"quantization": None}, "must be one of 'float32'.*None"),
         ({"path": "model.lite"}, r"ends in \.tflite.*model\.lite"),
         ({"path": "model"}, r"ends in \.tflite"),
+        ({"quantization": "int8"}, "'int8' needs `calibration_data`.*None"),
+        ({"quantization": "int16x8", "calibration_data": []}, r"'int16x8' needs.*\[\]"),
+        ({"quantization": "int8", "calibration_data": "a king"}, "a list of texts.*'a king'"),
+        ({"calibration_data": ["a"]}, "for 'int8' and 'int16x8'; 'float32' has no use for it"),
+        ({"sequence_lengths": []}, "different ints from 3 to 40"),
+        ({"sequence_lengths": [20, 20]}, r"different ints.*\[20, 20\]"),
+        ({"sequence_lengths": [2, 40]}, r"from 3 to 40.*\[2, 40\]"),
+        ({"sequence_lengths": [41]}, r"from 3 to 40.*\[41\]"),
+        ({"sequence_lengths": ["20"]}, r"different ints.*\['20'\]"),
     ],
 )
 def test_wrong_arguments(byte_classifier, options, words, tmp_path):
@@ -230,6 +257,14 @@ def test_missing_litert_names_the_extra(byte_classifier, tmp_path, monkeypatch):
     with pytest.raises(ImportError, match=r"pip install 'keras_combiner\[litert\]'"):
         export_litert(byte_classifier, tmp_path / "model.tflite", documents=["a"])
     assert not list(tmp_path.iterdir())
+
+
+def test_missing_quantizer_names_the_extra(byte_classifier, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ai_edge_quantizer", None)
+    with pytest.raises(ImportError, match=r"ai-edge-quantizer.*'keras_combiner\[litert\]'"):
+        export_litert(byte_classifier, tmp_path / "model.tflite", quantization="float16")
+    assert not list(tmp_path.iterdir())
+    export_litert(byte_classifier, tmp_path / "model.tflite", documents=["a"])  # in float32
 
 
 @pytest.mark.slow

@@ -178,6 +178,20 @@ def convert(function, *specs):
     return converter.convert()
 
 
+def convert_lengths(folder, lengths):
+    module = tf.Module()
+    function = tf.function(lambda ids: {"scores": logits(ids)})
+    signatures = {
+        name: function.get_concrete_function(tf.TensorSpec([1, length], tf.int32, name="ids"))
+        for name, length in lengths.items()
+    }
+    tf.saved_model.save(module, str(folder), signatures)
+    converter = tf.lite.TFLiteConverter.from_saved_model(
+        str(folder), signature_keys=list(signatures)
+    )
+    return converter.convert()
+
+
 def logits(ids):
     # "good" is id 4 and "bad" is id 5; "dull" gets what padding and the other tokens leave.
     good = tf.reduce_sum(tf.cast(tf.equal(ids, 4), tf.float32), axis=1)
@@ -200,6 +214,7 @@ def files(tmp_path_factory):
         "vector": convert(lambda ids: tf.reshape(logits(ids), [3]), ids),
         "broken": b"not a model",
     }
+    models["two_lengths"] = convert_lengths(folder / "two_lengths", {"serving_default": 12, "b": 5})
     for name, content in models.items():
         (folder / f"{name}.tflite").write_bytes(content)
     (folder / "vocab.txt").write_text("\n".join([*SPECIALS, "good", "bad", "day"]))
@@ -231,6 +246,25 @@ def test_classifies_a_file(classify, capsys, model):
     assert [float(line.split()[1]) for line in lines[:3]] == pytest.approx(expected, abs=1e-4)
     assert lines[3].startswith("tokens: 8 (cut to the first 6;")
     assert "latency: tokenizer " in lines[4]
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        (b"good day bad", "tokens: 3 (not cut; the model reads 3 and"),
+        (b"good day bad day", "tokens: 4 (not cut; the model reads 10 and"),
+        (b"good " * 11, "tokens: 11 (cut to the first 10; the model reads 10 and"),
+    ],
+)
+def test_runs_the_shortest_length_that_fits(classify, capsys, monkeypatch, document, words):
+    monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO(document)))
+    assert classify("-", model="two_lengths") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[3].startswith(words)
+    scores = np.exp([document.count(b"bad"), min(document.count(b"good"), 10), 0.5])
+    received = {line.split()[0]: float(line.split()[1]) for line in lines[:3]}
+    expected = dict(zip(["negative", "positive", "dull"], scores / scores.sum(), strict=True))
+    assert received == pytest.approx(expected, abs=1e-4)
 
 
 def test_large_logits_do_not_overflow(classify, capsys):
