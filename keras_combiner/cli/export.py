@@ -42,7 +42,7 @@ def add_parser(subparsers):
         "--quantization",
         choices=QUANTIZATIONS,
         help="of --litert: float32; float16, half the size; dynamic_int8, a quarter of it; int8, "
-        "for accelerators of integers; int4, an eighth; int16x8, int8 with finer activations "
+        "for accelerators of integers; int4, smaller still; int16x8, int8 with finer activations "
         "(default: float32)",
     )
     parser.add_argument(

@@ -324,6 +324,17 @@ class TestExport:
         assert main(replace) == 0
         assert (tmp_path / "labels.txt").read_text() == "tale\nweather\n"
 
+    def test_calibrates_and_takes_lengths(self, model, data, tmp_path, capsys):
+        path = str(tmp_path / "model.tflite")
+        options = ["--quantization", "int8", "--calibration-data", str(data)]
+        options += ["--sequence-lengths", "16", "64", "--litert", path]
+        assert main(["export", "--model", model, *options]) == 0
+        assert capsys.readouterr().out.startswith(f"{path}: ")
+        from ai_edge_litert.interpreter import Interpreter
+
+        names = Interpreter(model_path=path).get_signature_list()
+        assert set(names) == {"serving_default", "serving_64", "serving_16"}
+
     def test_first_stays_when_second_fails(self, model, tmp_path, monkeypatch, capsys):
         _export_nothing(monkeypatch, error=RuntimeError("LiteRT has no built-in op for: Foo."))
         saved_model, litert = str(tmp_path / "1"), str(tmp_path / "model.tflite")
@@ -426,6 +437,22 @@ BAD = {
         "export --model {model} --saved-model o --quantization float16",
         "--quantization is for a .tflite file. Give --litert too.",
     ),
+    "calibrated SavedModel": (
+        "export --model {model} --saved-model o --calibration-data good.jsonl",
+        "--calibration-data is for a .tflite file. Give --litert too.",
+    ),
+    "SavedModel of several lengths": (
+        "export --model {model} --saved-model o --sequence-lengths 16 32",
+        "--sequence-lengths is for a .tflite file. Give --litert too.",
+    ),
+    "nothing to calibrate on": (
+        "export --model {model} --litert o.tflite --quantization int8",
+        "'int8' needs `calibration_data`",
+    ),
+    "length beyond the model's": (
+        "export --model {model} --litert o.tflite --sequence-lengths 16 1000000",
+        "`sequence_lengths` must be different ints from 3 to",
+    ),
     "no .tflite": ("export --model {model} --litert o", "--litert must end in .tflite"),
     "SavedModel is a file": (
         "export --model {model} --saved-model good.jsonl --overwrite",
@@ -478,7 +505,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
         ("train --data a --output o --vocab 5", "unrecognized arguments: --vocab 5"),
         ("evaluate --data a", "required: --model"),
         ("predict a.txt", "required: --model"),
-        ("export --model m --quantization int4", "invalid choice: 'int4'"),
+        ("export --model m --quantization int2", "invalid choice: 'int2'"),
     ],
 )
 def test_bad_usage_exits_with_2(line, words, capsys):
