@@ -20,6 +20,8 @@ _IN_GENERATOR = re.compile(
 _OPTIONS = {
     "text_field=...": "--text-field",
     "label_field=...": "--label-field",
+    "max_accuracy_drop=": "--max-accuracy-drop ",
+    "takes='token_ids'": "--takes token_ids",
     "overwrite=True (--overwrite on the command line)": "--overwrite",
 }
 

@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 
 from keras_combiner.cli import arguments as shared
-from keras_combiner.cli.companions import companion_texts, written_together
+from keras_combiner.cli.companions import VOCABULARY_FILE, companion_texts, written_together
 
 # Spelled out, since the module that defines them imports Keras; the tests compare.
 QUANTIZATIONS = ("float32", "float16", "dynamic_int8", "int8", "int4", "int16x8")
+TAKES = ("token_ids", "text")
 CALIBRATION_DOCUMENTS = 100  # the ranges of activations hardly grow with more
 
 
@@ -21,12 +22,12 @@ def add_parser(subparsers):
         description=(
             "Exports a model, reads the export back and prints how far it is from the model. "
             "Beside a .tflite file come labels.txt and, for word pieces, vocab.txt, which a device "
-            "needs to make token ids and to name the classes."
+            "needs to name the classes and to make token ids. Labels in --data give accuracy."
         ),
         example="""
             keras-combiner export --model runs/a/model.keras --saved-model out/1
             keras-combiner export --model runs/a/model.keras --litert out/model.tflite \\
-                --quantization dynamic_int8 --data test.jsonl
+                --quantization dynamic_int8 --data test.jsonl --max-accuracy-drop 0.01
             keras-combiner export --model runs/a/model.keras --litert out/model.tflite \\
                 --quantization int8 --calibration-data train.jsonl --sequence-lengths 512 4096
         """,
@@ -60,6 +61,12 @@ def add_parser(subparsers):
         "same weights (default: the model's sequence_length)",
     )
     parser.add_argument(
+        "--takes",
+        choices=TAKES,
+        help="of --litert: token_ids; or text, with the tokenizer in the file, for runtimes that "
+        "have the operations of tensorflow-text (default: token_ids)",
+    )
+    parser.add_argument(
         "--data",
         metavar="PATH",
         help="documents to compare on, with or without labels: .jsonl, .ndjson, .csv, .tsv or a "
@@ -72,6 +79,18 @@ def add_parser(subparsers):
         metavar="N",
         help="how many documents of --data to compare on, the first ones (default: %(default)s)",
     )
+    parser.add_argument(
+        "--max-accuracy-drop",
+        type=shared.fraction,
+        metavar="SHARE",
+        help="write nothing if accuracy on --data is less than the model's by more than this, "
+        "0.01 being one document in a hundred (default: any drop will do)",
+    )
+    parser.add_argument(
+        "--report",
+        metavar="FILE",
+        help="measure latency and memory too, and write all figures to FILE as JSON, replacing it",
+    )
     shared.add_data_fields(parser)
     shared.add_overwrite(parser, "what there is at --saved-model and --litert")
     parser.set_defaults(run=run)
@@ -80,21 +99,31 @@ def add_parser(subparsers):
 def run(arguments):
     """Exports, and returns the exit code."""
     _check(arguments)
-    documents = _documents(arguments, arguments.data, arguments.documents)
-    calibration_data = _documents(arguments, arguments.calibration_data, CALIBRATION_DOCUMENTS)
+    documents, labels = _documents_and_labels(
+        arguments, arguments.data, arguments.documents, arguments.max_accuracy_drop is not None
+    )
+    calibration_data, _ = _documents_and_labels(
+        arguments, arguments.calibration_data, CALIBRATION_DOCUMENTS
+    )
     classifier = shared.load_model(arguments.model)
+    options = {
+        "documents": documents,
+        "labels": labels,
+        "max_accuracy_drop": arguments.max_accuracy_drop,
+        "measure": arguments.report is not None,
+        "overwrite": arguments.overwrite,
+        "verbose": False,
+    }
     if arguments.litert:
         directory, companions = Path(arguments.litert).parent, companion_texts(classifier)
+        if arguments.takes == "text":
+            companions.pop(VOCABULARY_FILE, None)  # it is in the file
         to_write = companions if arguments.overwrite else _missing(companions, directory)
 
+    reports = []
     if arguments.saved_model:
-        report = classifier.export_saved_model(
-            arguments.saved_model,
-            documents=documents,
-            overwrite=arguments.overwrite,
-            verbose=False,
-        )
-        print(report, flush=True)
+        reports.append(classifier.export_saved_model(arguments.saved_model, **options))
+        print(reports[-1], flush=True)
     if arguments.litert:
         try:
             with written_together(directory, to_write):
@@ -103,9 +132,8 @@ def run(arguments):
                     quantization=arguments.quantization or "float32",
                     calibration_data=calibration_data,
                     sequence_lengths=arguments.sequence_lengths,
-                    documents=documents,
-                    overwrite=arguments.overwrite,
-                    verbose=False,
+                    takes=arguments.takes or "token_ids",
+                    **options,
                 )
         except BaseException:
             if arguments.saved_model:
@@ -115,8 +143,14 @@ def run(arguments):
                     file=sys.stderr,
                 )
             raise
-        print(report)
-        print(f"{' and '.join(companions)} for it in {directory}")
+        if reports:
+            print()
+        print(f"{report}\n\n{' and '.join(companions)} for it in {directory}")
+        reports.append(report)
+    if arguments.report:
+        from keras_combiner.export import write_reports
+
+        write_reports(reports, arguments.report)
     return 0
 
 
@@ -124,10 +158,14 @@ def _check(arguments):
     """Refuses what cannot go well, before TensorFlow is imported."""
     if not arguments.saved_model and not arguments.litert:
         raise ValueError("There is nothing to export to. Give --saved-model, --litert or both.")
-    for name in ("quantization", "calibration_data", "sequence_lengths"):
+    for name in ("quantization", "calibration_data", "sequence_lengths", "takes"):
         if getattr(arguments, name) and not arguments.litert:
             option = name.replace("_", "-")
             raise ValueError(f"--{option} is for a .tflite file. Give --litert too.")
+    if arguments.max_accuracy_drop is not None and not arguments.data:
+        raise ValueError("--max-accuracy-drop needs documents with labels. Give --data too.")
+    if arguments.report and Path(arguments.report).is_dir():
+        raise IsADirectoryError(f"{arguments.report} is a directory. Name a file for --report.")
     if arguments.litert and not arguments.litert.endswith(".tflite"):
         raise ValueError(f"--litert must end in .tflite. Received: {arguments.litert}")
     shared.check_model(arguments.model)
@@ -150,19 +188,22 @@ def _check(arguments):
         raise IsADirectoryError(f"{arguments.litert} is a directory. --litert makes a file.")
 
 
-def _documents(arguments, path, most):
-    """The first texts at `path`, or None if there is no path."""
+def _documents_and_labels(arguments, path, most, require_labels=False):
+    """The first texts at `path` and their labels; None for what there is not."""
     if not path:
-        return None
+        return None, None
     from keras_combiner.datasets import read_documents
 
     reader = read_documents(
         path,
         text_field=arguments.text_field,
         label_field=arguments.label_field,
-        require_labels=False,
+        # Without them there is still a comparison; accuracy cannot do without.
+        require_labels=require_labels,
     )
-    return list(itertools.islice(reader.texts(), most))
+    documents = list(itertools.islice(reader, most))
+    labels = [document.label for document in documents]
+    return [document.text for document in documents], None if None in labels else labels
 
 
 def _missing(texts, directory):

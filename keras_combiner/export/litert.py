@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_combiner.export import verification
+from keras_combiner.export import litert_text, runners, verification
 from keras_combiner.export.quantization import (
     CALIBRATED,
     QUANTIZATIONS,
@@ -19,9 +19,10 @@ from keras_combiner.export.quantization import (
 )
 from keras_combiner.export.saved_model import require_tensorflow_backend
 from keras_combiner.models import text_batches
-from keras_combiner.text.tokenizer import MIN_SEQUENCE_LENGTH
+from keras_combiner.text.tokenizer import MIN_SEQUENCE_LENGTH, as_bytes
 from keras_combiner.whole_files import refuse_existing, written_whole
 
+TAKES = ("token_ids", "text")
 DEFAULT_SIGNATURE = "serving_default"
 
 
@@ -31,7 +32,11 @@ def export_litert(
     quantization="float32",
     calibration_data=None,
     sequence_lengths=None,
+    takes="token_ids",
     documents=None,
+    labels=None,
+    max_accuracy_drop=None,
+    measure=False,
     overwrite=False,
     verbose=True,
 ):
@@ -57,6 +62,11 @@ def export_litert(
     - "int16x8": like "int8", but with activations of 16 bits: nearly the accuracy of float32. CPUs
       have no fast kernels for it.
 
+    With `takes="text"` it takes `text`, string `[1]`, in any length, and holds the tokenizer too.
+    It also gives `token_ids`, int32 `[1, sequence_length]`, what it made of the text, and
+    `num_tokens`, int32 `[1]`, how many there would be if nothing were cut. A runtime needs the
+    operations of tensorflow-text for it.
+
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`.
         path: str or path of the file to make, ending in ".tflite".
@@ -65,7 +75,13 @@ def export_litert(
             hundred will do. Each of them is run once for every length.
         sequence_lengths: list of int, the lengths of the signatures, none of them above the
             model's `sequence_length`, which is the only one if None.
+        takes: "token_ids", or "text" for a file of one length.
         documents: list of str for the comparison; texts that ship with the package if None.
+        labels: list of labels, one a document, for the accuracy of both; None for none.
+        max_accuracy_drop: float, by how much the accuracy on `documents` may be less than the
+            model's, or nothing is written; None for any.
+        measure: bool, whether to measure latency and memory, in processes of their own; takes a
+            few seconds.
         overwrite: bool, whether an existing file may be replaced.
         verbose: bool, whether to print the report.
 
@@ -73,12 +89,16 @@ def export_litert(
         `ExportReport`.
 
     Raises:
-        ImportError: if ai-edge-litert or ai-edge-quantizer is missing (extra "litert").
+        ImportError: if ai-edge-litert or ai-edge-quantizer is missing (extra "litert"), or
+            tensorflow-text (extra "text") for a file that takes text.
         FileExistsError: if `path` exists and `overwrite` is false.
         ValueError: for an unknown quantization, `calibration_data` that is missing or of no use,
-            lengths that the model does not have, or a path without the ending.
-        RuntimeError: if the model needs ops that are not built in (they are named), or Keras runs
-            on another backend than TensorFlow. Nothing is written then.
+            lengths that the model does not have, a path without the ending, labels and documents
+            that do not go together, or a vocabulary that a .tflite file cannot serve.
+        RuntimeError: if the model needs ops that are not built in (they are named), Keras runs on
+            another backend than TensorFlow, or the export gives values that are not finite, other
+            token ids than the tokenizer, or loses more accuracy than it may. Nothing is written
+            then.
 
     Example:
 
@@ -97,36 +117,45 @@ def export_litert(
             f"`quantization` must be one of {', '.join(map(repr, QUANTIZATIONS))}. "
             f"Received: {quantization!r}."
         )
+    if takes not in TAKES:
+        raise ValueError(
+            f"`takes` must be one of {', '.join(map(repr, TAKES))}. Received: {takes!r}."
+        )
     if not str(path).endswith(".tflite"):
         raise ValueError(f"A LiteRT file ends in .tflite. Received: {path}.")
     calibration_data = _checked_calibration_data(calibration_data, quantization)
-    lengths = _checked_lengths(sequence_lengths, classifier)
+    lengths = _checked_lengths(sequence_lengths, classifier, takes)
     refuse_existing(path, overwrite)
     require_tensorflow_backend()
-    _interpreter_class()  # says what is missing before the work, not after
+    runners.import_litert(takes)  # says what is missing before the work, not after
     if quantization != "float32":
         import_quantizer()
-    documents = verification.checked_documents(documents)
+    documents, class_ids = verification.checked_held_out(
+        classifier, documents, labels, max_accuracy_drop
+    )
     content = _convert(classifier, quantization, calibration_data, lengths)
+    token_ids = [classifier.tokenizer(documents, length).numpy() for length in lengths]
+    inputs = token_ids
+    if takes == "text":
+        inputs = [[as_bytes(x, i) for i, x in enumerate(documents)]]
+        with quiet():
+            content = litert_text.put_in_front(
+                content, classifier.tokenizer, inputs[0], token_ids[0]
+            )
     with written_whole(path, overwrite) as unfinished:
         unfinished.write_bytes(content)
-        token_ids = [classifier.tokenizer(documents, length).numpy() for length in lengths]
-        received = np.concatenate([run_litert(unfinished, x)[0] for x in token_ids])
+        received = np.concatenate([run_litert(unfinished, x)[0] for x in inputs])
         expected = np.concatenate([classifier.predict(x, verbose=0) for x in token_ids])
-        report = verification.compare(path, len(content), expected, received)
+        if class_ids is not None:
+            class_ids = np.tile(class_ids, len(lengths))
+        report = verification.compare(
+            path, len(content), expected, received, class_ids, max_accuracy_drop
+        )
+        if measure:
+            report = verification.measured(report, takes, unfinished, inputs[0])
     if verbose:
         print(report)
     return report
-
-
-def _interpreter_class():
-    try:
-        from ai_edge_litert.interpreter import Interpreter
-    except ImportError as error:
-        raise ImportError(
-            "A LiteRT export is checked with ai-edge-litert: pip install 'keras_combiner[litert]'."
-        ) from error
-    return Interpreter
 
 
 def _checked_calibration_data(calibration_data, quantization):
@@ -148,7 +177,7 @@ def _checked_calibration_data(calibration_data, quantization):
     return texts
 
 
-def _checked_lengths(sequence_lengths, classifier):
+def _checked_lengths(sequence_lengths, classifier, takes):
     """The lengths of the signatures, the longest first."""
     longest = classifier.sequence_length
     if sequence_lengths is None:
@@ -164,6 +193,11 @@ def _checked_lengths(sequence_lengths, classifier):
         raise ValueError(
             f"The model takes documents of one length only, {longest} tokens (static_length=True): "
             f"leave `sequence_lengths` out. Received: {sequence_lengths!r}."
+        )
+    if takes == "text" and len(lengths) > 1:
+        raise ValueError(
+            "A file that takes text has one length: what fits is known only once the text is made "
+            f"into ids. Name one in `sequence_lengths`. Received: {sequence_lengths!r}."
         )
     return sorted(lengths, reverse=True)
 
@@ -229,12 +263,13 @@ def quiet():
             os.close(saved)
 
 
-def run_litert(path, token_ids, num_threads=1):
+def run_litert(path, documents, num_threads=1):
     """Runs a .tflite file that `export_litert` wrote on documents, one after the other.
 
     Args:
         path: str or path of the file.
-        token_ids: int32 array `[documents, length]`, of a length that the file has.
+        documents: int32 array `[documents, length]`, of a length that the file has; or, if the
+            file takes text, list of str or bytes.
         num_threads: int, threads of the interpreter.
 
     Returns:
@@ -242,29 +277,19 @@ def run_litert(path, token_ids, num_threads=1):
         time that each took.
 
     Raises:
-        ImportError: if ai-edge-litert is missing (extra "litert").
+        ImportError: if ai-edge-litert is missing (extra "litert"), or tensorflow-text (extra
+            "text") for a file that takes text.
         ValueError: if the file takes documents of other lengths.
     """
+    takes = "token_ids" if hasattr(documents, "shape") else "text"
+    if takes == "text":
+        documents = [as_bytes(x, i) for i, x in enumerate(documents)]
     with quiet():
-        interpreter = _interpreter_class()(model_path=str(path), num_threads=num_threads)
-        runner = _runner(interpreter, token_ids.shape[1])
+        run = runners.load_litert(path, takes, num_threads)
     probabilities, seconds = [], []
-    for row in token_ids:
+    for document in documents:
         start = time.perf_counter()
-        outputs = runner(token_ids=row[np.newaxis])
+        outputs = run(document)
         seconds.append(time.perf_counter() - start)
         probabilities.append(outputs["probabilities"])
     return np.concatenate(probabilities), np.array(seconds)
-
-
-def _runner(interpreter, length):
-    lengths = []
-    for signature in interpreter.get_signature_list():
-        runner = interpreter.get_signature_runner(signature)
-        lengths.append(int(runner.get_input_details()["token_ids"]["shape"][1]))
-        if lengths[-1] == length:
-            return runner
-    raise ValueError(
-        f"The file takes documents of {' or '.join(map(str, lengths))} token ids, padding "
-        f"included. Received: {length}."
-    )

@@ -11,7 +11,16 @@ from keras_combiner.text.tokenizer import as_bytes
 from keras_combiner.whole_files import refuse_existing, written_whole
 
 
-def export_saved_model(classifier, path, documents=None, overwrite=False, verbose=True):
+def export_saved_model(
+    classifier,
+    path,
+    documents=None,
+    labels=None,
+    max_accuracy_drop=None,
+    measure=False,
+    overwrite=False,
+    verbose=True,
+):
     """Writes a SavedModel that takes texts, reads it back and compares it with the model.
 
     It needs tensorflow and tensorflow-text where it is loaded (`import tensorflow_text` registers
@@ -27,6 +36,11 @@ def export_saved_model(classifier, path, documents=None, overwrite=False, verbos
         path: str or path of the directory to make; TF Serving wants a number as its last part,
             as in "saved_models/my_model/1".
         documents: list of str for the comparison; texts that ship with the package if None.
+        labels: list of labels, one a document, for the accuracy of both; None for none.
+        max_accuracy_drop: float, by how much the accuracy on `documents` may be less than the
+            model's, or nothing is written; None for any.
+        measure: bool, whether to measure latency and memory, in processes of their own; takes some
+            twenty seconds.
         overwrite: bool, whether an existing directory may be replaced.
         verbose: bool, whether to print the report.
 
@@ -36,7 +50,9 @@ def export_saved_model(classifier, path, documents=None, overwrite=False, verbos
     Raises:
         FileExistsError: if `path` exists and `overwrite` is false, or is a directory that holds
             something else than a SavedModel, which replacing it would delete.
-        RuntimeError: if Keras runs on another backend than TensorFlow.
+        ValueError: if labels and documents do not go together.
+        RuntimeError: if Keras runs on another backend than TensorFlow, or the export gives values
+            that are not finite, or loses more accuracy than it may. Nothing is written then.
 
     Example:
 
@@ -53,8 +69,10 @@ def export_saved_model(classifier, path, documents=None, overwrite=False, verbos
     refuse_existing(path, overwrite)
     _refuse_other_directory(Path(path))
     require_tensorflow_backend()
-    documents = verification.checked_documents(documents)
-    labels = tf.constant(classifier.labels)
+    documents, class_ids = verification.checked_held_out(
+        classifier, documents, labels, max_accuracy_drop
+    )
+    names = tf.constant(classifier.labels)
     sequence_length = classifier.sequence_length
     length = classifier.backbone.input_shape[1]  # None if any will do
 
@@ -67,7 +85,7 @@ def export_saved_model(classifier, path, documents=None, overwrite=False, verbos
         token_ids = token_ids.to_tensor(shape=[None, length])
         outputs = serve_token_ids(token_ids)
         best = tf.argmax(outputs["probabilities"], axis=-1)
-        return {**outputs, "label": tf.gather(labels, best)}
+        return {**outputs, "label": tf.gather(names, best)}
 
     # Endpoints bring their variables along; tracking the model too would write all of them twice.
     archive = keras.export.ExportArchive()
@@ -78,11 +96,15 @@ def export_saved_model(classifier, path, documents=None, overwrite=False, verbos
     with written_whole(path, overwrite) as unfinished:
         archive.write_out(str(unfinished), verbose=False)
         serve = tf.saved_model.load(str(unfinished)).signatures["serving_default"]
-        texts = [tf.constant([as_bytes(x, i)]) for i, x in enumerate(documents)]
-        received = [serve(text=text)["probabilities"].numpy() for text in texts]
+        texts = [as_bytes(x, i) for i, x in enumerate(documents)]
+        received = [serve(text=tf.constant([x]))["probabilities"].numpy() for x in texts]
         size = sum(file.stat().st_size for file in unfinished.rglob("*") if file.is_file())
         expected = classifier.predict(documents, verbose=0)
-        report = verification.compare(path, size, expected, np.concatenate(received))
+        report = verification.compare(
+            path, size, expected, np.concatenate(received), class_ids, max_accuracy_drop
+        )
+        if measure:
+            report = verification.measured(report, "saved_model", unfinished, texts)
     if verbose:
         print(report)
     return report

@@ -2,14 +2,22 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 from importlib import resources
 
 import numpy as np
 
+from keras_combiner.export import runners
+from keras_combiner.whole_files import written_whole
+
+# A phone's cores are few, and what a second one brings is what a user asks next.
+_NUMBERS_OF_THREADS = (1, 2)
+
 
 @dataclasses.dataclass(frozen=True)
 class ExportReport:
-    """An export beside its model, on real documents.
+    """An export beside its model, on real documents; as a str, a table in Markdown.
 
     Attributes:
         path: str, what was written.
@@ -17,6 +25,27 @@ class ExportReport:
         documents: int, number of documents compared.
         largest_difference: float, the largest difference of a probability.
         agreement: float, share of documents for which both name the same class.
+        accuracy: float, share of documents for which the export names the right class; None
+            without labels.
+        model_accuracy: float, the same of the model.
+        milliseconds_1_thread: float, median time of a document; None if it was not measured.
+        milliseconds_2_threads: float, the same with two threads.
+        peak_memory: int, bytes by which loading and running the export raised the most memory that
+            a process held; None if it was not measured, or the system does not say (only Linux
+            does).
+
+    Example:
+
+    >>> print(ExportReport("model.tflite", 2_500_000, 100, 0.011, 1.0, 0.87, 0.88))
+    model.tflite against its model on 100 documents:
+    <BLANKLINE>
+    | figure | value |
+    | --- | --- |
+    | size | 2.50 MB |
+    | largest difference of a probability | 1.1e-02 |
+    | same class | 100.0% |
+    | accuracy | 0.870 |
+    | accuracy of the model | 0.880 |
     """
 
     path: str
@@ -24,16 +53,60 @@ class ExportReport:
     documents: int
     largest_difference: float
     agreement: float
+    accuracy: float | None = None
+    model_accuracy: float | None = None
+    milliseconds_1_thread: float | None = None
+    milliseconds_2_threads: float | None = None
+    peak_memory: int | None = None
 
     def __str__(self):
-        return (
-            f"{self.path}: {self.size / 1e6:.2f} MB; against the Keras model on "
-            f"{self.documents} documents: largest difference of a probability "
-            f"{self.largest_difference:.1e}, same class for {self.agreement:.1%}"
+        rows = [
+            ("size", self.size, lambda x: f"{x / 1e6:.2f} MB"),
+            ("largest difference of a probability", self.largest_difference, "{:.1e}".format),
+            ("same class", self.agreement, "{:.1%}".format),
+            ("accuracy", self.accuracy, "{:.3f}".format),
+            ("accuracy of the model", self.model_accuracy, "{:.3f}".format),
+            ("median latency, 1 thread", self.milliseconds_1_thread, "{:.1f} ms".format),
+            ("median latency, 2 threads", self.milliseconds_2_threads, "{:.1f} ms".format),
+            ("peak memory", self.peak_memory, lambda x: f"{x / 1e6:.0f} MB"),
+        ]
+        lines = [f"| {name} | {show(x)} |" for name, x, show in rows if x is not None]
+        return "\n".join(
+            [
+                f"{self.path} against its model on {self.documents} documents:",
+                "",
+                "| figure | value |",
+                "| --- | --- |",
+                *lines,
+            ]
         )
 
 
-def compare(path, size, expected, received):
+def write_reports(reports, path):
+    """Writes reports as JSON: a list of objects with the attributes of `ExportReport`.
+
+    Args:
+        reports: list of `ExportReport`.
+        path: str or path of the file, which is replaced.
+
+    Raises:
+        OSError: if the file cannot be written.
+
+    Example:
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> path = Path(tempfile.mkdtemp()) / "report.json"
+    >>> write_reports([ExportReport("model.tflite", 2_500_000, 100, 0.011, 1.0)], path)
+    >>> json.loads(path.read_text())[0]["agreement"]
+    1.0
+    """
+    content = json.dumps([dataclasses.asdict(report) for report in reports], indent=2) + "\n"
+    with written_whole(path, overwrite=True) as unfinished:
+        unfinished.write_text(content, encoding="utf-8")
+
+
+def compare(path, size, expected, received, class_ids=None, max_accuracy_drop=None):
     """Makes the report of an export from the probabilities of both sides.
 
     Args:
@@ -41,24 +114,95 @@ def compare(path, size, expected, received):
         size: int, its bytes.
         expected: float array `[documents, classes]`, from the Keras model.
         received: float array `[documents, classes]`, from the export.
+        class_ids: int array `[documents]`, the right classes, or None.
+        max_accuracy_drop: float, by how much accuracy may be less than the model's, or None. A drop
+            of 0.01 is one document in a hundred.
 
     Returns:
         `ExportReport`.
 
     Raises:
-        RuntimeError: if the export gives values that are not numbers.
+        RuntimeError: if the export gives values that are not numbers, or loses more accuracy than
+            it may.
     """
     expected, received = np.asarray(expected), np.asarray(received)
     if not np.all(np.isfinite(received)):
         raise RuntimeError(
             f"The export {path} gives values that are not finite; nothing was written."
         )
-    return ExportReport(
+    named, expected_names = received.argmax(-1), expected.argmax(-1)
+    report = ExportReport(
         path=str(path),
         size=size,
         documents=len(expected),
         largest_difference=float(np.max(np.abs(expected - received))),
-        agreement=float(np.mean(expected.argmax(-1) == received.argmax(-1))),
+        agreement=float(np.mean(expected_names == named)),
+    )
+    if class_ids is None:
+        return report
+    right, expected_right = np.sum(named == class_ids), np.sum(expected_names == class_ids)
+    report = dataclasses.replace(
+        report,
+        accuracy=float(right / len(expected)),
+        model_accuracy=float(expected_right / len(expected)),
+    )
+    # Whole documents are counted, so that 0.90 - 0.89 is no more than 0.01.
+    drop = (expected_right - right) / len(expected)
+    if max_accuracy_drop is not None and drop > max_accuracy_drop:
+        raise RuntimeError(
+            f"The export {path} loses too much accuracy: {report.accuracy:.4f} on "
+            f"{report.documents} documents, the model {report.model_accuracy:.4f}. That is "
+            f"{drop:.4f} less; max_accuracy_drop={max_accuracy_drop} allows no more than that. "
+            "Nothing was written."
+        )
+    return report
+
+
+def measured(report, kind, path, documents):
+    """Adds latency and peak memory to a report.
+
+    Each number of threads gets a process of its own, which loads what a device or a server does:
+    neither Keras nor this package.
+
+    Args:
+        report: `ExportReport`.
+        kind: "token_ids" or "text" for what a .tflite file takes, or "saved_model".
+        path: str or path of the export.
+        documents: int32 array `[documents, sequence_length]` for "token_ids", otherwise list of
+            bytes; the first `runners.RUNS` of them are run.
+
+    Returns:
+        `ExportReport`.
+
+    Raises:
+        RuntimeError: if such a process fails; its last words are in the message.
+    """
+    documents = [
+        # JSON has no bytes; latin-1 turns each into one character.
+        x.decode("latin-1") if isinstance(x, bytes) else x.tolist()
+        for x in documents[: runners.RUNS]
+    ]
+    results = []
+    for num_threads in _NUMBERS_OF_THREADS:
+        job = {"kind": kind, "path": str(path), "num_threads": num_threads, "documents": documents}
+        done = subprocess.run(
+            # -P: what lies beside that file are no modules of their own.
+            [sys.executable, "-P", runners.__file__],
+            input=json.dumps(job),
+            capture_output=True,
+            encoding="utf-8",
+        )
+        if done.returncode != 0:
+            raise RuntimeError(
+                f"The export {report.path} cannot be run in a process of its own; nothing was "
+                f"written. The process said: {done.stderr[-2000:]}"
+            )
+        results.append(json.loads(done.stdout.splitlines()[-1]))
+    return dataclasses.replace(
+        report,
+        milliseconds_1_thread=results[0]["milliseconds"],
+        milliseconds_2_threads=results[1]["milliseconds"],
+        peak_memory=results[0]["peak_memory"],
     )
 
 
@@ -88,3 +232,46 @@ def checked_documents(documents):
             "`documents` out to compare on texts that ship with the package."
         )
     return documents
+
+
+def checked_held_out(classifier, documents, labels, max_accuracy_drop):
+    """Checks what an export is to be held against.
+
+    Args:
+        classifier: `keras_combiner.LongDocumentClassifier`.
+        documents: iterable of str, or None for `sample_documents()`.
+        labels: iterable of labels, one a document, or None.
+        max_accuracy_drop: float or None.
+
+    Returns:
+        `(documents, class_ids)`: list of str, and int array `[documents]`, None without labels.
+
+    Raises:
+        ValueError: if there is no document, labels and documents differ in number, a label is
+            unknown to the model, or `max_accuracy_drop` is no share or comes without labels.
+    """
+    if max_accuracy_drop is not None:
+        if not 0 <= max_accuracy_drop <= 1:
+            raise ValueError(
+                "`max_accuracy_drop` is a share of the documents, from 0 to 1: 0.01 is one in a "
+                f"hundred. Received: {max_accuracy_drop!r}."
+            )
+        if labels is None:
+            raise ValueError("`max_accuracy_drop` needs `documents` and their `labels`.")
+    if labels is None:
+        return checked_documents(documents), None
+    if documents is None:
+        raise ValueError("`labels` are those of `documents`. Received no documents.")
+    documents, labels = checked_documents(documents), [str(label) for label in labels]
+    if len(documents) != len(labels):
+        raise ValueError(
+            f"Every document needs a label. Received: {len(documents)} documents, {len(labels)} "
+            "labels."
+        )
+    ids = {label: i for i, label in enumerate(classifier.labels)}
+    unknown = [label for label in labels if label not in ids]
+    if unknown:
+        raise ValueError(
+            f"Unknown label {unknown[0]!r}; this model knows {', '.join(map(repr, ids))}."
+        )
+    return documents, np.array([ids[label] for label in labels])

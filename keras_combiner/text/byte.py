@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from keras_combiner.text.tensorflow_text_ops import import_tensorflow_text
 from keras_combiner.text.tokenizer import Tokenizer
 
 _NUM_SPECIAL_TOKENS = 3
@@ -15,7 +16,8 @@ class ByteTokenizer(Tokenizer):
 
     Ids: 0 is padding, 1 the start token, 2 the end token, and byte b is b + 3. Any bytes are
     accepted, valid UTF-8 or not, NUL bytes too. Sequences are several times longer than with word
-    pieces, which is what sub-quadratic attention is for. Needs TensorFlow only.
+    pieces, which is what sub-quadratic attention is for. Needs TensorFlow only (and tensorflow-text
+    to be put into a .tflite file).
 
     Example:
 
@@ -43,6 +45,11 @@ class ByteTokenizer(Tokenizer):
         return tf.RaggedTensor.from_tensor(
             tf.cast(values, tf.int32) + _NUM_SPECIAL_TOKENS, lengths=lengths
         )
+
+    def _tokenize_in_litert(self, text):
+        # LiteRT has no decode_raw.
+        splitter = import_tensorflow_text().ByteSplitter()
+        return tf.cast(splitter.split(text).flat_values, tf.int32) + _NUM_SPECIAL_TOKENS
 
     def _detokenize(self, token_ids):
         # A text that was cut, or generated, may end in the middle of a character.

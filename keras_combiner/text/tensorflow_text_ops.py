@@ -26,7 +26,7 @@ def import_tensorflow_text():
     except (ImportError, tf.errors.NotFoundError) as error:
         # NotFoundError is how a library of ops built for another TensorFlow refuses to load.
         raise ImportError(
-            "Word pieces need tensorflow-text in the version of the installed TensorFlow "
+            "This needs tensorflow-text in the version of the installed TensorFlow "
             f"({tf.__version__}). Install it with: pip install keras_combiner[text]. "
             f"The import said: {error}"
         ) from error

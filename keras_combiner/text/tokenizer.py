@@ -51,6 +51,16 @@ class Tokenizer(abc.ABC):
         A row may hold more than `max_tokens` (int); only the first `max_tokens` are looked at.
         """
 
+    def _tokenize_in_litert(self, text):
+        """Turns a string tensor [1] into the int32 tensor [None] of its bare tokens.
+
+        In operations that LiteRT, with those of tensorflow-text, runs.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} has no form that runs inside a .tflite file. Export a file "
+            "that takes token ids."
+        )
+
     @abc.abstractmethod
     def _detokenize(self, token_ids):
         """Turns a list of int, bare tokens, into a str."""
@@ -133,6 +143,45 @@ class Tokenizer(abc.ABC):
         """
         ids = self.encode(texts, sequence_length)
         return ids.to_tensor(default_value=self.pad_token_id, shape=[None, int(sequence_length)])
+
+    def encode_in_litert(self, text, sequence_length):
+        """Turns one text into the ids of `__call__`, as part of what becomes a .tflite file.
+
+        Ragged tensors, and much else of what tokenizers are made of, do not run in LiteRT; its
+        runtime needs the operations of tensorflow-text for what this gives.
+
+        Args:
+            text: tf.string tensor of shape [1].
+            sequence_length: int, at least 3.
+
+        Returns:
+            Pair of tf.Tensors of int32: the ids, of shape [1, sequence_length]; and of shape [1],
+            how many there would be if none were cut, the padding not counted.
+
+        Raises:
+            ImportError: If tensorflow-text is not installed.
+            NotImplementedError: If the tokenizer has no such form.
+            ValueError: If `sequence_length` is less than 3, or the tokenizer would give other ids
+                for some texts than it does elsewhere.
+            TypeError: If `sequence_length` is not an integer.
+
+        Example:
+
+        >>> import tensorflow as tf
+        >>> from keras_combiner.text import ByteTokenizer
+        >>> ids, num_tokens = ByteTokenizer().encode_in_litert(tf.constant(["abcd"]), 5)
+        >>> ids.numpy().tolist(), num_tokens.numpy().tolist()
+        ([[1, 100, 101, 102, 2]], [6])
+        """
+        sequence_length = _checked_sequence_length(sequence_length)
+        tokens = self._tokenize_in_litert(text)
+        ids = tf.concat(
+            [[self.start_token_id], tokens[: sequence_length - 2], [self.end_token_id]], axis=0
+        )
+        padded = tf.pad(
+            ids, [[0, sequence_length - tf.size(ids)]], constant_values=self.pad_token_id
+        )
+        return tf.reshape(padded, [1, sequence_length]), tf.reshape(tf.size(tokens) + 2, [1])
 
     def decode(self, token_ids):
         """Turns rows of ids back into texts, without start tokens, end tokens and padding.

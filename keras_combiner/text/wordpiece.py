@@ -117,6 +117,18 @@ class WordPieceTokenizer(Tokenizer):
         # are.
         return self._wordpiece.tokenize(self._normalizer.normalize(replace_invalid_utf8(texts)))
 
+    def _tokenize_in_litert(self, text):
+        # LiteRT cannot replace what is not valid UTF-8. The other two ops take it as a character
+        # that no piece has, so that its word is an [UNK] all the same, unless U+FFFD is known.
+        if any("\ufffd" in token for token in self._vocabulary):
+            raise ValueError(
+                "A .tflite file that takes text cannot replace bytes that are not valid UTF-8 by "
+                "U+FFFD, which this vocabulary holds, so that texts with such bytes would get "
+                "other ids. Export a file that takes token ids, or learn a vocabulary from texts "
+                "without U+FFFD."
+            )
+        return self._wordpiece.tokenize(self._normalizer.normalize(text)).flat_values
+
     def _detokenize(self, token_ids):
         # What split words is gone: every word, and every punctuation mark, gets a space.
         return " ".join(self._vocabulary[x] for x in token_ids).replace(f" {SUFFIX_INDICATOR}", "")

@@ -291,11 +291,45 @@ class TestPredict:
 
 class TestExport:
     def test_reports_both(self, exported):
-        first, second, third = exported.printed.splitlines()
-        assert first.startswith(f"{exported.directory / '1'}: ")
-        assert second.startswith(f"{exported.directory / 'model.tflite'}: ")
-        assert "on 3 documents" in first and "on 3 documents" in second
-        assert third == f"labels.txt and vocab.txt for it in {exported.directory}"
+        lines = exported.printed.splitlines()
+        for name in ("1", "model.tflite"):
+            path = exported.directory / name
+            assert f"{path} against its model on 3 documents:" in lines
+        assert exported.printed.count("| accuracy of the model |") == 2
+        assert lines[-1] == f"labels.txt and vocab.txt for it in {exported.directory}"
+
+    def test_measures_for_a_report(self, trained, data, tmp_path, capsys):
+        report, model = tmp_path / "report.json", tmp_path / "model.tflite"
+        options = ["--data", str(data), "--documents", "4"]
+        options += ["--max-accuracy-drop", "0.5", "--report", str(report)]
+        command = ["export", "--model", str(trained.directory), "--litert", str(model), *options]
+        assert main(command) == 0
+        assert "| median latency, 2 threads |" in capsys.readouterr().out
+        (figures,) = json.loads(report.read_text())
+        assert (figures["path"], figures["documents"]) == (str(model), 4)
+        assert figures["milliseconds_1_thread"] > 0
+        assert 0 <= figures["accuracy"] <= 1
+
+    def test_a_file_that_takes_text_holds_the_vocabulary(self, trained, tmp_path, monkeypatch):
+        _export_nothing(monkeypatch)
+        command = ["export", "--model", str(trained.directory), "--takes", "text"]
+        assert main([*command, "--litert", str(tmp_path / "a.tflite")]) == 0
+        assert [x.name for x in tmp_path.iterdir()] == ["labels.txt"]
+
+    def test_documents_without_labels_are_compared_only(self, trained, tmp_path, monkeypatch):
+        seen = {}
+
+        def export_litert(self, path, **options):
+            seen.update(options)
+            return "a report"
+
+        monkeypatch.setattr("keras_combiner.LongDocumentClassifier.export_litert", export_litert)
+        path = tmp_path / "texts.jsonl"
+        path.write_text('{"text": "rain", "label": "tale"}\n{"text": "wind"}\n')
+        command = ["export", "--model", str(trained.directory), "--data", str(path)]
+        assert main([*command, "--litert", str(tmp_path / "a.tflite")]) == 0
+        assert seen["documents"] == ["rain", "wind"]
+        assert seen["labels"] is None and seen["measure"] is False
 
     def test_writes_what_a_device_needs(self, exported, trained):
         names = {path.name for path in exported.directory.iterdir()}
@@ -378,6 +412,7 @@ def _files(tmp_path):
     write_jsonl(tmp_path / "other_labels.jsonl", [("a", "tale"), ("b", "sonnet")])
     write_jsonl(tmp_path / "broken_label.jsonl", [("a", "x"), ("b", "y\nz")])
     (tmp_path / "bad_line.jsonl").write_text('{"text": "a", "label": "x"}\n{"txet": "b"}\n')
+    (tmp_path / "no_labels.jsonl").write_text('{"text": "a"}\n')
     (tmp_path / "data.parquet").write_text("")
     (tmp_path / "garbage.keras").write_text("no zip file")
     (tmp_path / "empty").mkdir()
@@ -452,6 +487,26 @@ BAD = {
     "length beyond the model's": (
         "export --model {model} --litert o.tflite --sequence-lengths 16 1000000",
         "`sequence_lengths` must be different ints from 3 to",
+    ),
+    "SavedModel takes text anyway": (
+        "export --model {model} --saved-model o --takes text",
+        "--takes is for a .tflite file. Give --litert too.",
+    ),
+    "a gate without documents": (
+        "export --model {model} --litert o.tflite --max-accuracy-drop 0.1",
+        "--max-accuracy-drop needs documents with labels. Give --data too.",
+    ),
+    "a gate without labels": (
+        "export --model {model} --litert o.tflite --data no_labels.jsonl --max-accuracy-drop 0.1",
+        "no_labels.jsonl:1: no field 'label'",
+    ),
+    "labels of another model": (
+        "export --model {model} --litert o.tflite --data other_labels.jsonl",
+        "Unknown label 'sonnet'; this model knows 'tale', 'weather'.",
+    ),
+    "report is a directory": (
+        "export --model {model} --litert o.tflite --report empty",
+        "empty is a directory. Name a file for --report.",
     ),
     "no .tflite": ("export --model {model} --litert o", "--litert must end in .tflite"),
     "SavedModel is a file": (
@@ -534,12 +589,14 @@ def test_help_lists_the_commands(capsys):
 
 def test_choices_are_those_of_the_package():
     from keras_combiner.export import QUANTIZATIONS
+    from keras_combiner.export.litert import TAKES
     from keras_combiner.factorizations.summaries import SUMMARIES
     from keras_combiner.models import SIZES
 
     assert tuple(SIZES) == train.SIZES
     assert tuple(SUMMARIES) == train.SUMMARIES
     assert tuple(QUANTIZATIONS) == export.QUANTIZATIONS
+    assert tuple(TAKES) == export.TAKES
 
 
 @pytest.mark.parametrize(

@@ -169,6 +169,7 @@ def test_float16_of_the_other_summaries(summary, make_classifier, documents, tmp
     [
         ({"quantization": "int2"}, "must be one of 'float32', 'float16', 'dynamic_int8'.*'int2'"),
         ({"quantization": None}, "must be one of 'float32'.*None"),
+        ({"takes": "words"}, "must be one of 'token_ids', 'text'.*'words'"),
         ({"path": "model.lite"}, r"ends in \.tflite.*model\.lite"),
         ({"path": "model"}, r"ends in \.tflite"),
         ({"quantization": "int8"}, "'int8' needs `calibration_data`.*None"),
@@ -230,6 +231,34 @@ def test_failure_leaves_nothing_behind(where, existing, byte_classifier, tmp_pat
     assert [x.name for x in tmp_path.iterdir()] == (["model.tflite"] if existing else [])
     if existing:
         assert path.read_text() == "precious"
+
+
+@pytest.mark.parametrize("right", [1, 2])
+def test_the_gate_leaves_nothing_behind(right, byte_classifier, tmp_path, monkeypatch):
+    # An export that always names class 1, of a model that always names class 2.
+    monkeypatch.setattr(litert, "_convert", lambda *_: b"not converted, to be quick")
+    one, two = (np.tile(np.eye(3)[i], (4, 1)) for i in (1, 2))
+    monkeypatch.setattr(litert, "run_litert", lambda path, ids: (one, None))
+    monkeypatch.setattr(byte_classifier, "predict", lambda *_, **__: two)
+    path = tmp_path / "model.tflite"
+    options = {"documents": list("abcd"), "labels": [byte_classifier.labels[right]] * 4}
+    if right == 1:
+        report = export_litert(byte_classifier, path, max_accuracy_drop=0, **options)
+        assert (report.accuracy, report.model_accuracy) == (1.0, 0.0)
+        assert path.is_file()
+    else:
+        with pytest.raises(RuntimeError, match=r"loses too much accuracy.* on 4 documents"):
+            export_litert(byte_classifier, path, max_accuracy_drop=0.5, **options)
+        assert not list(tmp_path.iterdir())
+
+
+def test_measures_when_asked(classifier, documents, tmp_path):
+    report = export_litert(classifier, tmp_path / "a.tflite", documents=documents, measure=True)
+    assert report.milliseconds_1_thread > 0 and report.milliseconds_2_threads > 0
+    if sys.platform == "linux":
+        assert 1e4 < report.peak_memory < 1e8
+    assert "| median latency, 2 threads |" in str(report)
+    assert [x.name for x in tmp_path.iterdir()] == ["a.tflite"]
 
 
 NOT_BUILT_IN = {

@@ -36,7 +36,7 @@ def test_report(exported, documents):
     assert report.largest_difference < 1e-5
     assert report.agreement == 1.0
     assert report.size == sum(x.stat().st_size for x in path.rglob("*") if x.is_file()) > 0
-    assert "same class for 100.0%" in str(report)
+    assert "| same class | 100.0% |" in str(report)
 
 
 def test_nothing_but_the_model_is_written(exported):
@@ -264,7 +264,7 @@ def test_failure_leaves_nothing_behind(
         monkeypatch.setattr(byte_classifier, "predict", lambda x, **_: np.zeros((len(x), 3)))
         compare = verification.compare
         monkeypatch.setattr(
-            verification, "compare", lambda *x: compare(*x[:-1], np.full_like(x[-1], np.nan))
+            verification, "compare", lambda *x: compare(*x[:3], np.full_like(x[3], np.nan), *x[4:])
         )
     with pytest.raises((OSError, RuntimeError), match=words):
         export_saved_model(byte_classifier, path, documents=["a"], overwrite=True)
@@ -273,6 +273,27 @@ def test_failure_leaves_nothing_behind(
     if existing:
         names = sorted(x.name for x in exported[0].rglob("*"))
         assert sorted(x.name for x in path.rglob("*")) == names
+
+
+def test_the_gate_leaves_nothing_behind(byte_classifier, documents, tmp_path, monkeypatch):
+    # A model whose answers, all of them right, its export turns around.
+    expected = 1 - byte_classifier.predict(documents, verbose=0)
+    monkeypatch.setattr(byte_classifier, "predict", lambda *_, **__: expected)
+    labels = [byte_classifier.labels[i] for i in expected.argmax(-1)]
+    with pytest.raises(RuntimeError, match="loses too much accuracy"):
+        export_saved_model(
+            byte_classifier, tmp_path / "1", documents, labels, max_accuracy_drop=0.1
+        )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_measures_when_asked(classifier, documents, tmp_path):
+    report = export_saved_model(classifier, tmp_path / "1", documents=documents, measure=True)
+    assert report.milliseconds_1_thread > 0 and report.milliseconds_2_threads > 0
+    if sys.platform == "linux":
+        assert 1e6 < report.peak_memory < 1e9
+    assert "| peak memory |" in str(report)
 
 
 def test_needs_the_tensorflow_backend(byte_classifier, tmp_path, monkeypatch):

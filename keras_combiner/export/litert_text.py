@@ -1,0 +1,108 @@
+"""The tokenizer inside a .tflite file: text in, where `export_litert` alone takes token ids."""
+
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+
+from keras_combiner.export import runners
+
+
+def put_in_front(content, tokenizer, texts, token_ids):
+    """Puts a tokenizer in front of a .tflite file that takes token ids.
+
+    The two are converted apart and joined as they are, so that whatever quantization the file has,
+    its weights and operations stay what they were.
+
+    Args:
+        content: bytes of a .tflite file with one signature, from `token_ids`, int32
+            `[1, sequence_length]`.
+        tokenizer: `keras_combiner.text.Tokenizer`.
+        texts: list of bytes to try it on.
+        token_ids: int32 array `[texts, sequence_length]`, what the tokenizer makes of them.
+
+    Returns:
+        bytes of a .tflite file from `text`, string `[1]`, with two outputs more: `token_ids`, and
+        `num_tokens`, int32 `[1]`.
+
+    Raises:
+        NotImplementedError: if the tokenizer has no form that runs inside a .tflite file.
+        ValueError: if it cannot give the same ids there for every text, or the file has several
+            signatures.
+        RuntimeError: if it gives other ids for one of `texts`.
+    """
+    front = _convert(tokenizer, token_ids.shape[1])
+    _check(front, texts, token_ids)
+    return _join(front, content)
+
+
+def _convert(tokenizer, sequence_length):
+    """Converts a tokenizer alone."""
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec([1], tf.string, name="text")])
+    def tokenize(text):
+        token_ids, num_tokens = tokenizer.encode_in_litert(text, sequence_length)
+        return {"token_ids": token_ids, "num_tokens": num_tokens}
+
+    module.tokenize = tokenize
+    with tempfile.TemporaryDirectory() as directory:
+        tf.saved_model.save(module, directory, signatures={"serving_default": tokenize})
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            directory, signature_keys=["serving_default"]
+        )
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        converter.allow_custom_ops = True  # those of tensorflow-text
+        return converter.convert()
+
+
+def _check(front, texts, token_ids):
+    interpreter = runners.import_litert("text")(model_content=front)
+    runner = interpreter.get_signature_runner("serving_default")
+    for i, (text, expected) in enumerate(zip(texts, token_ids, strict=True)):
+        received = runner(text=np.array([text], dtype=object))["token_ids"][0]
+        if not np.array_equal(received, expected):
+            raise RuntimeError(
+                f"The tokenizer gives other ids inside the .tflite file for document {i}, "
+                f"{text[:40]!r}. Nothing was written. Export with takes='token_ids'."
+            )
+
+
+def _join(front, model):
+    """Makes one .tflite file of two: `token_ids` of the first is `token_ids` of the second."""
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    front, model = map(flatbuffer_utils.convert_bytearray_to_object, (front, model))
+    if len(model.signatureDefs) != 1:
+        raise ValueError("A file that takes text has one length. Leave the other lengths out.")
+    (front_signature,), (signature,) = front.signatureDefs, model.signatureDefs
+    (tokenize,), graph = front.subgraphs, model.subgraphs[signature.subgraphIndex]
+
+    # Everything in the file is referred to by its index; what is appended gets higher ones.
+    indices = {i: i + len(graph.tensors) for i in range(len(tokenize.tensors))}
+    indices[-1] = -1  # an input that was left out
+    (token_ids,) = signature.inputs
+    indices[_named(front_signature.outputs, "token_ids")] = token_ids.tensorIndex
+    for operator in tokenize.operators:
+        operator.opcodeIndex += len(model.operatorCodes)
+        operator.inputs = [indices[i] for i in operator.inputs]
+        operator.outputs = [indices[i] for i in operator.outputs]
+    for tensor in tokenize.tensors:
+        tensor.buffer += len(model.buffers)
+    for outer in (*front_signature.inputs, *front_signature.outputs):
+        outer.tensorIndex = indices[outer.tensorIndex]
+
+    model.operatorCodes = [*model.operatorCodes, *front.operatorCodes]
+    model.buffers = [*model.buffers, *front.buffers]
+    graph.tensors = [*graph.tensors, *tokenize.tensors]
+    graph.operators = [*tokenize.operators, *graph.operators]
+    signature.inputs = front_signature.inputs
+    signature.outputs = [*signature.outputs, *front_signature.outputs]
+    graph.inputs = [x.tensorIndex for x in signature.inputs]
+    graph.outputs = [x.tensorIndex for x in signature.outputs]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def _named(tensor_maps, name):
+    # Names are bytes in some versions of the schema.
+    return next(x.tensorIndex for x in tensor_maps if x.name in (name, name.encode()))

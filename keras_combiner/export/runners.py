@@ -1,0 +1,175 @@
+"""Runs an export as whoever gets it does: one document at a time, without this package.
+
+This file is also a program, which imports nothing of the package: `verification.measured` starts it
+to learn what an export takes in a process of its own.
+"""
+
+import contextlib
+import functools
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+# Enough for a median that a hiccup of the machine does not move.
+RUNS = 20
+
+
+def load_litert(path, takes="token_ids", num_threads=1):
+    """Loads a .tflite file.
+
+    Args:
+        path: str or path of the file.
+        takes: "token_ids" or "text", what its signatures take.
+        num_threads: int, threads of the interpreter.
+
+    Returns:
+        Function of one document (int32 array `[length]`, or bytes) that returns a dict of arrays,
+        the outputs, and raises a ValueError if the file has no signature of that length.
+
+    Raises:
+        ImportError: as `import_litert`.
+    """
+    make_interpreter = import_litert(takes)
+    interpreter = make_interpreter(model_path=str(path), num_threads=num_threads)
+    by_signature = {
+        x: interpreter.get_signature_runner(x) for x in interpreter.get_signature_list()
+    }
+    if takes == "text":
+        # As objects: numpy's own strings lose the NUL bytes at their end.
+        runner = by_signature["serving_default"]
+        return lambda document: runner(text=np.array([document], dtype=object))
+    by_length = {
+        int(runner.get_input_details()["token_ids"]["shape"][1]): runner
+        for runner in by_signature.values()
+    }
+
+    def run(token_ids):
+        if len(token_ids) not in by_length:
+            raise ValueError(
+                f"The file takes documents of {' or '.join(map(str, by_length))} token ids, "
+                f"padding included. Received: {len(token_ids)}."
+            )
+        return by_length[len(token_ids)](token_ids=token_ids[np.newaxis])
+
+    return run
+
+
+def load_saved_model(path, num_threads):
+    """Loads a SavedModel into a process that has run no TensorFlow operation yet.
+
+    Args:
+        path: str or path of the directory.
+        num_threads: int, threads of an operation, for the whole process.
+
+    Returns:
+        Function of one document (bytes) that returns a dict of arrays, the outputs.
+    """
+    tf = import_tensorflow()
+    tf.config.threading.set_intra_op_parallelism_threads(num_threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    model = tf.saved_model.load(str(path))
+
+    def run(document):
+        outputs = model.signatures["serving_default"](text=tf.constant([document]))
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    return run
+
+
+def import_litert(takes="token_ids"):
+    """Imports what runs a .tflite file.
+
+    Args:
+        takes: "token_ids" or "text", what the file takes.
+
+    Returns:
+        Function that makes an interpreter.
+
+    Raises:
+        ImportError: if ai-edge-litert is missing (extra "litert"), or tensorflow-text (extra
+            "text") for a file that takes text.
+    """
+    try:
+        from ai_edge_litert import interpreter
+    except ImportError as error:
+        raise ImportError(
+            "A LiteRT export is checked with ai-edge-litert: pip install 'keras_combiner[litert]'."
+        ) from error
+    if takes != "text":
+        return interpreter.Interpreter
+    try:
+        from tensorflow_text import tflite_registrar
+    except ImportError as error:
+        raise ImportError(
+            "A .tflite file that takes text needs the operations of tensorflow-text: "
+            "pip install 'keras_combiner[text]'."
+        ) from error
+    return functools.partial(
+        interpreter.InterpreterWithCustomOps,
+        custom_op_registerers=tflite_registrar.SELECT_TFTEXT_OPS,
+    )
+
+
+def import_tensorflow():
+    """Imports what runs a SavedModel, the operations of its tokenizer if they are there.
+
+    Returns:
+        The module `tensorflow`.
+    """
+    import tensorflow
+
+    with contextlib.suppress(ImportError):  # bytes are made into ids without them
+        import tensorflow_text  # noqa: F401
+    return tensorflow
+
+
+def _main():
+    job = json.load(sys.stdin)
+    kind, path, num_threads = job["kind"], job["path"], job["num_threads"]
+    if kind == "saved_model":
+        prepare, load = import_tensorflow, load_saved_model
+    else:
+        prepare = functools.partial(import_litert, kind)
+        load = functools.partial(load_litert, takes=kind)
+    if kind == "token_ids":
+        documents = [np.array(x, np.int32) for x in job["documents"]]
+    else:
+        documents = [x.encode("latin-1") for x in job["documents"]]
+    prepare()  # the libraries are not the export's memory
+    before = _restart_peak()
+    run = load(path, num_threads=num_threads)
+    run(documents[0])  # the first run is slower, once
+    seconds = []
+    for i in range(RUNS):
+        start = time.perf_counter()
+        run(documents[i % len(documents)])
+        seconds.append(time.perf_counter() - start)
+    memory = None if before is None else _peak() - before
+    print(json.dumps({"milliseconds": 1e3 * statistics.median(seconds), "peak_memory": memory}))
+
+
+def _restart_peak():
+    """Forgets the most that this process has held, and returns what counts from now."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    return _peak()
+
+
+def _peak():
+    """The most bytes that this process has held, or None where the system does not say.
+
+    Not by resource.getrusage: on Linux a process starts with the peak of the one that made it.
+    """
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+if __name__ == "__main__":
+    _main()
