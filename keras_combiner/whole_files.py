@@ -38,6 +38,7 @@ def written_whole(path, overwrite=False):
     unfinished = path.with_name(f"{path.stem}.tmp-{token}{path.suffix}")
     try:
         yield unfinished
+        refuse_existing(path, overwrite)  # somebody else may have written there in the meantime
         if path.is_dir():
             # A directory cannot be renamed onto another: the old one steps aside first.
             replaced = path.with_name(f"{path.name}.tmp-old-{token}")

@@ -66,7 +66,7 @@ def test_the_commands_of_the_readme_run_in_order(folder):
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
-    assert len(COMMANDS) == 9
+    assert len(COMMANDS) == 10
     for command in COMMANDS:
         done = subprocess.run(
             command, shell=True, cwd=folder, env=environment, capture_output=True, text=True
@@ -74,6 +74,7 @@ def test_the_commands_of_the_readme_run_in_order(folder):
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     assert (folder / "out/1/saved_model.pb").exists()
     assert len(json.loads((folder / "out/report.json").read_text())) == 1
+    assert (folder / "serving/my_model/1/saved_model.pb").exists()
 
 
 def test_the_figures_of_the_readme_are_those_of_the_report():

@@ -30,6 +30,8 @@ def add_parser(subparsers):
                 --quantization dynamic_int8 --data test.jsonl --max-accuracy-drop 0.01
             keras-combiner export --model runs/a/model.keras --litert out/model.tflite \\
                 --quantization int8 --calibration-data train.jsonl --sequence-lengths 512 4096
+            keras-combiner export --model runs/a/model.keras --saved-model serving/a --tf-serving
+            docker compose -f serving/compose.yaml up
         """,
     )
     shared.add_model(parser)
@@ -37,6 +39,13 @@ def add_parser(subparsers):
         "--saved-model",
         metavar="DIR",
         help="SavedModel directory to make; TF Serving wants a number as its name",
+    )
+    parser.add_argument(
+        "--tf-serving",
+        action="store_true",
+        help="--saved-model DIR is a model's directory, where the SavedModel becomes the next "
+        "version, DIR/1 and so on (or DIR/NUMBER, that version); it gets warm-up requests, and "
+        "models.config, batching.config and compose.yaml appear beside DIR",
     )
     parser.add_argument("--litert", metavar="FILE", help="file to make, ending in .tflite")
     parser.add_argument(
@@ -122,7 +131,7 @@ def run(arguments):
 
     reports = []
     if arguments.saved_model:
-        reports.append(classifier.export_saved_model(arguments.saved_model, **options))
+        reports.append(_export_saved_model(classifier, arguments, options))
         print(reports[-1], flush=True)
     if arguments.litert:
         try:
@@ -154,6 +163,23 @@ def run(arguments):
     return 0
 
 
+def _export_saved_model(classifier, arguments, options):
+    if not arguments.tf_serving:
+        return classifier.export_saved_model(arguments.saved_model, **options)
+    from keras_combiner.export import export_for_tf_serving
+
+    directory, version = _model_and_version(arguments.saved_model)
+    return export_for_tf_serving(classifier, directory, version, **options)
+
+
+def _model_and_version(saved_model):
+    """Splits DIR/NUMBER; the version of a DIR alone is None."""
+    path = Path(saved_model)
+    if path.name.isascii() and path.name.isdigit():
+        return path.parent, int(path.name)
+    return path, None
+
+
 def _check(arguments):
     """Refuses what cannot go well, before TensorFlow is imported."""
     if not arguments.saved_model and not arguments.litert:
@@ -168,15 +194,24 @@ def _check(arguments):
         raise IsADirectoryError(f"{arguments.report} is a directory. Name a file for --report.")
     if arguments.litert and not arguments.litert.endswith(".tflite"):
         raise ValueError(f"--litert must end in .tflite. Received: {arguments.litert}")
+    if arguments.tf_serving and not arguments.saved_model:
+        raise ValueError("--tf-serving says how to lay out --saved-model. Give it too.")
     shared.check_model(arguments.model)
-    for path in filter(None, (arguments.saved_model, arguments.litert)):
+    saved_model = arguments.saved_model
+    if arguments.tf_serving and _model_and_version(saved_model)[1] is None:
+        if (Path(saved_model) / "saved_model.pb").exists():
+            raise FileExistsError(
+                f"{saved_model} is a SavedModel. --tf-serving wants the directory of its versions."
+            )
+        saved_model = None  # a model's directory, which gets a version that is not there yet
+    for path in filter(None, (saved_model, arguments.litert)):
         if Path(path).exists() and not arguments.overwrite:
             raise FileExistsError(
                 f"{path} exists. Choose another path, or replace it with --overwrite."
             )
     # Replacing a directory removes all that is in it, so it had better be an export.
-    if arguments.saved_model and Path(arguments.saved_model).exists():
-        directory = Path(arguments.saved_model)
+    if saved_model and Path(saved_model).exists():
+        directory = Path(saved_model)
         if not directory.is_dir():
             raise NotADirectoryError(f"{directory} is a file. --saved-model makes a directory.")
         if any(directory.iterdir()) and not (directory / "saved_model.pb").is_file():

@@ -7,6 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_combiner.export import verification
+from keras_combiner.export.warmup import require_tensorflow_serving_api, write_warmup_requests
+from keras_combiner.models import TokenEvidence
 from keras_combiner.text.tokenizer import as_bytes
 from keras_combiner.whole_files import refuse_existing, written_whole
 
@@ -20,6 +22,7 @@ def export_saved_model(
     measure=False,
     overwrite=False,
     verbose=True,
+    warmup=False,
 ):
     """Writes a SavedModel that takes texts, reads it back and compares it with the model.
 
@@ -30,6 +33,18 @@ def export_saved_model(
       and `label` (string `[batch]`).
     - `serving_token_ids`: `token_ids` (int32 `[batch, length]`, 0 is padding) to
       `probabilities`.
+    - `serving_scores`: `text` to `probabilities`, `label`, and `[batch, length]` each, for the
+      longest text of the batch: `token_weights` (float32), how much each token speaks for the
+      label, as `keras_combiner.models.TokenEvidence` defines it; `token_ids` (int32);
+      `token_starts` and `token_ends` (int32), which bytes of the text each token is, as
+      `keras_combiner.text.Tokenizer.encode_with_offsets` defines them. All are 0 at padding.
+
+    No document fails the batch that it comes with. What is longer than the model reads is cut. An
+    empty text has a label like any other, invalid UTF-8 is read as the tokenizer does it, and a
+    batch of none gets an answer of none. In `serving_token_ids` an id that the model does not have
+    counts as padding, and so does the tokenizer's start token anywhere but in the first place, of
+    which no text has any: TF Serving fills up shorter requests with the first id of theirs when
+    it puts several into one batch.
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`.
@@ -43,6 +58,8 @@ def export_saved_model(
             twenty seconds.
         overwrite: bool, whether an existing directory may be replaced.
         verbose: bool, whether to print the report.
+        warmup: bool, whether to add the requests that TF Serving sends itself before it
+            announces the model, so that the first user does not wait.
 
     Returns:
         `ExportReport`.
@@ -50,6 +67,7 @@ def export_saved_model(
     Raises:
         FileExistsError: if `path` exists and `overwrite` is false, or is a directory that holds
             something else than a SavedModel, which replacing it would delete.
+        ImportError: if `warmup` is true and tensorflow-serving-api is missing (extra "serving").
         ValueError: if labels and documents do not go together.
         RuntimeError: if Keras runs on another backend than TensorFlow, or the export gives values
             that are not finite, or loses more accuracy than it may. Nothing is written then.
@@ -69,32 +87,16 @@ def export_saved_model(
     refuse_existing(path, overwrite)
     _refuse_other_directory(Path(path))
     require_tensorflow_backend()
+    if warmup:
+        require_tensorflow_serving_api()  # says what is missing before the work, not after
     documents, class_ids = verification.checked_held_out(
         classifier, documents, labels, max_accuracy_drop
     )
-    names = tf.constant(classifier.labels)
-    sequence_length = classifier.sequence_length
-    length = classifier.backbone.input_shape[1]  # None if any will do
-
-    def serve_token_ids(token_ids):
-        # Cut, not refused: one long document must not fail the batch that it came with.
-        return {"probabilities": classifier(token_ids[:, :sequence_length], training=False)}
-
-    def serve_text(text):
-        token_ids = classifier.tokenizer.encode(text, sequence_length)
-        token_ids = token_ids.to_tensor(shape=[None, length])
-        outputs = serve_token_ids(token_ids)
-        best = tf.argmax(outputs["probabilities"], axis=-1)
-        return {**outputs, "label": tf.gather(names, best)}
-
-    # Endpoints bring their variables along; tracking the model too would write all of them twice.
-    archive = keras.export.ExportArchive()
-    text_spec = tf.TensorSpec([None], tf.string, name="text")
-    token_ids_spec = tf.TensorSpec([None, length], tf.int32, name="token_ids")
-    archive.add_endpoint("serving_default", serve_text, input_signature=[text_spec])
-    archive.add_endpoint("serving_token_ids", serve_token_ids, input_signature=[token_ids_spec])
+    archive = _signatures(classifier)
     with written_whole(path, overwrite) as unfinished:
         archive.write_out(str(unfinished), verbose=False)
+        if warmup:
+            write_warmup_requests(classifier, unfinished)
         serve = tf.saved_model.load(str(unfinished)).signatures["serving_default"]
         texts = [as_bytes(x, i) for i, x in enumerate(documents)]
         received = [serve(text=tf.constant([x]))["probabilities"].numpy() for x in texts]
@@ -108,6 +110,62 @@ def export_saved_model(
     if verbose:
         print(report)
     return report
+
+
+def _signatures(classifier):
+    """Makes the `keras.export.ExportArchive` that answers requests."""
+    labels = tf.constant(classifier.labels)
+    sequence_length = classifier.sequence_length
+    length = classifier.backbone.input_shape[1]  # None if any will do
+    tokenizer = classifier.tokenizer
+    evidence = TokenEvidence(classifier)
+
+    def named(probabilities):
+        best = tf.argmax(probabilities, axis=-1)
+        return {"probabilities": probabilities, "label": tf.gather(labels, best)}
+
+    def serve_text(text):
+        token_ids = tokenizer.encode(text, sequence_length).to_tensor(shape=[None, length])
+        return named(classifier(token_ids, training=False))
+
+    def serve_token_ids(token_ids):
+        token_ids = _only_tokens(token_ids[:, :sequence_length], classifier)
+        if length is not None:
+            token_ids = tf.pad(token_ids, [[0, 0], [0, length - tf.shape(token_ids)[1]]])
+            token_ids = tf.ensure_shape(token_ids, [None, length])
+        return {"probabilities": classifier(token_ids, training=False)}
+
+    def serve_scores(text):
+        token_ids, starts, ends = (
+            x.to_tensor(shape=[None, length])
+            for x in tokenizer.encode_with_offsets(text, sequence_length)
+        )
+        probabilities, weights = evidence(token_ids)
+        return {
+            **named(probabilities),
+            "token_ids": token_ids,
+            "token_starts": starts,
+            "token_ends": ends,
+            "token_weights": weights,
+        }
+
+    # Endpoints bring their variables along; tracking the model too would write all of them twice.
+    archive = keras.export.ExportArchive()
+    text_spec = tf.TensorSpec([None], tf.string, name="text")
+    token_ids_spec = tf.TensorSpec([None, None], tf.int32, name="token_ids")
+    archive.add_endpoint("serving_default", serve_text, input_signature=[text_spec])
+    archive.add_endpoint("serving_token_ids", serve_token_ids, input_signature=[token_ids_spec])
+    archive.add_endpoint("serving_scores", serve_scores, input_signature=[text_spec])
+    return archive
+
+
+def _only_tokens(token_ids, classifier):
+    """Makes padding of the ids that no text of this classifier has."""
+    is_known = (token_ids >= 0) & (token_ids < classifier.backbone.arguments["vocabulary_size"])
+    is_start = token_ids == classifier.tokenizer.start_token_id
+    is_first = tf.range(tf.shape(token_ids)[1]) == 0
+    is_token = is_known & (is_first | ~is_start)
+    return tf.where(is_token, token_ids, classifier.tokenizer.pad_token_id)
 
 
 def _refuse_other_directory(path):

@@ -4,6 +4,7 @@ from keras_combiner.models.combiner_backbone import SIZES, CombinerBackbone
 from keras_combiner.models.combiner_causal_lm import CombinerCausalLM
 from keras_combiner.models.combiner_masked_lm import CombinerMaskedLM
 from keras_combiner.models.long_document_classifier import LongDocumentClassifier
+from keras_combiner.models.token_evidence import TokenEvidence
 
 __all__ = [
     "SIZES",
@@ -11,4 +12,5 @@ __all__ = [
     "CombinerCausalLM",
     "CombinerMaskedLM",
     "LongDocumentClassifier",
+    "TokenEvidence",
 ]

@@ -51,6 +51,11 @@ class ByteTokenizer(Tokenizer):
         splitter = import_tensorflow_text().ByteSplitter()
         return tf.cast(splitter.split(text).flat_values, tf.int32) + _NUM_SPECIAL_TOKENS
 
+    def _tokenize_with_offsets(self, texts, max_tokens):
+        tokens = self._tokenize(texts, max_tokens)
+        starts = tf.ragged.range(tf.cast(tokens.row_lengths(), tf.int32))
+        return tokens, starts, starts + 1
+
     def _detokenize(self, token_ids):
         # A text that was cut, or generated, may end in the middle of a character.
         return bytes(x - _NUM_SPECIAL_TOKENS for x in token_ids).decode("utf-8", "replace")

@@ -24,8 +24,9 @@ class Tokenizer(abc.ABC):
     has no weights and belongs to the data, or to the string signature of an exported model.
 
     A subclass sets `start_token_id` and `end_token_id`, and writes `vocabulary_size`, `_tokenize`,
-    `_detokenize` and `get_config`. Registering it with `keras.saving.register_keras_serializable`
-    makes `keras.saving.deserialize_keras_object` find it without `custom_objects`.
+    `_tokenize_with_offsets`, `_detokenize` and `get_config`. Registering it with
+    `keras.saving.register_keras_serializable` makes `keras.saving.deserialize_keras_object` find it
+    without `custom_objects`.
 
     Example:
 
@@ -60,6 +61,14 @@ class Tokenizer(abc.ABC):
             f"{type(self).__name__} has no form that runs inside a .tflite file. Export a file "
             "that takes token ids."
         )
+
+    @abc.abstractmethod
+    def _tokenize_with_offsets(self, texts, max_tokens):
+        """As `_tokenize`, and where the tokens start and end.
+
+        Returns three tf.RaggedTensor int32 [batch, None], of equal row lengths: tokens, starts and
+        ends, in bytes of the text.
+        """
 
     @abc.abstractmethod
     def _detokenize(self, token_ids):
@@ -109,14 +118,46 @@ class Tokenizer(abc.ABC):
         >>> ByteTokenizer().encode(["ab", ""], sequence_length=8).to_list()
         [[1, 100, 101, 2], [1, 2]]
         """
-        sequence_length = _checked_sequence_length(sequence_length)
-        texts = _as_string_tensor(texts)
-        max_tokens = sequence_length - 2
-        tokens = self._tokenize(texts, max_tokens)[:, :max_tokens]
-        column = tf.stack([tf.shape(texts)[0], 1])
-        start = tf.fill(column, tf.constant(self.start_token_id, tf.int32))
-        end = tf.fill(column, tf.constant(self.end_token_id, tf.int32))
-        return tf.concat([start, tokens, end], axis=1)
+        max_tokens = _checked_sequence_length(sequence_length) - 2
+        tokens = self._tokenize(_as_string_tensor(texts), max_tokens)[:, :max_tokens]
+        return _framed(tokens, self.start_token_id, self.end_token_id)
+
+    def encode_with_offsets(self, texts, sequence_length):
+        """As `encode`, and where in its text each token stands.
+
+        Offsets count bytes of the UTF-8 that the tokenizer reads: of the text as it was given; or,
+        for word pieces and a text that is not valid UTF-8, of
+        `text.decode("utf-8", "replace").encode()`. The start token has an empty span at 0 and the
+        end token one where reading stopped, which is before the text's end if the text was cut.
+
+        Args:
+            texts: as in `encode`.
+            sequence_length: as in `encode`.
+
+        Returns:
+            `(token_ids, starts, ends)`: tf.RaggedTensor of int32, shape [batch, None], of the same
+            row lengths.
+
+        Raises:
+            ValueError: As in `encode`.
+            TypeError: As in `encode`.
+
+        Example:
+
+        >>> from keras_combiner.text import ByteTokenizer
+        >>> _, starts, ends = ByteTokenizer().encode_with_offsets(["ab"], sequence_length=8)
+        >>> starts.to_list(), ends.to_list()
+        ([[0, 0, 1, 2]], [[0, 1, 2, 2]])
+        """
+        max_tokens = _checked_sequence_length(sequence_length) - 2
+        tokens, starts, ends = (
+            x[:, :max_tokens]
+            for x in self._tokenize_with_offsets(_as_string_tensor(texts), max_tokens)
+        )
+        # At least 0: the largest of none is the least integer that there is.
+        stop = tf.maximum(tf.reduce_max(ends, axis=1), 0)
+        token_ids = _framed(tokens, self.start_token_id, self.end_token_id)
+        return token_ids, _framed(starts, 0, stop), _framed(ends, 0, stop)
 
     def __call__(self, texts, sequence_length):
         """Turns texts into ids of one length: `encode`, then padding with `pad_token_id`.
@@ -219,6 +260,13 @@ class Tokenizer(abc.ABC):
                 )
             texts.append(self._detokenize([int(x) for x in ids if x not in framing]))
         return texts
+
+
+def _framed(rows, first, last):
+    """Adds a column before and after a tf.RaggedTensor int32; each an int, or int32 [batch]."""
+    batch = rows.nrows(tf.int32)
+    first, last = (tf.broadcast_to(x, [batch])[:, tf.newaxis] for x in (first, last))
+    return tf.concat([first, rows, last], axis=1)
 
 
 def _checked_sequence_length(sequence_length):

@@ -3,6 +3,7 @@
 import os
 
 import keras
+import tensorflow as tf
 
 from keras_combiner.text.tensorflow_text_ops import (
     SUFFIX_INDICATOR,
@@ -128,6 +129,15 @@ class WordPieceTokenizer(Tokenizer):
                 "without U+FFFD."
             )
         return self._wordpiece.tokenize(self._normalizer.normalize(text)).flat_values
+
+    def _tokenize_with_offsets(self, texts, max_tokens):
+        normalized, origins = self._normalizer.normalize_with_offsets(replace_invalid_utf8(texts))
+        tokens, *offsets = (
+            x[:, :max_tokens] for x in self._wordpiece.tokenize_with_offsets(normalized)
+        )
+        # From bytes of the normalized text to bytes of the text.
+        starts, ends = (tf.cast(tf.gather(origins, x, batch_dims=1), tf.int32) for x in offsets)
+        return tokens, starts, ends
 
     def _detokenize(self, token_ids):
         # What split words is gone: every word, and every punctuation mark, gets a space.

@@ -382,6 +382,22 @@ class TestExport:
         ]
         assert list(tmp_path.iterdir()) == []  # nor any companion
 
+    def test_lays_versions_out_for_tf_serving(self, model, tmp_path, monkeypatch, capsys):
+        made = []
+
+        def export(classifier, directory, version, **options):
+            made.append((directory, version, options["overwrite"]))
+            return "a report"
+
+        monkeypatch.setattr("keras_combiner.export.export_for_tf_serving", export)
+        directory = tmp_path / "serving" / "my_model"
+        (directory / "7").mkdir(parents=True)
+        for path, *options in ((directory,), (directory / "8",), (directory / "7", "--overwrite")):
+            line = ["export", "--model", model, "--saved-model", str(path), "--tf-serving"]
+            assert main([*line, *options]) == 0
+        assert made == [(directory, None, False), (directory, 8, False), (directory, 7, True)]
+        assert capsys.readouterr().out.splitlines() == ["a report"] * 3
+
     def test_overwrite_spares_a_directory_of_other_files(self, model, tmp_path, capsys):
         (tmp_path / "thesis.txt").write_text("years of work")
         options = ["--saved-model", str(tmp_path), "--overwrite"]
@@ -419,6 +435,8 @@ def _files(tmp_path):
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "model.keras").write_text("a model")
     (tmp_path / "folder.tflite").mkdir()
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "saved_model.pb").write_text("a SavedModel")
 
 
 BAD = {
@@ -507,6 +525,18 @@ BAD = {
     "report is a directory": (
         "export --model {model} --litert o.tflite --report empty",
         "empty is a directory. Name a file for --report.",
+    ),
+    "a layout of nothing": (
+        "export --model {model} --litert o.tflite --tf-serving",
+        "--tf-serving says how to lay out --saved-model. Give it too.",
+    ),
+    "a SavedModel for a model's directory": (
+        "export --model {model} --saved-model served --tf-serving",
+        "served is a SavedModel. --tf-serving wants the directory of its versions.",
+    ),
+    "a name that no address can hold": (
+        "export --model {model} --saved-model bad:name --tf-serving",
+        "Received: 'bad:name'",
     ),
     "no .tflite": ("export --model {model} --litert o", "--litert must end in .tflite"),
     "SavedModel is a file": (

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from keras_combiner.export import ExportReport, export_saved_model, verification
+from keras_combiner.models import TokenEvidence
 
 HARD_TEXTS = ["", "it will rain", "rain \U0001f327 naïve 漢字", "king " * 5000, "\x00", "zebra?!"]
 HARD_BYTES = [text.encode() for text in HARD_TEXTS]
@@ -46,7 +47,7 @@ def test_nothing_but_the_model_is_written(exported):
 
 
 def test_signatures(served):
-    assert set(served.signatures) >= {"serving_default", "serving_token_ids"}
+    assert set(served.signatures) == {"serving_default", "serving_token_ids", "serving_scores"}
     texts, ids = (served.signatures[f"serving_{name}"] for name in ("default", "token_ids"))
     _, inputs = texts.structured_input_signature
     assert {k: (v.dtype, v.shape.as_list()) for k, v in inputs.items()} == {
@@ -61,6 +62,17 @@ def test_signatures(served):
         "token_ids": (tf.int32, [None, None])
     }
     assert set(ids.structured_outputs) == {"probabilities"}
+    scores = served.signatures["serving_scores"]
+    assert scores.structured_input_signature == texts.structured_input_signature
+    outputs = {k: (v.dtype, v.shape.rank) for k, v in scores.structured_outputs.items()}
+    assert outputs == {
+        "probabilities": (tf.float32, 2),
+        "label": (tf.string, 1),
+        "token_ids": (tf.int32, 2),
+        "token_starts": (tf.int32, 2),
+        "token_ends": (tf.int32, 2),
+        "token_weights": (tf.float32, 2),
+    }
 
 
 @pytest.mark.parametrize("batch", [HARD_BYTES, INVALID_UTF8], ids=["hard", "invalid UTF-8"])
@@ -94,10 +106,36 @@ def test_token_ids_get_the_models_probabilities(served, classifier):
         np.testing.assert_allclose(received, expected_here, atol=1e-5)
 
 
+@pytest.mark.parametrize("batch", [HARD_BYTES, INVALID_UTF8], ids=["hard", "invalid UTF-8"])
+def test_scores_come_with_the_same_answer(served, classifier, batch):
+    answer = served.signatures["serving_default"](text=tf.constant(batch))
+    scores = served.signatures["serving_scores"](text=tf.constant(batch))
+    np.testing.assert_allclose(scores["probabilities"], answer["probabilities"], atol=1e-6)
+    assert scores["label"].numpy().tolist() == answer["label"].numpy().tolist()
+    token_ids, starts, ends = classifier.tokenizer.encode_with_offsets(batch, 40)
+    for name, rows in (("ids", token_ids), ("starts", starts), ("ends", ends)):
+        np.testing.assert_array_equal(scores[f"token_{name}"], rows.to_tensor())
+    _, weights = TokenEvidence(classifier)(token_ids.to_tensor())
+    np.testing.assert_allclose(scores["token_weights"], weights, atol=1e-5)
+    is_padding = scores["token_ids"].numpy() == 0
+    assert not scores["token_weights"].numpy()[is_padding].any()
+    assert scores["token_weights"].numpy()[~is_padding].all()
+
+
+def test_scores_point_into_the_text(served):
+    text = "It will RAIN, Näher!"
+    scores = served.signatures["serving_scores"](text=tf.constant([text]))
+    spans = zip(scores["token_starts"].numpy()[0], scores["token_ends"].numpy()[0], strict=True)
+    pieces = [text.encode()[start:end].decode() for start, end in spans]
+    assert "".join(pieces) == text.replace(" ", "")
+
+
 def test_an_empty_batch_of_texts_gets_an_empty_answer(served):
-    results = served.signatures["serving_default"](text=tf.constant([], tf.string))
-    assert results["probabilities"].shape == (0, 3)
-    assert results["label"].shape == (0,)
+    for signature in ("serving_default", "serving_scores"):
+        results = served.signatures[signature](text=tf.constant([], tf.string))
+        assert results["probabilities"].shape == (0, 3)
+        assert results["label"].shape == (0,)
+        assert {x.shape[0] for x in results.values()} == {0}
 
 
 @pytest.mark.parametrize("length", [0, 1, 8, 40])
@@ -111,6 +149,46 @@ def test_rows_of_padding_are_answered(served):
     results = serve(token_ids=tf.zeros([2, 9], tf.int32))["probabilities"].numpy()
     assert np.isfinite(results).all()
     np.testing.assert_allclose(results.sum(-1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("unknown", [-1, 10_000, 2**31 - 1])
+def test_ids_that_there_are_not_count_as_padding(served, unknown):
+    serve = served.signatures["serving_token_ids"]
+    ids = np.array([[2, 5, 6, unknown, 7, 3]], "int32")
+    padding = np.where(ids == unknown, 0, ids).astype("int32")
+    np.testing.assert_array_equal(
+        serve(token_ids=tf.constant(ids))["probabilities"],
+        serve(token_ids=tf.constant(padding))["probabilities"],
+    )
+
+
+def test_requests_that_tf_serving_puts_into_one_batch_get_their_own_answers(served, classifier):
+    # It makes them equally long with the first id of each.
+    serve = served.signatures["serving_token_ids"]
+    short, long = (classifier.tokenizer.encode([x], 40)[0] for x in ("rain", "king " * 30))
+    padded = tf.concat([short, tf.fill([len(long) - len(short)], short[0])], 0)
+    together = serve(token_ids=tf.stack([padded, long]))["probabilities"].numpy()
+    for ids, row in zip((short, long), together, strict=True):
+        alone = serve(token_ids=ids[tf.newaxis])["probabilities"].numpy()[0]
+        np.testing.assert_allclose(alone, row, atol=1e-5)
+
+
+def test_a_model_of_one_length_takes_token_ids_of_any(make_classifier, tmp_path):
+    model = make_classifier("bytes", static_length=True)
+    model.export_saved_model(tmp_path / "1", documents=["a"], verbose=False)
+    signatures = tf.saved_model.load(str(tmp_path / "1")).signatures
+    expected = model.predict(HARD_BYTES, verbose=0)
+    for name in ("serving_default", "serving_scores"):
+        received = signatures[name](text=tf.constant(HARD_BYTES))["probabilities"]
+        np.testing.assert_allclose(received, expected, atol=1e-5)
+    serve = signatures["serving_token_ids"]
+    ids = model.tokenizer(HARD_BYTES, 40)
+    for padded in (ids, tf.pad(ids, [(0, 0), (0, 9)])):
+        received = serve(token_ids=padded)["probabilities"]
+        np.testing.assert_allclose(received, expected, atol=1e-5)
+    short = serve(token_ids=model.tokenizer(HARD_BYTES[:2], 20))["probabilities"]
+    np.testing.assert_allclose(short, expected[:2], atol=1e-5)
+    assert serve(token_ids=tf.zeros([0, 7], tf.int32))["probabilities"].shape == (0, 3)
 
 
 SERVER = """

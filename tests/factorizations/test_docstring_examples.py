@@ -51,7 +51,10 @@ def test_examples_were_found():
         "layers.token_and_position_embedding",
         "models.combiner_backbone",
         "models.long_document_classifier",
+        "models.token_evidence",
         "export.litert",
+        "export.next_version",
         "export.saved_model",
+        "export.tf_serving",
     }
     assert {f"keras_combiner.{name}" for name in classes} <= with_examples
