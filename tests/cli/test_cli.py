@@ -363,7 +363,7 @@ class TestExport:
         options = ["--quantization", "int8", "--calibration-data", str(data)]
         options += ["--sequence-lengths", "16", "64", "--litert", path]
         assert main(["export", "--model", model, *options]) == 0
-        assert capsys.readouterr().out.startswith(f"{path}: ")
+        assert capsys.readouterr().out.startswith(f"{path} against its model on ")
         from ai_edge_litert.interpreter import Interpreter
 
         names = Interpreter(model_path=path).get_signature_list()
