@@ -7,6 +7,7 @@ from keras_combiner import factorizations
 from keras_combiner.factorizations import summaries
 from keras_combiner.layers import dtype_policies, fused_attention
 from keras_combiner.layers import rotary as rotary_embedding
+from keras_combiner.layers.dropout import Dropout
 
 MASKS = ("query_mask", "value_mask", "key_mask", "attention_mask")
 
@@ -175,9 +176,7 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             self._gate_dense.build(query_shape)
         self._value_dense = self._projection("value", key_heads, self.value_dim)
         self._value_dense.build(value_shape)
-        self._dropout_layer = keras.layers.Dropout(
-            self.dropout, seed=self.seed, dtype=self.dtype_policy
-        )
+        self._dropout_layer = Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy)
         self._output_dense = self._make_output_dense(
             query_shape, self._projection_options("attention_output"), "attention_output"
         )

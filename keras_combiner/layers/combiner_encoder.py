@@ -7,6 +7,7 @@ from keras_combiner import factorizations
 from keras_combiner.factorizations import summaries
 from keras_combiner.layers import dtype_policies
 from keras_combiner.layers.combiner_attention import CombinerAttention, check_heads
+from keras_combiner.layers.dropout import Dropout
 
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
@@ -147,7 +148,7 @@ class CombinerEncoder(keras.layers.Layer):
         self.feedforward_output.build((*input_shape[:-1], self.intermediate_dim))
         self.feedforward_norm = self._layer_norm("feedforward_norm")
         self.feedforward_norm.build(input_shape)
-        self.dropout_layer = keras.layers.Dropout(self.dropout, dtype=policy, name="dropout")
+        self.dropout_layer = Dropout(self.dropout, dtype=policy, name="dropout")
 
     def _layer_norm(self, name):
         return keras.layers.LayerNormalization(

@@ -5,6 +5,7 @@ import keras
 from keras_combiner import factorizations
 from keras_combiner.factorizations import blocks
 from keras_combiner.layers import CombinerEncoder, TokenAndPositionEmbedding, dtype_policies
+from keras_combiner.layers.dropout import Dropout
 from keras_combiner.models.arguments import check_keywords
 
 SIZES = {
@@ -119,7 +120,7 @@ class CombinerBackbone(keras.Model):
         x = embedding(token_ids)
         if not normalize_first:
             x = norm(x)
-        x = keras.layers.Dropout(dropout, dtype=dtype, name="embedding_dropout")(x)
+        x = Dropout(dropout, dtype=dtype, name="embedding_dropout")(x)
         for i in range(num_layers):
             x = CombinerEncoder(
                 num_heads,
