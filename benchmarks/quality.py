@@ -359,6 +359,27 @@ def summarize(runs, settings, seeds):
     return figures
 
 
+def restore(figures, settings, seeds, folder):
+    """Puts the runs of an earlier docs/quality.json back into `folder`; how many there were.
+
+    Those of other settings, and those that are in `folder` already, are left alone.
+    """
+    restored = 0
+    for dataset, rows in figures["rows"].items():
+        for row, values in rows.items():
+            done = zip(*values.values(), strict=True)
+            for seed, run in zip(figures["seeds"], done, strict=False):  # a baseline has one
+                job = (dataset, row, seed)
+                if dataset not in settings["datasets"] or seed not in seeds:
+                    continue
+                path = path_of(job, settings, folder)
+                if path_of(job, figures["settings"], folder) == path and not path.exists():
+                    with written_whole(path) as unfinished:
+                        unfinished.write_text(json.dumps(dict(zip(values, run, strict=True))))
+                    restored += 1
+    return restored
+
+
 def speed_of(dataset, row, settings, folder, steps=3):
     """Seconds of a training step, and of testing one document, of one row."""
     details = settings["datasets"][dataset]
@@ -429,9 +450,15 @@ def main():
     parser.add_argument(
         "--datasets", nargs="+", choices=quality_data.DATASETS, default=[*SETTINGS["datasets"]]
     )
+    parser.add_argument(
+        "--seeds", type=int, choices=range(1, len(SEEDS) + 1), default=len(SEEDS), help="how many"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="runs of docs/quality.json count as done"
+    )
     arguments = parser.parse_args()
     datasets = {name: SETTINGS["datasets"][name] for name in arguments.datasets}
-    settings, seeds = {**SETTINGS, "datasets": datasets}, SEEDS
+    settings, seeds = {**SETTINGS, "datasets": datasets}, SEEDS[: arguments.seeds]
     folder, output = ROOT / "build" / "quality", ROOT / "docs"
     if arguments.quick:
         settings, seeds = quick(settings), QUICK_SEEDS
@@ -444,6 +471,10 @@ def main():
     if arguments.estimate:
         estimate(settings, seeds, arguments.workers, data, folder)
         return
+    published = output / "quality.json"
+    if arguments.resume and published.exists():
+        count = restore(json.loads(published.read_text()), settings, seeds, folder)
+        print(f"{count} runs are taken from {published.name}.")
     runs = run_all(settings, seeds, arguments.workers, folder)
     figures = {
         "date": datetime.date.today().isoformat(),

@@ -139,6 +139,25 @@ def test_runs_resume(tmp_path, capsys, monkeypatch):
     assert list(runs) == jobs
 
 
+def test_published_runs_of_the_same_settings_count_as_done(tmp_path):
+    runs = {
+        ("listops", row, seed): {"accuracy": 0.1 * seed, "loss": 1.0, "seconds": 2.0, "share": 1.0}
+        for row in quality_rows.rows_of("listops")
+        for seed in ((0,) if quality_rows.is_baseline(row) else (0, 1))
+    }
+    seeds = (0, 1)
+    figures = {"settings": SETTINGS, "seeds": seeds}
+    figures["rows"] = quality.summarize(runs, SETTINGS, seeds)
+    figures = json.loads(json.dumps(figures))
+    other = {**SETTINGS, "learning_rate": 1.0}
+    assert quality.restore(figures, other, seeds, tmp_path) == 0
+    assert quality.restore(figures, SETTINGS, (1,), tmp_path) == len(MODELS)
+    assert quality.restore(figures, SETTINGS, (0, 1, 2), tmp_path) == len(runs) - len(MODELS)
+    for job, run in runs.items():
+        assert json.loads(quality.path_of(job, SETTINGS, tmp_path).read_text()) == run
+    assert quality.restore(figures, SETTINGS, seeds, tmp_path) == 0, "all are there"
+
+
 def test_runs_with_other_settings_are_others(tmp_path):
     job = ("listops", FULL, 0)
     other = {**SETTINGS, "datasets": {"listops": {**LISTOPS, "steps": 4}}}
