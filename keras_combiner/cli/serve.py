@@ -16,8 +16,8 @@ def add_parser(subparsers):
         help="answer requests with an exported SavedModel, over REST and gRPC",
         description=(
             "Serves the newest version of an exported model by KServe's protocols, V1 REST, V2 "
-            "REST and V2 gRPC, and takes up newer versions as they appear. SIGTERM or Ctrl + C ends it "
-            "when the requests under way have their answers."
+            "REST and V2 gRPC, and takes up newer versions as they appear. SIGTERM or Ctrl + C "
+            "ends it when the requests under way have their answers."
         ),
         example="""
             keras-combiner export --model runs/a/model.keras --saved-model serving/a/1

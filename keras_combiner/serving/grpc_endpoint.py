@@ -1,14 +1,19 @@
 """KServe's gRPC server at an address of ours, within bounds."""
 
 from grpc import StatusCode, aio
+from kserve.constants.constants import GRPC_CONTENT_DATATYPE_MAPPINGS
 from kserve.errors import InvalidInput, ModelNotReady
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc
 from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
 from kserve.protocol.grpc.server import GRPCServer
 from kserve.protocol.grpc.servicer import InferenceServicer
 
+from keras_combiner.serving.errors import shown
+from keras_combiner.serving.v2_body import MOST_PARTS
+
 # Calls beyond these are refused as RESOURCE_EXHAUSTED; each holds a message.
 MAX_CALLS = 64
+_DATATYPES = (*GRPC_CONTENT_DATATYPE_MAPPINGS, "FP16")
 
 
 class GrpcEndpoint(GRPCServer):
@@ -48,7 +53,7 @@ class GrpcEndpoint(GRPCServer):
             maximum_concurrent_rpcs=MAX_CALLS,
         )
         grpc_predict_v2_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(
-            InferenceServicer(self._data_plane, self._model_repository_extension), self._server
+            _BoundedServicer(self._data_plane, self._model_repository_extension), self._server
         )
         try:
             self.port = self._server.add_insecure_port(f"{self._host}:{self.port}")
@@ -58,6 +63,24 @@ class GrpcEndpoint(GRPCServer):
                 "with --grpc-port."
             ) from error
         await self._server.start()
+
+
+class _BoundedServicer(InferenceServicer):
+    """Refuses what has more parts than any request needs before each becomes an object."""
+
+    async def ModelInfer(self, request, context):
+        if max(len(request.inputs), len(request.outputs)) > MOST_PARTS:
+            raise InvalidInput(
+                f"Expected at most {MOST_PARTS} inputs and outputs. Received: "
+                f"{len(request.inputs)} and {len(request.outputs)}."
+            )
+        for tensor in request.inputs:
+            if tensor.datatype not in _DATATYPES:
+                raise InvalidInput(
+                    f"Expected a datatype of {', '.join(_DATATYPES)}. Received: "
+                    f"{shown(tensor.datatype)} for {shown(tensor.name)}."
+                )
+        return await super().ModelInfer(request, context)
 
 
 class _StatusInterceptor(ExceptionToStatusInterceptor):

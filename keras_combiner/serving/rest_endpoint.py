@@ -3,17 +3,17 @@
 from http import HTTPStatus
 
 import fastapi
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from kserve.errors import InferenceError, InvalidInput, ModelNotFound, ModelNotReady
 from kserve.protocol.rest.server import RESTServer
+from kserve.protocol.rest.v2_endpoints import V2Endpoints
 from starlette.exceptions import HTTPException
 
-from keras_combiner.serving.checked_data_plane import v2_mistakes
 from keras_combiner.serving.request_gate import RequestGate
 
 # Connections beyond these are answered with 503.
 MAX_CONNECTIONS = 512
+_VERSION_PATH = "/v2/models/{model_name}/versions/{model_version}/infer"
 STATUSES = {
     InvalidInput: HTTPStatus.BAD_REQUEST,
     ModelNotFound: HTTPStatus.NOT_FOUND,
@@ -70,12 +70,30 @@ class RestEndpoint(RESTServer):
         self.create_application()
         await self._server.serve(sockets=[self._socket])
 
+    def _register_endpoints(self, app):
+        # Before KServe's own routes of that name, where FastAPI would read and validate the body.
+        for path in ("/v2/models/{model_name}/infer", _VERSION_PATH):
+            app.add_api_route(path, self._infer, methods=["POST"], response_model=None)
+        super()._register_endpoints(app)
+
+    async def _infer(
+        self, request: fastapi.Request, model_name: str, model_version: str | None = None
+    ):
+        endpoints = V2Endpoints(self.dataplane, self.model_repository_extension)
+        response = fastapi.Response()
+        answer = await endpoints.infer(
+            request, response, model_name, await request.body(), model_version
+        )
+        if answer is response:  # tensors in binary
+            response.headers["content-length"] = str(len(response.body))
+            return response
+        return JSONResponse(answer.model_dump(exclude_none=True))
+
     def _add_exception_handlers(self, app):
         super()._add_exception_handlers(app)
         # KServe logs a traceback of every mistake of a client.
         for kind, status in STATUSES.items():
             app.add_exception_handler(kind, _answer_with(status))
-        app.add_exception_handler(RequestValidationError, _answer_validation)
         app.add_exception_handler(HTTPException, _answer_http)
 
 
@@ -86,10 +104,6 @@ def _answer_with(status):
         return JSONResponse({"error": str(error)}, status, headers)
 
     return answer
-
-
-async def _answer_validation(request, error):
-    return JSONResponse({"error": v2_mistakes(error.errors())}, HTTPStatus.BAD_REQUEST)
 
 
 async def _answer_http(request, error):

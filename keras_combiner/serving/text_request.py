@@ -11,9 +11,9 @@ from kserve.protocol.infer_type import to_http_parameters
 
 from keras_combiner.serving.errors import InvalidInput, shown
 from keras_combiner.serving.served_version import DEFAULT_SIGNATURE, INPUT
+from keras_combiner.serving.v2_body import V2_FORM
 
 V1_FORM = '{"instances": ["a text", ...]}'
-V2_FORM = '{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["a text"]}]}'
 _V1_FIELDS = ("instances", "signature_name")
 _INSTANCE = 'a text as "...", {"text": "..."}, or {"b64": "..."} for bytes in base64'
 
@@ -95,7 +95,7 @@ def _from_instance(instance, position):
 def _from_v2(payload):
     tensors = payload.inputs
     if len(tensors) != 1 or tensors[0].name != INPUT or tensors[0].datatype != "BYTES":
-        received = [f"{x.name[:40]!r} of {x.datatype[:20]}" for x in tensors[:3]]
+        received = [f"{x.name[:40]!r} of datatype {x.datatype[:20]}" for x in tensors[:3]]
         raise InvalidInput(
             f"Expected one input, `{INPUT}` of datatype BYTES, as in {V2_FORM}. Received: "
             f"{', '.join(received) or 'none'}{' and more' if len(tensors) > 3 else ''}."
