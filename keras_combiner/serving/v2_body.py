@@ -35,10 +35,6 @@ def read_v2_body(body, json_length, model_name):
     >>> body = b'{"inputs": [{"name": "a", "datatype": "BYTES", "shape": [1], "data": ["b"]}]}'
     >>> read_v2_body(body, len(body), "my_model").inputs[0].data
     ['b']
-    >>> read_v2_body(b"{}", 2, "my_model")
-    Traceback (most recent call last):
-        ...
-    kserve.errors.InvalidInput: Expected {"inputs": ...}. inputs: Field required
     """
     try:
         fields = orjson.loads(body[:json_length])
