@@ -46,7 +46,8 @@ def v2_answer(rows, outputs, request, model_name, model_version):
         model_name,
         tensors,
         model_version=model_version,
-        use_binary_outputs=request.use_binary_outputs,
+        # In gRPC arrays are always sent in binary, and KServe fails where this says so.
+        use_binary_outputs=request.use_binary_outputs and not request.from_grpc,
         requested_outputs=request.request_outputs,
     )
 

@@ -2,7 +2,7 @@
 
 from grpc import StatusCode, aio
 from kserve.constants.constants import GRPC_CONTENT_DATATYPE_MAPPINGS
-from kserve.errors import InvalidInput, ModelNotReady
+from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc
 from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
 from kserve.protocol.grpc.server import GRPCServer
@@ -89,6 +89,8 @@ class _StatusInterceptor(ExceptionToStatusInterceptor):
     async def handle_exception(self, ex, request_or_iterator, context, method_name):
         if isinstance(ex, InvalidInput):
             await context.abort(StatusCode.INVALID_ARGUMENT, str(ex))
+        if isinstance(ex, ModelNotFound):
+            await context.abort(StatusCode.NOT_FOUND, str(ex))
         if isinstance(ex, ModelNotReady):
             await context.abort(StatusCode.UNAVAILABLE, str(ex))
         if isinstance(ex, NotImplementedError):

@@ -132,7 +132,10 @@ def listening_socket(host, port, option):
 
     Raises:
         OSError: if the port is taken, or the host is no address of this machine.
+        ValueError: for a port that there is not.
     """
+    if not 0 <= port <= 65535:
+        raise ValueError(f"Expected a port from 0 to 65535. Received: {option} {port}.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import socket
 import struct
 import time
@@ -214,7 +213,7 @@ def test_large_bodies_are_refused_and_the_connection_goes_on(connection, chunked
 
 def test_a_body_of_millions_of_mistakes_takes_little(connection, server):
     before = server.megabytes("VmHWM")
-    for body in (b"{}", b'{"a":0}', b"[]", b'""'):
+    for body in (b"{}", b'""'):
         many = b",".join([body] * (900_000 // (len(body) + 1)))
         assert predict(connection, b'{"instances": [%b]}' % many)[0] == 400
         assert infer(connection, b'{"inputs": [%b]}' % many)[0] == 400
@@ -268,7 +267,8 @@ def test_who_hangs_up_does_no_harm(server, connection):
     body = json.dumps({"instances": ["war and peace " * 900] * 8}).encode()
     head = b"POST /v1/models/sotu_era:predict HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
     for sent in (head[:20], head % len(body), head % len(body) + body[:500]):
-        socket.create_connection((server.host, server.http_port)).sendall(sent)
+        with socket.create_connection((server.host, server.http_port)) as sock:
+            sock.sendall(sent)
     for _ in range(8):
         with socket.create_connection((server.host, server.http_port)) as sock:
             sock.sendall(head % len(body) + body)
@@ -314,5 +314,4 @@ def test_it_listens_to_this_machine_only(server):
 
 
 def test_mistakes_of_clients_leave_no_traceback_in_the_log(server):
-    lines = [x for x in server.log().splitlines() if not x.startswith(("WARNING", "E0000"))]
-    assert not any("Traceback" in line for line in lines), os.linesep.join(lines)
+    assert "Traceback" not in server.log(), server.log()
