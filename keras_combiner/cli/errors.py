@@ -22,6 +22,7 @@ _OPTIONS = {
     "label_field=...": "--label-field",
     "max_accuracy_drop=": "--max-accuracy-drop ",
     "takes='token_ids'": "--takes token_ids",
+    "name=...": "--name",
     "overwrite=True (--overwrite on the command line)": "--overwrite",
 }
 

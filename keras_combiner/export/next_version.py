@@ -1,25 +1,6 @@
 """The number of a model's next version, as TF Serving counts them."""
 
-from pathlib import Path
-
-
-def versions(directory):
-    """Gives the versions in a model's directory: its folders that are named by a number.
-
-    Args:
-        directory: str or path; it may not exist yet.
-
-    Returns:
-        list of int, in ascending order.
-    """
-    directory = Path(directory)
-    folders = directory.iterdir() if directory.is_dir() else ()
-    return sorted(int(x.name) for x in folders if is_version(x.name) and x.is_dir())
-
-
-def is_version(name):
-    """Whether a folder of this name is a version to TF Serving: a number in ASCII digits."""
-    return name.isascii() and name.isdigit()
+from keras_combiner.version_folders import version_folders
 
 
 def next_version(directory):
@@ -36,6 +17,7 @@ def next_version(directory):
     Example:
 
     >>> import tempfile
+    >>> from pathlib import Path
     >>> directory = Path(tempfile.mkdtemp())
     >>> next_version(directory)
     1
@@ -44,4 +26,4 @@ def next_version(directory):
     >>> next_version(directory)
     11
     """
-    return max(versions(directory), default=0) + 1
+    return max((number for number, _ in version_folders(directory)), default=0) + 1

@@ -538,6 +538,13 @@ BAD = {
         "export --model {model} --saved-model bad:name --tf-serving",
         "Received: 'bad:name'",
     ),
+    "nothing to serve": ("serve --model nix", "There is no directory nix."),
+    "no SavedModel to serve": ("serve --model empty", "a directory without a SavedModel. Make one"),
+    "a file to serve": ("serve --model good.jsonl", "Received: good.jsonl, a file."),
+    "one port for two": (
+        "serve --model served --http-port 9 --grpc-port 9",
+        "--http-port and --grpc-port must differ. Received: 9 for both.",
+    ),
     "no .tflite": ("export --model {model} --litert o", "--litert must end in .tflite"),
     "SavedModel is a file": (
         "export --model {model} --saved-model good.jsonl --overwrite",
@@ -591,6 +598,8 @@ def test_bad_input_is_one_line_and_leaves_nothing(
         ("evaluate --data a", "required: --model"),
         ("predict a.txt", "required: --model"),
         ("export --model m --quantization int2", "invalid choice: 'int2'"),
+        ("serve --http-port 80", "required: --model"),
+        ("serve --model m --max-body-mb 0", "expected an integer >= 1, not '0'"),
     ],
 )
 def test_bad_usage_exits_with_2(line, words, capsys):
@@ -636,6 +645,7 @@ def test_choices_are_those_of_the_package():
         ("train --help", 0, "--sequence-length TOKENS"),
         ("predict --model nix.keras a.txt", 1, ""),
         ("export --model nix.keras", 1, ""),
+        ("serve --model nix", 1, ""),
     ],
 )
 def test_no_tensorflow_for_help_and_simple_errors(line, code, words):

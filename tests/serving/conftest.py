@@ -1,0 +1,25 @@
+import pytest
+import tensorflow as tf
+
+from tests.serving.stand_in import write_stand_in
+
+
+@pytest.fixture(scope="session")
+def model_directory(tmp_path_factory):
+    """A directory that holds version 3 of a stand-in, and what is no version."""
+    directory = tmp_path_factory.mktemp("serving") / "my_model"
+    write_stand_in(directory / "3")
+    (directory / "notes").mkdir()
+    return directory
+
+
+@pytest.fixture(scope="session")
+def signatures(model_directory):
+    loaded = tf.saved_model.load(str(model_directory / "3"))
+
+    def ask(name, texts):
+        outputs = loaded.signatures[name](text=tf.constant(texts, tf.string, [len(texts)]))
+        return {key: value.numpy() for key, value in outputs.items()}
+
+    ask.loaded = loaded  # what the signatures compute with
+    return ask
