@@ -4,7 +4,6 @@ from keras import ops
 
 from keras_combiner.convert.encoder_weights import EncoderWeights
 from keras_combiner.layers import gelu_approximate
-from keras_combiner.text import BertTokenizer
 
 # Backbones of one form: an embedding, a normalization, `transformer_layers`. XLM-RoBERTa's is a
 # RobertaBackbone.

@@ -12,8 +12,8 @@ class BertTokenizer(WordPieceTokenizer):
 
     A `WordPieceTokenizer` that normalizes texts by the rules of BERT's own tokenizer and of
     Hugging Face's, to the letter: `WordPieceTokenizer` also takes compatibility characters apart
-    (an "…" is three dots to it, a "½" is 1⁄2), which is faster and right for vocabularies that
-    are learned with it, but gives other ids here and there than a pretrained model knows.
+    (an "…" is three dots to it), which is faster and right for vocabularies that are learned with
+    it, but gives other ids here and there than those that a pretrained model knows.
 
     What else it does is `WordPieceTokenizer`'s. Two differences from Hugging Face's tokenizer
     remain: `[CLS]`, `[SEP]` and the like in a text are words and no special tokens; and a word is

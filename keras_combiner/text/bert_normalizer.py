@@ -27,7 +27,8 @@ class BertNormalizer:
 
     Example:
 
-    >>> BertNormalizer(True, True).normalize(tf.constant(["Caf\\u00e9 \\u00bd\\u2026"]))[0].numpy().decode()
+    >>> normalizer = BertNormalizer(lowercase=True, strip_accents=True)
+    >>> normalizer.normalize(tf.constant(["Café ½…"])).numpy()[0].decode()
     'cafe ½…'
     """
 
