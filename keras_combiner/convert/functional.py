@@ -98,7 +98,7 @@ def _refuse(layer):
 
 def _copy_attention(layer, plan, sequence_length, positions):
     # Names, initializers and dtypes come along; what Combiner has no place for, it refuses.
-    return CombinerAttention.from_config({**layer.get_config(), **plan}), _give_projections
+    return CombinerAttention(**{**layer.get_config(), **plan}), _give_projections
 
 
 def _give_projections(layer, copy):
@@ -127,12 +127,12 @@ def _copy_positions(layer, plan, sequence_length, positions):
     config = {**layer.get_config(), "sequence_length": sequence_length}
 
     def extend(layer, copy):
+        table = getattr(layer, "position_embedding", layer).position_embeddings
         for old, new in zip(layer.weights, copy.weights, strict=True):
-            if old.name == "position_embeddings":
-                table = keras.ops.convert_to_numpy(old)
-                new.assign(extend_positions(table, sequence_length, positions))
-            else:
-                new.assign(old)
+            array = keras.ops.convert_to_numpy(old)
+            if old is table:
+                array = extend_positions(array, sequence_length, positions)
+            new.assign(array)
 
     return type(layer).from_config(config), extend
 
