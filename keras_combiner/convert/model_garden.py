@@ -1,15 +1,14 @@
 """Weights out of a Model Garden checkpoint of a BERT encoder."""
 
 import os
-import re
 from pathlib import Path
 
 import tensorflow as tf
+from tensorflow.core.protobuf.trackable_object_graph_pb2 import TrackableObjectGraph
 
 from keras_combiner.convert.encoder_weights import EncoderWeights
 from keras_combiner.layers import gelu_approximate
 
-_VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 _BLOCK = {
     "query": "_attention_layer/_query_dense",
     "key": "_attention_layer/_key_dense",
@@ -28,6 +27,7 @@ _EMBEDDINGS = {
     "norm": "_embedding_norm_layer",
 }
 _NUMBERED = {name: f"layer_with_weights-{i}" for i, name in enumerate(_EMBEDDINGS)}
+_NORM, _DENSE = ("gamma", "beta"), ("kernel", "bias")
 
 
 def checkpoint_prefix(path):
@@ -67,24 +67,20 @@ def read_model_garden(prefix):
 
     Source: the classes of that name of https://github.com/tensorflow/models.
     """
-    reader = tf.train.load_checkpoint(prefix)
-    names = {x for x in reader.get_variable_to_shape_map() if x.endswith(_VALUE)}
+    checkpoint = _Checkpoint(prefix)
+    encoder, embeddings, blocks = _find_encoder(checkpoint, prefix)
 
     def read(layer, *weights):
-        return tuple(reader.get_tensor(f"{layer}/{x}{_VALUE}") for x in weights)
+        return tuple(checkpoint.read(encoder, f"{layer}/{weight}") for weight in weights)
 
-    embeddings, blocks = _find_encoder(names, prefix)
     (types,) = read(embeddings["type"], "embeddings")
     return EncoderWeights(
         token_embeddings=read(embeddings["token"], "embeddings")[0],
         position_embeddings=read(embeddings["position"], "embeddings")[0] + types[0],
-        embedding_norm=read(embeddings["norm"], "gamma", "beta"),
+        embedding_norm=read(embeddings["norm"], *_NORM),
         layers=[
             {
-                ours: read(
-                    f"{block}/{theirs}",
-                    *(("gamma", "beta") if ours.endswith("_norm") else ("kernel", "bias")),
-                )
+                ours: read(f"{block}/{theirs}", *(_NORM if ours.endswith("_norm") else _DENSE))
                 for ours, theirs in _BLOCK.items()
             }
             for block in blocks
@@ -93,43 +89,72 @@ def read_model_garden(prefix):
     )
 
 
-def _find_encoder(names, prefix):
-    """Where in the checkpoint the embeddings are, a dict, and the blocks, a list."""
-    for embeddings, pattern in (
-        (_EMBEDDINGS, r"(.*/)?_transformer_layers/(\d+)/"),
-        (_NUMBERED, r"(.*/)?layer_with_weights-(\d+)/"),
-    ):
-        query = re.compile(f"{pattern}_attention_layer/_query_dense/kernel{_VALUE}")
-        found = [match for match in map(query.fullmatch, names) if match]
-        roots = {match[1] or "" for match in found}
-        if len(roots) == 1:
-            (root,) = roots
-            blocks = [x[0].split("/_attention_layer/")[0] for x in sorted(found, key=_number)]
-            embeddings = {name: root + layer for name, layer in embeddings.items()}
-            _check_whole(names, root, embeddings, prefix)
-            return embeddings, blocks
-        if roots:
-            raise ValueError(
-                f"Expected one encoder in the checkpoint {prefix}. Received "
-                f"{len(roots)}, below {', '.join(map(repr, sorted(roots)))}. Write a checkpoint of "
-                "the one: tf.train.Checkpoint(encoder=...).write(...)."
-            )
-    raise ValueError(
-        f"Expected a checkpoint of Model Garden's BertEncoderV2 or BertEncoder. There are no "
-        f"blocks with attention in {prefix}."
-    )
-
-
-def _check_whole(names, root, embeddings, prefix):
-    missing = [x for x in embeddings.values() if not any(y.startswith(f"{x}/") for y in names)]
-    if missing:
-        raise ValueError(f"The checkpoint {prefix} lacks {', '.join(missing)} of a BERT encoder.")
-    if any(x.startswith(f"{root}_embedding_projection/") for x in names):
+def _find_encoder(checkpoint, prefix):
+    """The encoder's object; by name below it, its embeddings, a dict, and its blocks, a list."""
+    found = []
+    for node in checkpoint.nodes:
+        if checkpoint.has(node, [*_EMBEDDINGS.values(), "_transformer_layers/0"]):
+            if checkpoint.has(node, ["_embedding_projection"]):
+                raise ValueError(
+                    "Expected an encoder whose `embedding_width` is its `hidden_size`. The "
+                    f"checkpoint {prefix} has a projection from one to the other."
+                )
+            blocks = checkpoint.count(node, "_transformer_layers/{}/_attention_layer")
+            found.append((node, _EMBEDDINGS, blocks))
+        elif checkpoint.has(node, [*_NUMBERED.values(), "layer_with_weights-4/_attention_layer"]):
+            blocks = checkpoint.count(node, "layer_with_weights-{}/_attention_layer", len(_NUMBERED))
+            found.append((node, _NUMBERED, blocks))
+    if len(found) != 1:
         raise ValueError(
-            "Expected an encoder whose `embedding_width` is its `hidden_size`. The checkpoint "
-            f"{prefix} has a projection from one to the other."
+            "Expected a checkpoint with one BertEncoderV2 or BertEncoder of Model Garden's in it. "
+            f"Received {len(found)} in {prefix}. Write one with "
+            "tf.train.Checkpoint(encoder=encoder).write(prefix)."
         )
+    return found[0]
 
 
-def _number(match):
-    return int(match[2])
+class _Checkpoint:
+    """A checkpoint as the graph of objects that it was written from.
+
+    A weight that two layers share is stored under the name that one of them has for it; in the
+    graph, it can be reached from both.
+    """
+
+    def __init__(self, prefix):
+        self._reader = tf.train.load_checkpoint(prefix)
+        try:
+            stored = self._reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")
+        except tf.errors.NotFoundError as error:
+            raise ValueError(
+                f"Expected a checkpoint of TensorFlow 2. The one at {prefix} is of TensorFlow 1; "
+                "Model Garden's tf2_encoder_checkpoint_converter turns it into one."
+            ) from error
+        graph = TrackableObjectGraph()
+        graph.ParseFromString(stored)
+        self._attributes = [node.attributes for node in graph.nodes]
+        self._children = [{x.local_name: x.node_id for x in node.children} for node in graph.nodes]
+        self.nodes = range(len(graph.nodes))
+
+    def find(self, node, path):
+        """The object at a path such as "a/b" below `node`, or None."""
+        for name in path.split("/"):
+            node = None if node is None else self._children[node].get(name)
+        return node
+
+    def has(self, node, paths):
+        """Whether there is an object at every path below `node`."""
+        return all(self.find(node, path) is not None for path in paths)
+
+    def count(self, node, pattern, start=0):
+        """The objects above those at `pattern`, numbered from `start` on, as long as there are."""
+        paths = []
+        while self.find(node, pattern.format(start + len(paths))) is not None:
+            paths.append(pattern.format(start + len(paths)).rpartition("/")[0])
+        return paths
+
+    def read(self, node, path):
+        """The value of the variable at a path, an array."""
+        found = self.find(node, path)
+        if found is None or not self._attributes[found]:
+            raise ValueError(f"The checkpoint has an encoder without the weight {path}.")
+        return self._reader.get_tensor(self._attributes[found][0].checkpoint_key)
