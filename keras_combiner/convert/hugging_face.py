@@ -51,8 +51,8 @@ def read_hugging_face(folder):
 
     Args:
         folder: str or path of a directory with config.json and model.safetensors (or several
-            files and their model.safetensors.index.json); with vocab.txt for the tokenizer, and
-            tokenizer_config.json if it is not BERT's usual one.
+            files and their model.safetensors.index.json); for the tokenizer with vocab.txt, and
+            tokenizer_config.json if it is not BERT's usual one, or with tokenizer.json.
 
     Returns:
         Pair `(EncoderWeights, BertTokenizer)`; None in place of the tokenizer if the model has no
@@ -148,23 +148,45 @@ def _read_block(tensors, prefix, names, num_heads):
 
 
 def _read_tokenizer(folder, weights):
-    path = folder / "vocab.txt"
-    if not path.exists():
-        return None
+    """The tokenizer out of vocab.txt or, where there is none, tokenizer.json; None without both."""
     options = {}
     if (folder / "tokenizer_config.json").exists():
         config = _read_json(folder / "tokenizer_config.json")
         options = {
             "lowercase": config.get("do_lower_case", True),
             "strip_accents": config.get("strip_accents"),
+            "handle_chinese_chars": config.get("tokenize_chinese_chars", True),
         }
-        if config.get("tokenize_chinese_chars", True) is not True:
-            raise ValueError(
-                "Expected a tokenizer that makes every Chinese character a word, as BERT's does. "
-                f"Received in {folder / 'tokenizer_config.json'}: tokenize_chinese_chars=False."
-            )
-    vocabulary = swap_with_first(read_vocabulary(path), weights.pad_token_id)
-    return BertTokenizer(vocabulary, **options)
+    if (folder / "vocab.txt").exists():
+        vocabulary = read_vocabulary(folder / "vocab.txt")
+    else:
+        found = _read_tokenizer_json(folder)
+        if found is None:
+            return None
+        vocabulary, options = found
+    if not options.pop("handle_chinese_chars", True):
+        raise ValueError(
+            "Expected a tokenizer that makes every Chinese character a word, as BERT's does. The "
+            f"one in {folder} does not."
+        )
+    return BertTokenizer(swap_with_first(vocabulary, weights.pad_token_id), **options)
+
+
+def _read_tokenizer_json(folder):
+    """`(vocabulary, normalization)` out of tokenizer.json, or None if it has no word pieces."""
+    path = folder / "tokenizer.json"
+    stored = _read_json(path) if path.exists() else {}
+    if stored.get("model", {}).get("type") != "WordPiece":
+        return None
+    ids = stored["model"]["vocab"]
+    normalizer = stored.get("normalizer") or {}
+    if sorted(ids.values()) != list(range(len(ids))) or normalizer.get("type") != "BertNormalizer":
+        raise ValueError(
+            f"Expected word pieces with ids from 0 on and BERT's normalizer in {path}. Received: "
+            f"{len(ids)} pieces, the normalizer {normalizer.get('type')!r}."
+        )
+    names = ("lowercase", "strip_accents", "handle_chinese_chars")
+    return sorted(ids, key=ids.get), {x: normalizer[x] for x in names if x in normalizer}
 
 
 class _Tensors:

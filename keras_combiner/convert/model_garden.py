@@ -102,7 +102,9 @@ def _find_encoder(checkpoint, prefix):
             blocks = checkpoint.count(node, "_transformer_layers/{}/_attention_layer")
             found.append((node, _EMBEDDINGS, blocks))
         elif checkpoint.has(node, [*_NUMBERED.values(), "layer_with_weights-4/_attention_layer"]):
-            blocks = checkpoint.count(node, "layer_with_weights-{}/_attention_layer", len(_NUMBERED))
+            blocks = checkpoint.count(
+                node, "layer_with_weights-{}/_attention_layer", len(_NUMBERED)
+            )
             found.append((node, _NUMBERED, blocks))
     if len(found) != 1:
         raise ValueError(

@@ -21,7 +21,7 @@ def hidden_states(tensors, token_ids, num_layers, num_heads):
 
     `tensors` are those of a Hugging Face checkpoint by name, `token_ids` int `[length]`.
     """
-    tensors = {name: np.asarray(x, "float64") for name, x in tensors.items() if x.dtype != int}
+    tensors = {name: np.asarray(x, "float64") for name, x in tensors.items()}
 
     def dense(x, name):
         return x @ tensors[f"{name}.weight"].T + tensors[f"{name}.bias"]

@@ -97,6 +97,7 @@ def test_saved_and_loaded(tmp_path):
     np.testing.assert_allclose(loaded(X), model(X), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_it_learns_on():
     source = model_of(attention(), keras.layers.Dense(1))
     model, _ = use_combiner(source, block_size=8)

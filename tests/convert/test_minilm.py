@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from tests.convert import bert_reference
 
+from keras_combiner import LongDocumentClassifier
 from keras_combiner.convert import use_combiner
+from keras_combiner.datasets import load_sotu_era
 from keras_combiner.text import BertTokenizer
+from tests.convert import bert_reference
 
 TEXT = "The house stood — “naïvely”, it seems — on unstable ground… It had cost £½ million. " * 10
 
@@ -30,14 +32,21 @@ def test_positions_beyond_the_table_are_tiled(minilm):
     np.testing.assert_array_equal(table[1024:], table[:76])
 
 
-def test_one_line_makes_a_classifier_that_learns(minilm):
-    ...
+@pytest.mark.slow
+def test_fine_tuned_at_1024_tokens_its_loss_falls(minilm, tmp_path):
+    documents = load_sotu_era()["train"][::25][:20]
+    texts, labels = [x.text for x in documents], [x.label for x in documents]
+    classifier = LongDocumentClassifier.from_pretrained(minilm, labels, sequence_length=1024)
+    losses = classifier.fit(texts, labels, batch_size=4, epochs=4, verbose=0).history["loss"]
+    assert losses[-1] < 0.9 * losses[0]
+    classifier.save(tmp_path / "model.keras")
+    loaded = LongDocumentClassifier.load(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.predict(texts[:2]), classifier.predict(texts[:2]), atol=1e-5)
 
 
 @pytest.mark.slow
 def test_not_yet_trained_it_is_close_to_the_original_at_512_tokens(minilm):
-    sotu_era = pytest.importorskip("keras_combiner.datasets.sotu_era")
-    documents = sotu_era.load_sotu_era()["test"][::20]
+    documents = load_sotu_era()["test"][::20]
     full, tokenizer = use_combiner(minilm, block_size=512, sequence_length=512)
     combiner, _ = use_combiner(minilm, sequence_length=512)
     token_ids = tokenizer([x.text for x in documents], sequence_length=512).numpy()

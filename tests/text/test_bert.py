@@ -10,7 +10,7 @@ from keras_combiner.text.bert_normalizer import BertNormalizer
 
 TEXTS = [
     "The Quick brown fox, naïvely: “Café”!",
-    "wait… ½ of it™ is ﬁne² № 5 Ｆｕｌｌ",
+    "wait… ½ of it™ is ﬁne² № 5 \uff26\uff55\uff4c\uff4c",
     "İstanbul ΣΑΣ Σας Straße ǅ",
     "a\u200bb a\u00adb a\u00a0b a\u2028b tab\tnew\nline\r\x07bell \x00 nul \ufeff",
     "한국어 日本語のテキスト 中文字 हिन्दी עִבְרִית",
@@ -74,9 +74,7 @@ def test_offsets_name_the_bytes_of_the_text():
     text = "  Ca\u00adfés… 한국"
     _, starts, ends = tokenizer.encode_with_offsets([text], 20)
     data = text.encode()
-    spans = [
-        data[a:b].decode() for a, b in zip(starts[0].numpy(), ends[0].numpy(), strict=True)
-    ]
+    spans = [data[a:b].decode() for a, b in zip(starts[0].numpy(), ends[0].numpy(), strict=True)]
     assert spans[:4] == ["", "Ca\u00adfé", "s", "…"]
     assert starts.shape == ends.shape
 
