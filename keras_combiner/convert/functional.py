@@ -31,7 +31,8 @@ def swap_attention(model, factorization, block_size, summary, sequence_length, p
         ValueError: if nothing was replaced, attention is not self-attention or has a mask for
             each pair of positions, or a layer of another class has attention inside.
     """
-    if not isinstance(model, (keras.Sequential, keras.Model)) or not _has_graph(model):
+    is_sequential = isinstance(model, keras.Sequential)
+    if not (is_sequential or hasattr(model, "_run_through_graph")):
         raise TypeError(
             "Expected a functional or Sequential Keras model, whose layers can be exchanged. "
             f"Received: {type(model).__name__}. In a model of your own class, write "
@@ -49,7 +50,7 @@ def swap_attention(model, factorization, block_size, summary, sequence_length, p
         copies.append((layer, copy, transfer))
         return copy
 
-    options = {} if isinstance(model, keras.Sequential) else {"call_function": _call}
+    options = {} if is_sequential else {"call_function": _call}
     clone_of_model = keras.models.clone_model(
         model, clone_function=clone, recursive=True, **options
     )
@@ -61,10 +62,6 @@ def swap_attention(model, factorization, block_size, summary, sequence_length, p
     for layer, copy, transfer in copies:
         transfer(layer, copy)
     return clone_of_model
-
-
-def _has_graph(model):
-    return isinstance(model, keras.Sequential) or hasattr(model, "_run_through_graph")
 
 
 def _maker(layer):

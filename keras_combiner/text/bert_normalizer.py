@@ -1,15 +1,16 @@
 """BERT's normalization of texts, character by character, inside the TensorFlow graph."""
 
 import functools
-import sys
 import unicodedata
 
 import numpy as np
 import tensorflow as tf
 
 _REMOVED = 0  # NUL is one of the characters that vanish
-# Assigned by nobody, to no character: too many to list, and removed as well.
+# Too many to list, and removed as well.
 _PRIVATE_USE = ((0xE000, 0xF8FF), (0xF0000, 0xFFFFD), (0x100000, 0x10FFFD))
+# Where Unicode has characters, or is going to have some; looking at the rest takes seconds.
+_ASSIGNED = (range(0x40000), range(0xE0000, 0xE1000))
 
 
 class BertNormalizer:
@@ -109,12 +110,11 @@ class BertNormalizer:
 @functools.cache
 def _table(lowercase, strip_accents):
     """Code point -> code points, in ascending order, of all that do not stand for themselves."""
-    private = {x for first, last in _PRIVATE_USE for x in range(first, last + 1)}
     table = {}
-    for code in range(sys.maxunicode + 1):
+    for code in (code for plane in _ASSIGNED for code in plane):
         character = chr(code)
         category = unicodedata.category(character)
-        if code in private or category in ("Cn", "Cs"):
+        if category in ("Cn", "Co", "Cs"):
             continue
         mapped = _normalized(character, category, lowercase, strip_accents)
         if mapped != character:
