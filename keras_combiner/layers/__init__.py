@@ -2,6 +2,7 @@
 
 from keras_combiner.layers.combiner_attention import CombinerAttention
 from keras_combiner.layers.combiner_encoder import CombinerEncoder
+from keras_combiner.layers.gelu_approximate import gelu_approximate
 from keras_combiner.layers.masked_average_pooling import MaskedAveragePooling
 from keras_combiner.layers.token_and_position_embedding import TokenAndPositionEmbedding
 from keras_combiner.layers.token_dropout import TokenDropout
@@ -12,4 +13,5 @@ __all__ = [
     "MaskedAveragePooling",
     "TokenAndPositionEmbedding",
     "TokenDropout",
+    "gelu_approximate",
 ]

@@ -40,8 +40,10 @@ class CombinerBackbone(keras.Model):
         hidden_dim: int, features of a token.
         intermediate_dim: int, width of the feed-forward networks.
         dropout: float, dropout rate.
+        activation: str or callable, activation of the feed-forward networks.
         normalize_first: bool, pre-norm blocks and a last normalization if true, post-norm blocks
             and a first one if false.
+        layer_norm_epsilon: float, epsilon of all normalizations.
         use_causal_mask: bool, whether a position sees only itself and the past.
         factorization: see `keras_combiner.layers.CombinerAttention`.
         block_size: see `keras_combiner.layers.CombinerAttention`.
@@ -77,7 +79,9 @@ class CombinerBackbone(keras.Model):
         hidden_dim,
         intermediate_dim,
         dropout=0.1,
+        activation="gelu",
         normalize_first=True,
+        layer_norm_epsilon=1e-5,
         use_causal_mask=False,
         factorization="fixed",
         block_size=64,
@@ -99,7 +103,9 @@ class CombinerBackbone(keras.Model):
             "hidden_dim": hidden_dim,
             "intermediate_dim": intermediate_dim,
             "dropout": dropout,
+            "activation": keras.activations.get(activation),
             "normalize_first": normalize_first,
+            "layer_norm_epsilon": layer_norm_epsilon,
             "use_causal_mask": use_causal_mask,
             "factorization": factorizations.deserialize(factorization),
             "block_size": block_size,
@@ -116,7 +122,7 @@ class CombinerBackbone(keras.Model):
         embedding = TokenAndPositionEmbedding(
             vocabulary_size, sequence_length, hidden_dim, dtype=dtype, name="embedding"
         )
-        norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype=dtype, name="norm")
+        norm = keras.layers.LayerNormalization(epsilon=layer_norm_epsilon, dtype=dtype, name="norm")
         x = embedding(token_ids)
         if not normalize_first:
             x = norm(x)
@@ -126,7 +132,9 @@ class CombinerBackbone(keras.Model):
                 num_heads,
                 intermediate_dim,
                 dropout=dropout,
+                activation=arguments["activation"],
                 normalize_first=normalize_first,
+                layer_norm_epsilon=layer_norm_epsilon,
                 use_causal_mask=use_causal_mask,
                 factorization=arguments["factorization"],
                 block_size=block_size,
@@ -240,6 +248,7 @@ class CombinerBackbone(keras.Model):
         """Returns the constructor's arguments as a dictionary."""
         return {
             **self.arguments,
+            "activation": keras.activations.serialize(self.arguments["activation"]),
             "factorization": factorizations.serialize(self.arguments["factorization"]),
             "dtype": dtype_policies.serialize(self, self.arguments["dtype"]),
             "name": self.name,

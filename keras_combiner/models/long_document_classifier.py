@@ -40,6 +40,8 @@ class LongDocumentClassifier(keras.Model):
             `keras_combiner.layers.TokenDropout`.
         head_dtype: dtype or dtype policy of the last layer: probabilities in float32, whatever
             the policy of the layers before, unless asked otherwise.
+        learning_rate: float, the highest learning rate of `fit`'s own recipe. If None, one for a
+            backbone that starts from random weights, by its width.
         **kwargs: `name` and `trainable`.
 
     Raises:
@@ -67,6 +69,7 @@ class LongDocumentClassifier(keras.Model):
         dropout=0.1,
         token_dropout=0.3,
         head_dtype="float32",
+        learning_rate=None,
         **kwargs,
     ):
         labels = [str(label) for label in labels]
@@ -93,6 +96,7 @@ class LongDocumentClassifier(keras.Model):
         self.labels = labels
         self.dropout = dropout
         self.token_dropout = token_dropout
+        self.learning_rate = learning_rate
         self._recipe_optimizer_id = None
 
     @classmethod
@@ -157,6 +161,57 @@ class LongDocumentClassifier(keras.Model):
         )
         return cls(backbone, tokenizer, names, dropout=dropout, token_dropout=token_dropout)
 
+    @classmethod
+    def from_pretrained(
+        cls,
+        source,
+        labels,
+        sequence_length=4096,
+        token_dropout=0.0,
+        learning_rate=1e-4,
+        **kwargs,
+    ):
+        """Builds a classifier on pretrained weights, to be fine-tuned with `fit`.
+
+        Args:
+            source: a Hugging Face checkpoint directory, a checkpoint of Model Garden's, or a
+                KerasHub model; see `keras_combiner.convert.use_combiner`.
+            labels: iterable of str, the names of the classes, or one a text.
+            sequence_length: int, the longest document, in tokens; longer ones are cut.
+            token_dropout: float, share of the tokens that each step of training leaves out.
+            learning_rate: float, the highest learning rate of `fit`'s own recipe: a small one
+                keeps what was learned before.
+            **kwargs: what else `use_combiner` takes, for example `block_size` or `tokenizer`.
+
+        Returns:
+            `LongDocumentClassifier`.
+
+        Raises:
+            TypeError: if the source is a model that does not become a `CombinerBackbone`.
+            ValueError: if there are fewer than two different labels, the source comes without a
+                tokenizer, or for what `use_combiner` refuses.
+        """
+        # Models come below convert; only this shortcut looks up.
+        from keras_combiner.convert import use_combiner
+
+        names = sorted({str(label) for label in labels})
+        _check_labels(names)
+        backbone, tokenizer = use_combiner(source, sequence_length=sequence_length, **kwargs)
+        check_backbone(backbone)
+        if tokenizer is None:
+            raise ValueError(
+                "The source has no vocabulary of word pieces. Pass `tokenizer`: the path of a "
+                "vocab.txt, or a keras_combiner.text.Tokenizer with the ids of the model."
+            )
+        return cls(
+            backbone,
+            tokenizer,
+            names,
+            dropout=backbone.arguments["dropout"],
+            token_dropout=token_dropout,
+            learning_rate=learning_rate,
+        )
+
     @property
     def sequence_length(self):
         """int, the longest document, in tokens."""
@@ -171,7 +226,9 @@ class LongDocumentClassifier(keras.Model):
     def _compile_by_default(self, steps=None):
         """AdamW; a tenth of the steps to warm up, then a cosine to zero, if `steps` is known."""
         # The wider the layers, the smaller the steps that they bear.
-        learning_rate = min(2e-3, 0.2 / self.backbone.arguments["hidden_dim"])
+        learning_rate = self.learning_rate
+        if learning_rate is None:
+            learning_rate = min(2e-3, 0.2 / self.backbone.arguments["hidden_dim"])
         if steps is not None:
             warmup_steps = max(1, steps // 10)
             learning_rate = keras.optimizers.schedules.CosineDecay(
@@ -432,6 +489,7 @@ class LongDocumentClassifier(keras.Model):
             "labels": self.labels,
             "dropout": self.dropout,
             "token_dropout": self.token_dropout,
+            "learning_rate": self.learning_rate,
             "head_dtype": keras.dtype_policies.serialize(
                 self.get_layer("probabilities").dtype_policy  # its own once it is quantized
             ),

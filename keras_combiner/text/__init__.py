@@ -4,9 +4,16 @@ Nothing here knows a model: a tokenizer turns strings into the int32 ids that an
 goes with it into a SavedModel that answers strings.
 """
 
+from keras_combiner.text.bert import BertTokenizer
 from keras_combiner.text.byte import ByteTokenizer
 from keras_combiner.text.tokenizer import Tokenizer
 from keras_combiner.text.vocabulary import learn_wordpiece_vocabulary
 from keras_combiner.text.wordpiece import WordPieceTokenizer
 
-__all__ = ["ByteTokenizer", "Tokenizer", "WordPieceTokenizer", "learn_wordpiece_vocabulary"]
+__all__ = [
+    "BertTokenizer",
+    "ByteTokenizer",
+    "Tokenizer",
+    "WordPieceTokenizer",
+    "learn_wordpiece_vocabulary",
+]

@@ -81,9 +81,9 @@ class WordPieceTokenizer(Tokenizer):
         if not isinstance(lowercase, bool):
             raise TypeError(f"Expected `lowercase` to be True or False. Received: {lowercase!r}.")
         if isinstance(vocabulary, (str, os.PathLike)):
-            vocabulary = _read_vocabulary(vocabulary)
+            vocabulary = read_vocabulary(vocabulary)
         vocabulary = _checked_vocabulary(vocabulary)
-        self._normalizer = build_normalizer(lowercase)
+        self._normalizer = self._make_normalizer(lowercase)
         try:
             self._wordpiece = build_wordpiece(vocabulary)
         except RuntimeError as error:
@@ -97,6 +97,9 @@ class WordPieceTokenizer(Tokenizer):
         self.start_token_id = vocabulary.index(START_TOKEN)
         self.end_token_id = vocabulary.index(END_TOKEN)
         self.unknown_token_id = vocabulary.index(UNKNOWN_TOKEN)
+
+    def _make_normalizer(self, lowercase):
+        return build_normalizer(lowercase)
 
     @property
     def vocabulary(self):
@@ -181,7 +184,19 @@ class WordPieceTokenizer(Tokenizer):
         return {"vocabulary": self.vocabulary, "lowercase": self._lowercase}
 
 
-def _read_vocabulary(path):
+def read_vocabulary(path):
+    """Reads a vocab.txt.
+
+    Args:
+        path: str or path of a file in UTF-8, one token a line.
+
+    Returns:
+        A list of str, the tokens.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is not UTF-8.
+    """
     try:
         # newline="\n" and split("\n"): U+2028 and its like end no line here, they may be tokens.
         with open(path, encoding="utf-8", newline="\n") as file:

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_combiner.factorizations import Fixed
+from keras_combiner.layers import gelu_approximate
 from keras_combiner.models import SIZES, CombinerBackbone
 
 SMALL = {
@@ -23,6 +24,11 @@ OPTIONS = {
     "post-norm": {"normalize_first": False},
     "causal": {"use_causal_mask": True, "summary": "max"},
     "rotary, grouped": {"rotary": True, "num_key_value_heads": 1, "rotary_base": 50.0},
+    "as BERT": {
+        "normalize_first": False,
+        "activation": gelu_approximate,
+        "layer_norm_epsilon": 1e-12,
+    },
     "plan object": {"factorization": Fixed(5), "summary": "mean"},
 }
 every_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
@@ -160,6 +166,24 @@ def test_grouped_queries_and_rotary_positions_reach_every_layer():
         attention = model.get_layer(f"encoder_{i}").attention
         assert attention.key_dense.kernel.shape == (8, 1, 4)
         assert (attention.rotary, attention.rotary_base) == (True, 50.0)
+
+
+def test_activation_and_epsilon_reach_every_layer():
+    model = backbone(activation="relu", layer_norm_epsilon=1e-3)
+    assert model.get_layer("norm").epsilon == 1e-3
+    for i in range(2):
+        encoder = model.get_layer(f"encoder_{i}")
+        assert encoder.feedforward_intermediate.activation is keras.activations.relu
+        assert encoder.attention_norm.epsilon == encoder.feedforward_norm.epsilon == 1e-3
+    default = backbone().get_layer("encoder_0")
+    assert default.activation is keras.activations.gelu
+    assert default.layer_norm_epsilon == 1e-5
+
+
+def test_models_saved_before_there_were_activation_and_epsilon_load():
+    config = backbone().get_config()
+    old = {x: y for x, y in config.items() if x not in ("activation", "layer_norm_epsilon")}
+    assert CombinerBackbone.from_config(old).get_config() == config
 
 
 def test_trainable_survives_the_config():

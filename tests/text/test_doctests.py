@@ -7,6 +7,8 @@ import pytest
 @pytest.mark.parametrize(
     ("name", "has_examples"),
     [
+        ("bert", True),
+        ("bert_normalizer", True),
         ("byte", True),
         ("tokenizer", True),
         ("vocabulary", True),

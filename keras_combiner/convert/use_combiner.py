@@ -1,0 +1,149 @@
+"""use_combiner: a pretrained model in, one for long documents out."""
+
+import math
+import os
+from pathlib import Path
+
+import keras
+
+from keras_combiner.convert.functional import swap_attention
+from keras_combiner.convert.hugging_face import read_hugging_face
+from keras_combiner.convert.keras_hub import BACKBONES, is_keras_hub, read_keras_hub
+from keras_combiner.convert.model_garden import checkpoint_prefix, read_model_garden
+from keras_combiner.convert.tokenizers import as_tokenizer
+from keras_combiner.factorizations import Fixed
+
+OPTIONS = ("activation", "dropout", "dtype", "name", "static_length")
+
+
+def use_combiner(
+    source,
+    factorization=None,
+    block_size=64,
+    summary="variational",
+    sequence_length=4096,
+    positions="tile",
+    tokenizer=None,
+    **options,
+):
+    """Gives a pretrained encoder Combiner's attention, and positions for long documents.
+
+    All weights are kept. Where a block is at least as long as the text (`block_size >= length`)
+    the new model computes what the old one did; with smaller blocks it comes close without any
+    training, and training adapts it further.
+
+    Args:
+        source: one of
+
+            - a directory with a Hugging Face checkpoint of the family of BERT, RoBERTa or
+              DistilBERT: config.json, model.safetensors, vocab.txt;
+            - a checkpoint of Model Garden's `BertEncoderV2` or `BertEncoder`: its prefix (without
+              .index), or its directory;
+            - KerasHub's `BertBackbone`, `RobertaBackbone` or `DistilBertBackbone`, or a task
+              with one of them;
+            - any other functional or Sequential Keras model with `MultiHeadAttention`, or with
+              KerasHub's `TransformerEncoder`.
+        factorization: str or `keras_combiner.factorizations.Factorization`. If None, "fixed" in
+            blocks of `block_size` tokens with one direct neighbor on each side, and parts of 16
+            tokens (or of the largest divisor that both have).
+        block_size: see `keras_combiner.layers.CombinerAttention`.
+        summary: see `keras_combiner.layers.CombinerAttention`.
+        sequence_length: int, the longest document, in tokens.
+        positions: "tile" or "interpolate", how the position table is extended; see
+            `keras_combiner.convert.extend_positions`.
+        tokenizer: a `keras_combiner.text.Tokenizer`, a tokenizer of KerasHub's with word pieces,
+            or a vocabulary (list of str, or the path of a vocab.txt). If None, that of the source:
+            the vocab.txt of its directory, or the task's tokenizer.
+        **options: for the backbone, in place of what the source has: `dropout` and `activation`;
+            and `dtype`, `name`, `static_length` of `keras_combiner.CombinerBackbone`.
+
+    Returns:
+        Pair `(backbone, tokenizer)`: a `keras_combiner.CombinerBackbone` from token ids to hidden
+        states, without pooler or heads, and a `keras_combiner.text.BertTokenizer` (or what
+        `tokenizer` is; None if there is no vocabulary, or no word pieces, as in RoBERTa). Padding
+        is id 0: in a source where it is another id, as RoBERTa's 1, the two have changed places.
+        Of any other Keras model the first of the pair is a functional model like the source.
+
+    Raises:
+        ImportError: if safetensors or tensorflow-text is missing and needed.
+        FileNotFoundError: if there is no such directory or checkpoint.
+        TypeError: for a source of another type, or an option that there is not.
+        ValueError: for a model that cannot be converted, or arguments out of range.
+
+    Example:
+
+    >>> inputs = keras.Input((None, 16))
+    >>> outputs = keras.layers.MultiHeadAttention(num_heads=2, key_dim=8)(inputs, inputs)
+    >>> model, _ = use_combiner(keras.Model(inputs, outputs))
+    >>> type(model.layers[-1]).__name__
+    'CombinerAttention'
+    """
+    unknown = sorted(set(options) - set(OPTIONS))
+    if unknown:
+        raise TypeError(
+            f"use_combiner has no option {', '.join(unknown)}. It has: {', '.join(OPTIONS)}."
+        )
+    if factorization is None:
+        factorization = default_plan(block_size)
+    plan = {"factorization": factorization, "block_size": block_size, "summary": summary}
+    weights, found = _read(source)
+    tokenizer = found if tokenizer is None else tokenizer
+    if weights is None:
+        if options:
+            raise TypeError(
+                f"{', '.join(options)}: only of a CombinerBackbone. The source, a "
+                f"{type(source).__name__}, becomes a model like itself."
+            )
+        model = swap_attention(
+            _backbone(source), sequence_length=sequence_length, positions=positions, **plan
+        )
+        return model, as_tokenizer(tokenizer)
+    tokenizer = as_tokenizer(tokenizer, weights.pad_token_id)
+    return weights.to_backbone(sequence_length, positions, **plan, **options), tokenizer
+
+
+def default_plan(block_size=64):
+    """What `use_combiner` takes for a plan unless told otherwise: see docs/conversion.md.
+
+    >>> default_plan().get_config()
+    {'block_size': 64, 'part_size': 16, 'neighbors': 1}
+    """
+    return Fixed(block_size, part_size=math.gcd(block_size, 16), neighbors=1)
+
+
+def _read(source):
+    """`(EncoderWeights or None, tokenizer or vocabulary or None)` of a source."""
+    if isinstance(source, (str, os.PathLike)):
+        return _read_path(Path(source))
+    backbone = _backbone(source)
+    preprocessor = getattr(source, "preprocessor", None)
+    tokenizer = getattr(preprocessor, "tokenizer", None)
+    if not is_keras_hub(tokenizer, "WordPieceTokenizer"):
+        tokenizer = None
+    if is_keras_hub(backbone, *BACKBONES):
+        return read_keras_hub(backbone), tokenizer
+    if isinstance(backbone, keras.Model):
+        return None, tokenizer
+    raise TypeError(
+        "Expected the path of a checkpoint, or a Keras 3 model. Received: "
+        f"{type(source).__name__}. An encoder of Model Garden's goes by way of its checkpoint: "
+        "tf.train.Checkpoint(encoder=encoder).write(prefix)."
+    )
+
+
+def _backbone(source):
+    """The backbone of a task of KerasHub's, or the model as it is."""
+    return source.backbone if is_keras_hub(source, "Task") else source
+
+
+def _read_path(path):
+    if (path / "config.json").exists():
+        return read_hugging_face(path)
+    prefix = checkpoint_prefix(path)
+    if prefix is None:
+        raise FileNotFoundError(
+            f"Expected a directory with a Hugging Face checkpoint (config.json, "
+            f"model.safetensors), or a TensorFlow checkpoint. There is none at {path}."
+        )
+    vocabulary = Path(prefix).parent / "vocab.txt"
+    return read_model_garden(prefix), vocabulary if vocabulary.exists() else None
