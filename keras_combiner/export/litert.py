@@ -1,10 +1,7 @@
 """A classifier as a .tflite file for LiteRT: phones, browsers, boards."""
 
-import contextlib
-import os
 import re
 import tempfile
-import time
 
 import keras
 import numpy as np
@@ -17,6 +14,7 @@ from keras_combiner.export.quantization import (
     import_quantizer,
     quantize,
 )
+from keras_combiner.export.quiet import quiet
 from keras_combiner.export.saved_model import require_tensorflow_backend
 from keras_combiner.models import text_batches
 from keras_combiner.text.tokenizer import MIN_SEQUENCE_LENGTH, as_bytes
@@ -250,19 +248,6 @@ def _explain(error):
     return f"LiteRT's converter failed; nothing was written. It said: {error}"
 
 
-@contextlib.contextmanager
-def quiet():
-    """Keeps C++ progress notes, which nobody can act on, off the terminal."""
-    with open(os.devnull, "w") as devnull:
-        saved = os.dup(2)
-        os.dup2(devnull.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-
-
 def run_litert(path, documents, num_threads=1):
     """Runs a .tflite file that `export_litert` wrote on documents, one after the other.
 
@@ -286,10 +271,4 @@ def run_litert(path, documents, num_threads=1):
         documents = [as_bytes(x, i) for i, x in enumerate(documents)]
     with quiet():
         run = runners.load_litert(path, takes, num_threads)
-    probabilities, seconds = [], []
-    for document in documents:
-        start = time.perf_counter()
-        outputs = run(document)
-        seconds.append(time.perf_counter() - start)
-        probabilities.append(outputs["probabilities"])
-    return np.concatenate(probabilities), np.array(seconds)
+    return runners.run_each(run, documents)

@@ -413,7 +413,7 @@ class LongDocumentClassifier(keras.Model):
 
     def export_saved_model(self, path, **kwargs):
         """Writes a SavedModel for TF Serving; see `keras_combiner.export.export_saved_model`."""
-        # Models come below export; only these two shortcuts look up.
+        # Models come below export; only these three shortcuts look up.
         from keras_combiner.export import export_saved_model
 
         return export_saved_model(self, path, **kwargs)
@@ -423,6 +423,12 @@ class LongDocumentClassifier(keras.Model):
         from keras_combiner.export import export_litert
 
         return export_litert(self, path, **kwargs)
+
+    def export_onnx(self, path, **kwargs):
+        """Writes an .onnx file for other runtimes; see `keras_combiner.export.export_onnx`."""
+        from keras_combiner.export import export_onnx
+
+        return export_onnx(self, path, **kwargs)
 
     def get_config(self):
         """Returns the constructor's arguments as a dictionary."""
