@@ -201,12 +201,36 @@ def _checked_lengths(sequence_lengths, classifier, takes):
 
 
 def _convert(classifier, quantization, calibration_data, lengths):
-    """Converts by way of a SavedModel: the road that keeps weights and signature names."""
+    token_ids = {
+        length: classifier.tokenizer(calibration_data, length).numpy()
+        for length in lengths
+        if calibration_data
+    }
+    return convert(classifier, classifier.backbone.embedding, quantization, lengths, token_ids)
+
+
+def convert(model, embedding, quantization, lengths, token_ids=None):
+    """Converts by way of a SavedModel: the road that keeps weights and signature names.
+
+    Args:
+        model: `keras.Model` from token ids, int32 `[batch, length]`, to float32 `[batch, classes]`.
+        embedding: the model's `keras_combiner.layers.TokenAndPositionEmbedding`.
+        quantization: str, one of `QUANTIZATIONS`.
+        lengths: list of int, the lengths of the signatures, the longest first.
+        token_ids: dictionary, length -> int32 array `[documents, length]` to calibrate on, for the
+            kinds in `CALIBRATED`.
+
+    Returns:
+        bytes of a .tflite file.
+
+    Raises:
+        RuntimeError: if the model needs ops that are not built in.
+    """
     from keras_combiner.export.lookup_tables import read_by_lookup
     from keras_combiner.export.signatures import put_first
 
     def serve(token_ids):
-        return {"probabilities": classifier(token_ids, training=False)}
+        return {"probabilities": model(token_ids, training=False)}
 
     archive = keras.export.ExportArchive()
     length_of = {DEFAULT_SIGNATURE: lengths[0], **{_signature(x): x for x in lengths[1:]}}
@@ -223,14 +247,10 @@ def _convert(classifier, quantization, calibration_data, lengths):
             content = converter.convert()
         except Exception as error:
             raise RuntimeError(_explain(error)) from error
-        position_embeddings = classifier.backbone.embedding.position_embeddings
-        content = read_by_lookup(content, keras.ops.convert_to_numpy(position_embeddings))
-        token_ids = {
-            signature: classifier.tokenizer(calibration_data, length).numpy()
-            for signature, length in length_of.items()
-            if calibration_data
-        }
-        content = quantize(content, quantization, token_ids)
+        positions = keras.ops.convert_to_numpy(embedding.position_embeddings)
+        content = read_by_lookup(content, positions)
+        by_signature = {x: token_ids[y] for x, y in length_of.items() if token_ids}
+        content = quantize(content, quantization, by_signature)
     if len(lengths) > 1:
         content = put_first(content, DEFAULT_SIGNATURE, _signature(lengths[0]))
     return content
