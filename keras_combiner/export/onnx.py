@@ -71,7 +71,7 @@ def export_onnx(
         classifier, documents, labels, max_accuracy_drop
     )
     content = _convert(classifier)
-    token_ids = _token_ids(classifier, documents)
+    token_ids = token_ids_of(classifier, documents)
     with written_whole(path, overwrite) as unfinished:
         unfinished.write_bytes(content)
         received, _ = run_onnx(unfinished, token_ids)
@@ -104,8 +104,17 @@ def run_onnx(path, documents, num_threads=1):
     return runners.run_each(runners.load_onnx(path, num_threads), documents)
 
 
-def _token_ids(classifier, documents):
-    """One int32 array a document, of its own length where the file takes any."""
+def token_ids_of(classifier, documents):
+    """Makes what the file takes of texts, a document at a time.
+
+    Args:
+        classifier: `keras_combiner.LongDocumentClassifier`.
+        documents: list of str.
+
+    Returns:
+        list of int32 arrays `[length]`: of the document's own length, or of the model's if that
+        takes one only.
+    """
     if _length(classifier) is None:
         rows = classifier.tokenizer.encode(documents, classifier.sequence_length)
         return [row.numpy() for row in rows]

@@ -58,19 +58,21 @@ def load_litert(path, takes="token_ids", num_threads=1):
     return run
 
 
-def load_saved_model(path, num_threads):
-    """Loads a SavedModel into a process that has run no TensorFlow operation yet.
+def load_saved_model(path, num_threads=None):
+    """Loads a SavedModel.
 
     Args:
         path: str or path of the directory.
-        num_threads: int, threads of an operation, for the whole process.
+        num_threads: int, threads of an operation, for the whole process, which has run none of
+            TensorFlow yet; None to leave them as they are.
 
     Returns:
         Function of one document (bytes) that returns a dict of arrays, the outputs.
     """
     tf = import_tensorflow()
-    tf.config.threading.set_intra_op_parallelism_threads(num_threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    if num_threads is not None:
+        tf.config.threading.set_intra_op_parallelism_threads(num_threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
     model = tf.saved_model.load(str(path))
 
     def run(document):
@@ -187,7 +189,7 @@ def import_tensorflow():
 
 
 # By kind of export: what imports the libraries that run it, and what loads it.
-_PROGRAMS = {
+PROGRAMS = {
     "token_ids": (functools.partial(import_litert, "token_ids"), load_litert),
     "text": (
         functools.partial(import_litert, "text"),
@@ -201,7 +203,7 @@ _PROGRAMS = {
 def _main():
     job = json.load(sys.stdin)
     kind, path, num_threads = job["kind"], job["path"], job["num_threads"]
-    prepare, load = _PROGRAMS[kind]
+    prepare, load = PROGRAMS[kind]
     if kind in ("token_ids", "onnx"):
         documents = [np.array(x, np.int32) for x in job["documents"]]
     else:
