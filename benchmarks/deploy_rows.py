@@ -11,7 +11,7 @@ WHOLE, PADDED = "whole", "padded"
 
 SAVED_MODEL, ONNX, TEXT = "SavedModel", "ONNX", "dynamic_int8, takes text"
 FLOAT32, DYNAMIC, INT8, INT4 = "float32", "dynamic_int8", "int8", "int4"
-QAT, PRUNED = "trained for int8, int8", "80 % pruned, dynamic_int8"
+QAT, PRUNED = "quantization-aware, int8", "80 % pruned, dynamic_int8"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,14 +35,14 @@ ROWS = {
     ONNX: Row("onnx"),
     **{x: Row("token_ids", x) for x in (FLOAT32, "float16", DYNAMIC, INT8, INT4, "int16x8")},
     TEXT: Row("text", "dynamic_int8"),
-    QAT: Row("token_ids", "int8", "trained for int8"),
+    QAT: Row("token_ids", "int8", "quantization-aware"),
     PRUNED: Row("token_ids", "dynamic_int8", "80 % pruned"),
     "2:4 pruned, dynamic_int8": Row("token_ids", "dynamic_int8", "2:4 pruned"),
-    "16 values a weight, dynamic_int8": Row("token_ids", "dynamic_int8", "16 values a weight"),
+    "clustered, dynamic_int8": Row("token_ids", "dynamic_int8", "clustered"),
 }
 
 
-def _trained_for_int8(classifier, texts, labels):
+def _quantization_aware(classifier, texts, labels):
     from keras_combiner.optimization import fine_tuned, quantization_aware
 
     return fine_tuned(quantization_aware(classifier), texts, labels)
@@ -62,10 +62,10 @@ def _clustered(classifier, texts, labels):
 
 # A trained classifier and the documents that it was trained on, to one trained a little more.
 FINE_TUNED = {
-    "trained for int8": _trained_for_int8,
+    "quantization-aware": _quantization_aware,
     "80 % pruned": lambda *x: _pruned(*x, target_sparsity=0.8),
     "2:4 pruned": lambda *x: _pruned(*x, pattern="2:4"),
-    "16 values a weight": _clustered,
+    "clustered": _clustered,
 }
 
 
@@ -123,9 +123,7 @@ def inputs(row, classifier, texts):
 
 def expected(classifier, documents):
     """What a classifier itself gives: a dictionary, `WHOLE` and `PADDED` -> probabilities."""
-    return {
-        name: classifier.predict(texts, verbose=0) for name, texts in documents.texts.items()
-    }
+    return {name: classifier.predict(texts, verbose=0) for name, texts in documents.texts.items()}
 
 
 def figures(row, classifier, path, documents, expected):
