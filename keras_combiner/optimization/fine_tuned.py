@@ -58,9 +58,7 @@ def fine_tuned(
         loss="sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    trained.fit(
-        x, y, epochs=epochs, batch_size=batch_size, callbacks=list(callbacks), **kwargs
-    )
+    trained.fit(x, y, epochs=epochs, batch_size=batch_size, callbacks=list(callbacks), **kwargs)
     return copied(trained)  # without the optimizer's state, which files would hold
 
 

@@ -12,7 +12,7 @@ _UPDATES = 50  # how often, on the way to the target, it is decided anew which w
 
 
 class MagnitudePruning(keras.callbacks.Callback):
-    """Sets the smallest weights to zero, more of them from step to step, while `fit` trains the rest.
+    """Sets the smallest weights to zero, more from step to step, while `fit` trains the rest.
 
     Kernels (of the projections, the feed-forward networks and the last layer) and embedding tables
     are pruned, each to the same share; biases and normalizations are not. The share grows along a
