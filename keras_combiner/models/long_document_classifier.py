@@ -59,6 +59,9 @@ class LongDocumentClassifier(keras.Model):
     5
     """
 
+    # Whether `fit` learns the ranges of activations that an export to integers needs.
+    learns_ranges = False
+
     def __init__(
         self,
         backbone,
@@ -406,6 +409,9 @@ class LongDocumentClassifier(keras.Model):
             raise FileNotFoundError(f"Expected a .keras file. There is none at {file}.")
         if not zipfile.is_zipfile(file):
             raise ValueError(f"{file} is no .keras file. Name one that `save` wrote.")
+        # Classifiers of every kind are known to Keras once they are imported; this one lives above.
+        import keras_combiner.optimization  # noqa: F401
+
         model = keras.saving.load_model(file)
         if not isinstance(model, cls):
             raise ValueError(f"{file} holds a {type(model).__name__}, not a {cls.__name__}.")
