@@ -198,9 +198,9 @@ def _length(figures):
         "",
         f"One transformer (layers: {settings['num_layers']}, width {settings['hidden_dim']}, "
         f"heads: {settings['num_heads']}, feed-forward {settings['intermediate_dim']}), from token "
-        f"ids to logits, in {settings['quantization']}, {settings['threads']} threads; a document of "
-        f"{settings['tokens']:,} tokens and padding. Medians of {settings['repeats']} turns of one "
-        "run.",
+        f"ids to logits, in {settings['quantization']}, {settings['threads']} threads; a document "
+        f"of {settings['tokens']:,} tokens and padding. Medians of {settings['repeats']} turns of "
+        "one run.",
         "",
         *table("attention", ["ms", "x Combiner", "MB"], rows),
         "",

@@ -73,15 +73,19 @@ class Exports:
         self.every = every
         self.trained = LongDocumentClassifier.load(shipped)
         self.documents = deploy_rows.Documents(self.trained, every)
-        self._content = (shipped / "model.keras").read_bytes()
         self._expected = {}
+        # Once, whatever becomes of the files while this is at work. Training runs through more code
+        # than that of `optimization`, but takes too long to do it again for every change.
+        self._content = (shipped / "model.keras").read_bytes()
+        self._training_code = code_of("optimization")
+        code = code_of("export", "factorizations", "layers", "models", "text")
+        self._exporting = code + json.dumps(report.versions(PACKAGES)).encode()
 
     def place(self, name):
         """The directory (path) that a row's export and its figures belong to."""
-        versions = json.dumps(report.versions(PACKAGES))
-        code = code_of("export", "factorizations", "layers", "models", "text")
         row = ROWS[name]
-        own = digest(self._digest(row.fine_tuned), repr(row), str(self.every), versions, code)
+        trained = self._digest(row.fine_tuned)
+        own = digest(trained, repr(row), str(self.every), self._exporting)
         return self.folder / f"{_slug(name)}-{own}"
 
     def path(self, name):
@@ -124,9 +128,7 @@ class Exports:
         return LongDocumentClassifier.load(path)
 
     def _digest(self, fine_tuned):
-        # Not of all code that training runs through: it takes long.
-        code = code_of("optimization") if fine_tuned else b""
-        return digest(self._content, fine_tuned or "", code)
+        return digest(self._content, fine_tuned or "", self._training_code if fine_tuned else b"")
 
     def time(self, name):
         """Median milliseconds by threads, and peak memory, of a row in processes of its own."""

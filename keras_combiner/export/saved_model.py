@@ -100,9 +100,7 @@ def export_saved_model(
         received, _ = runners.run_each(runners.load_saved_model(unfinished), texts)
         size = sum(file.stat().st_size for file in unfinished.rglob("*") if file.is_file())
         expected = classifier.predict(documents, verbose=0)
-        report = verification.compare(
-            path, size, expected, received, class_ids, max_accuracy_drop
-        )
+        report = verification.compare(path, size, expected, received, class_ids, max_accuracy_drop)
         if measure:
             report = verification.measured(report, "saved_model", unfinished, texts)
     if verbose:

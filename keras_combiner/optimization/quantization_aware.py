@@ -48,8 +48,7 @@ def quantization_aware(classifier):
     require_tensorflow_backend()
     if not isinstance(classifier, LongDocumentClassifier):
         raise TypeError(
-            "`classifier` must be a LongDocumentClassifier. Received: "
-            f"{type(classifier).__name__}."
+            f"`classifier` must be a LongDocumentClassifier. Received: {type(classifier).__name__}."
         )
     if classifier.learns_ranges:
         raise ValueError("The classifier is quantization-aware already: `fit` it.")
