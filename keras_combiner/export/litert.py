@@ -72,7 +72,8 @@ def export_litert(
         path: str or path of the file to make, ending in ".tflite".
         quantization: str, one of the kinds above.
         calibration_data: list of str, texts like those to come, for "int8" and "int16x8"; a
-            hundred will do. Each of them is run once for every length.
+            hundred will do. Each of them is run once for every length. None for what
+            `keras_combiner.optimization.quantization_aware` made, which is for "int8" only.
         sequence_lengths: list of int, the lengths of the signatures, none of them above the
             model's `sequence_length`, which is the only one if None.
         takes: "token_ids", or "text" for a file of one length.
@@ -123,7 +124,14 @@ def export_litert(
         )
     if not str(path).endswith(".tflite"):
         raise ValueError(f"A LiteRT file ends in .tflite. Received: {path}.")
-    calibration_data = _checked_calibration_data(calibration_data, quantization)
+    if classifier.learns_ranges and quantization != "int8":
+        raise ValueError(
+            "A quantization-aware classifier is for 'int8'; for other kinds export what its "
+            f"`without_quantization()` gives. Received: {quantization!r}."
+        )
+    calibration_data = _checked_calibration_data(
+        calibration_data, quantization, classifier.learns_ranges
+    )
     lengths = _checked_lengths(sequence_lengths, classifier, takes)
     refuse_existing(path, overwrite)
     require_tensorflow_backend()
@@ -158,7 +166,14 @@ def export_litert(
     return report
 
 
-def _checked_calibration_data(calibration_data, quantization):
+def _checked_calibration_data(calibration_data, quantization, learns_ranges):
+    if learns_ranges and calibration_data is not None:
+        raise ValueError(
+            "A quantization-aware classifier has learned the ranges of its activations in "
+            "training: leave `calibration_data` out."
+        )
+    if learns_ranges:
+        return []
     if quantization not in CALIBRATED:
         if calibration_data is not None:
             raise ValueError(
@@ -208,7 +223,10 @@ def _convert(classifier, quantization, calibration_data, lengths):
     from keras_combiner.export.signatures import put_first
 
     def serve(token_ids):
-        return {"probabilities": classifier(token_ids, training=False)}
+        # The quantizer rounds weights by itself.
+        learns = classifier.learns_ranges
+        with classifier.weights_in_float() if learns else contextlib.nullcontext():
+            return {"probabilities": classifier(token_ids, training=False)}
 
     archive = keras.export.ExportArchive()
     length_of = {DEFAULT_SIGNATURE: lengths[0], **{_signature(x): x for x in lengths[1:]}}
@@ -232,7 +250,7 @@ def _convert(classifier, quantization, calibration_data, lengths):
             for signature, length in length_of.items()
             if calibration_data
         }
-        content = quantize(content, quantization, token_ids)
+        content = quantize(content, quantization, token_ids, classifier.learns_ranges)
     if len(lengths) > 1:
         content = put_first(content, DEFAULT_SIGNATURE, _signature(lengths[0]))
     return content

@@ -39,9 +39,7 @@ class LearnedRanges(keras.layers.Layer):
         self._quant_ops = tfmot.import_module("quantization.keras.quant_ops")
         self.ranges = {
             name: tuple(
-                self.add_weight(
-                    shape=(), initializer="zeros", trainable=False, name=f"{bound}_{i}"
-                )
+                self.add_weight(shape=(), initializer="zeros", trainable=False, name=f"{bound}_{i}")
                 for bound in ("smallest", "largest")
             )
             for i, name in enumerate(self.names)
