@@ -90,7 +90,8 @@ def _content(row, settings):
         _attention_of,
     )
     (embedding,) = (x for x in model.layers if isinstance(x, TokenAndPositionEmbedding))
-    return litert.convert(model, embedding, settings["quantization"], [settings["length"]])
+    call = functools.partial(model, training=False)
+    return litert.convert(call, embedding, settings["quantization"], [settings["length"]])
 
 
 def _attention_of(row, layer, settings):

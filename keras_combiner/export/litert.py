@@ -1,5 +1,6 @@
 """A classifier as a .tflite file for LiteRT: phones, browsers, boards."""
 
+import contextlib
 import re
 import tempfile
 
@@ -70,7 +71,8 @@ def export_litert(
         path: str or path of the file to make, ending in ".tflite".
         quantization: str, one of the kinds above.
         calibration_data: list of str, texts like those to come, for "int8" and "int16x8"; a
-            hundred will do. Each of them is run once for every length.
+            hundred will do. Each of them is run once for every length. None for what
+            `keras_combiner.optimization.quantization_aware` made, which is for "int8" only.
         sequence_lengths: list of int, the lengths of the signatures, none of them above the
             model's `sequence_length`, which is the only one if None.
         takes: "token_ids", or "text" for a file of one length.
@@ -121,7 +123,14 @@ def export_litert(
         )
     if not str(path).endswith(".tflite"):
         raise ValueError(f"A LiteRT file ends in .tflite. Received: {path}.")
-    calibration_data = _checked_calibration_data(calibration_data, quantization)
+    if classifier.learns_ranges and quantization != "int8":
+        raise ValueError(
+            "A quantization-aware classifier is for 'int8'; for other kinds export what its "
+            f"`without_quantization()` gives. Received: {quantization!r}."
+        )
+    calibration_data = _checked_calibration_data(
+        calibration_data, quantization, classifier.learns_ranges
+    )
     lengths = _checked_lengths(sequence_lengths, classifier, takes)
     refuse_existing(path, overwrite)
     require_tensorflow_backend()
@@ -156,7 +165,14 @@ def export_litert(
     return report
 
 
-def _checked_calibration_data(calibration_data, quantization):
+def _checked_calibration_data(calibration_data, quantization, learns_ranges):
+    if learns_ranges and calibration_data is not None:
+        raise ValueError(
+            "A quantization-aware classifier has learned the ranges of its activations in "
+            "training: leave `calibration_data` out."
+        )
+    if learns_ranges:
+        return []
     if quantization not in CALIBRATED:
         if calibration_data is not None:
             raise ValueError(
@@ -206,19 +222,31 @@ def _convert(classifier, quantization, calibration_data, lengths):
         for length in lengths
         if calibration_data
     }
-    return convert(classifier, classifier.backbone.embedding, quantization, lengths, token_ids)
+
+    def call(token_ids):
+        # The quantizer rounds weights by itself.
+        learns = classifier.learns_ranges
+        with classifier.weights_in_float() if learns else contextlib.nullcontext():
+            return classifier(token_ids, training=False)
+
+    embedding = classifier.backbone.embedding
+    return convert(
+        call, embedding, quantization, lengths, token_ids, learns_ranges=classifier.learns_ranges
+    )
 
 
-def convert(model, embedding, quantization, lengths, token_ids=None):
+def convert(call, embedding, quantization, lengths, token_ids=None, learns_ranges=False):
     """Converts by way of a SavedModel: the road that keeps weights and signature names.
 
     Args:
-        model: `keras.Model` from token ids, int32 `[batch, length]`, to float32 `[batch, classes]`.
+        call: function of token ids, int32 `[batch, length]`, that returns probabilities, float32
+            `[batch, classes]`.
         embedding: the model's `keras_combiner.layers.TokenAndPositionEmbedding`.
         quantization: str, one of `QUANTIZATIONS`.
         lengths: list of int, the lengths of the signatures, the longest first.
         token_ids: dictionary, length -> int32 array `[documents, length]` to calibrate on, for the
             kinds in `CALIBRATED`.
+        learns_ranges: bool, whether the model learned in training what they would tell.
 
     Returns:
         bytes of a .tflite file.
@@ -230,7 +258,7 @@ def convert(model, embedding, quantization, lengths, token_ids=None):
     from keras_combiner.export.signatures import put_first
 
     def serve(token_ids):
-        return {"probabilities": model(token_ids, training=False)}
+        return {"probabilities": call(token_ids)}
 
     archive = keras.export.ExportArchive()
     length_of = {DEFAULT_SIGNATURE: lengths[0], **{_signature(x): x for x in lengths[1:]}}
@@ -250,7 +278,7 @@ def convert(model, embedding, quantization, lengths, token_ids=None):
         positions = keras.ops.convert_to_numpy(embedding.position_embeddings)
         content = read_by_lookup(content, positions)
         by_signature = {x: token_ids[y] for x, y in length_of.items() if token_ids}
-        content = quantize(content, quantization, by_signature)
+        content = quantize(content, quantization, by_signature, learns_ranges)
     if len(lengths) > 1:
         content = put_first(content, DEFAULT_SIGNATURE, _signature(lengths[0]))
     return content

@@ -44,7 +44,8 @@ def export_onnx(
     Raises:
         ImportError: if onnx, onnxruntime or tf2onnx is missing (extra "onnx").
         FileExistsError: if `path` exists and `overwrite` is false.
-        ValueError: for a path without the ending, or labels and documents that do not go together.
+        ValueError: for a path without the ending, a quantization-aware classifier, or labels and
+            documents that do not go together.
         RuntimeError: if the model needs operations that ONNX does not have (they are named), Keras
             runs on another backend than TensorFlow, or the export gives values that are not finite
             or loses more accuracy than it may. Nothing is written then.
@@ -63,6 +64,11 @@ def export_onnx(
     """
     if not str(path).endswith(".onnx"):
         raise ValueError(f"An ONNX file ends in .onnx. Received: {path}.")
+    if classifier.learns_ranges:
+        raise ValueError(
+            "A quantization-aware classifier is for export_litert(quantization='int8'); to ONNX "
+            "export what its `without_quantization()` gives."
+        )
     refuse_existing(path, overwrite)
     require_tensorflow_backend()
     _import_tf2onnx()  # says what is missing before the work, not after

@@ -120,7 +120,7 @@ def _summarize_rows(query, key, value, mask, pooling):
         query = ops.where(ops.expand_dims(mask, -1), query, pooled)
         local_mask = ops.expand_dims(mask, 2)
         row_mask = ops.any(mask, axis=-1, keepdims=True)  # [G, N, 1]
-    logits = products.matmul(query, ops.swapaxes(key, 2, 3), "local_logits")  # [G, N, W, W]
+    logits = products.matmul(query, key, "local_logits", transpose_y=True)  # [G, N, W, W]
     (local_weights,) = joint_softmax([(logits, local_mask)])
     weights = ops.cast(local_weights, value.dtype)
     return Summaries(

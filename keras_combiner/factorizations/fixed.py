@@ -126,7 +126,7 @@ class Fixed(Factorization):
         near_key = blocks.with_neighbors(key, before, after)  # [G, N, W, D]
         near_value = blocks.with_neighbors(value, before, after)
         direct_logits = products.matmul(
-            query, ops.swapaxes(near_key, 2, 3), "direct_logits"
+            query, near_key, "direct_logits", transpose_y=True
         )  # [G, N, S, W]
         direct_mask = _direct_mask(mask, num_blocks, size, before, after, causal)
         is_lower = has_lower_masked and not before  # there are zeros beyond the ends
@@ -291,7 +291,7 @@ def _part_logits(query, part_keys):
     """
     heads, num_blocks, size, key_dim = ops.shape(query)
     query = ops.reshape(query, (heads, num_blocks * size, key_dim))
-    logits = products.matmul(query, ops.swapaxes(part_keys, 1, 2), "part_logits")
+    logits = products.matmul(query, part_keys, "part_logits", transpose_y=True)
     return ops.reshape(logits, (heads, num_blocks, size, ops.shape(part_keys)[1]))
 
 

@@ -76,7 +76,7 @@ def summarize_runs(query, key, value, mask, pooling, after=False):
         shares = count / ops.maximum(ops.sum(count, axis=-1, keepdims=True), 1.0)
         shares = ops.cast(shares, query.dtype)
         run_query = products.matmul(shares, query_features, "part_query")
-    logits = products.matmul(run_query, ops.swapaxes(key, 2, 3), "local_logits")
+    logits = products.matmul(run_query, key, "local_logits", transpose_y=True)
     (local_weights,) = joint_softmax([(logits, run_mask)])
     weights = ops.cast(local_weights, value.dtype)
     bias = None
@@ -136,7 +136,7 @@ def line_term(query, key, value, mask, causal, by_columns=False, own=True):
         pattern = _pattern(length, "to") if causal else None
     else:
         pattern = _pattern(length, "before" if causal else "other")
-    logits = products.matmul(query, ops.swapaxes(key, 2, 3), "direct_logits")
+    logits = products.matmul(query, key, "direct_logits", transpose_y=True)
     return Term(logits, _and(mask, pattern), value, by_columns)
 
 
@@ -150,7 +150,7 @@ def part_term(query, parts, earlier, by_columns=False):
         earlier: bool, whether to leave out what stands after a cell as well.
         by_columns: bool, whether lines (those of `query`) are columns.
     """
-    logits = products.matmul(query, ops.swapaxes(turn(parts.key), 2, 3), "part_logits")
+    logits = products.matmul(query, turn(parts.key), "part_logits", transpose_y=True)
     bias = None if parts.bias is None else ops.expand_dims(turn(parts.bias), 2)
     pattern = _pattern(ops.shape(query)[2], "before" if earlier else "other")
     mask = _and(turn(parts.mask), pattern)

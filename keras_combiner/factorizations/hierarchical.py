@@ -80,7 +80,7 @@ class Hierarchical(Factorization):
         block_value = blocks.split(value, size)
 
         direct_logits = products.matmul(
-            block_query, ops.swapaxes(block_key, 2, 3), "direct_logits"
+            block_query, block_key, "direct_logits", transpose_y=True
         )  # [G, N, S, S]
         direct_mask = None if mask is None else ops.expand_dims(mask, 2)
         if causal:
@@ -99,7 +99,7 @@ class Hierarchical(Factorization):
                 for x in (parts.key, parts.value, parts.bias, part_mask)
             )  # [G, N, C, D], [G, N, C, V], [G, N, C, 1] twice
             logits = products.matmul(
-                block_query, ops.swapaxes(part_key, 2, 3), "part_logits"
+                block_query, part_key, "part_logits", transpose_y=True
             )  # [G, N, S, C]
             bias = None if part_bias is None else ops.swapaxes(part_bias, 2, 3)
             sibling_mask = self._sibling_mask(step, num_blocks, ops.shape(part_key)[2], causal)

@@ -60,7 +60,7 @@ class Logsparse(Factorization):
         pair_key = blocks.split(key, 2)
         pair_value = blocks.split(value, 2)
         direct_logits = products.matmul(
-            pair_query, ops.swapaxes(pair_key, 2, 3), "direct_logits"
+            pair_query, pair_key, "direct_logits", transpose_y=True
         )  # [G, N, 2, 2]
         direct_mask = blocks.split_mask(padding_mask, length, 2)
         if direct_mask is not None:
@@ -86,7 +86,7 @@ class Logsparse(Factorization):
                 for name in ("key", "value", "bias")
             )  # [G, N, L, D], [G, N, L, V], [G, N, L, 1] or None
             logits = products.matmul(
-                pair_query, ops.swapaxes(part_key, 2, 3), "part_logits"
+                pair_query, part_key, "part_logits", transpose_y=True
             )  # [G, N, 2, L]
             bias = None if part_bias is None else ops.swapaxes(part_bias, 2, 3)
             terms.append((logits, _part_mask(parts, levels, num_pairs, causal), bias))

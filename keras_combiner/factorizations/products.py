@@ -20,43 +20,50 @@ NAMES = (
 _watcher = contextvars.ContextVar("watcher", default=None)
 
 
-def matmul(x, y, name):
-    """`keras.ops.matmul`, or what a watcher makes of it.
+def matmul(x, y, name, transpose_y=False):
+    """`keras.ops.matmul`, of what a watcher makes of the factors.
 
     Args:
         x: float tensor `[..., I, K]`.
-        y: float tensor `[..., K, J]`.
+        y: float tensor `[..., K, J]`, or `[..., J, K]` to be transposed.
         name: str, one of `NAMES`: what the product is in the plan. A plan may have several of one
             name.
+        transpose_y: bool, whether to transpose `y`.
 
     Returns:
         float tensor `[..., I, J]`.
     """
     watcher = _watcher.get()
-    return ops.matmul(x, y) if watcher is None else watcher(x, y, name)
+    if watcher is not None:
+        x, y = watcher(x, f"{name}/left"), watcher(y, f"{name}/right")
+    product = ops.matmul(x, ops.swapaxes(y, -2, -1) if transpose_y else y)
+    return product if watcher is None else watcher(product, f"{name}/output")
 
 
 @contextlib.contextmanager
 def watched(watcher):
-    """Hands all products to a watcher, in this thread or task, until the context ends.
+    """Shows the factors and the results of all products to a watcher until the context ends.
+
+    Holds in this thread or task only.
 
     Args:
-        watcher: callable of `x`, `y` and `name` that returns their product, such as one that
-            quantizes them before and after.
+        watcher: callable of a float tensor and its name, a name of `NAMES` with "/left", "/right"
+            or "/output" behind it, that returns what is to stand in its place: such as the same
+            numbers, quantized.
 
     Example:
 
     >>> import numpy as np
     >>> from keras_combiner.factorizations import Fixed
     >>> seen = []
-    >>> def watcher(x, y, name):
+    >>> def watcher(x, name):
     ...     seen.append(name)
-    ...     return ops.matmul(x, y)
+    ...     return x
     >>> heads = np.ones((1, 1, 6, 2), "float32")
     >>> with watched(watcher):
     ...     _ = Fixed(block_size=2).attend(heads, heads, heads, summary="none")
-    >>> seen
-    ['direct_logits', 'direct_outputs']
+    >>> seen[:3]
+    ['direct_logits/left', 'direct_logits/right', 'direct_logits/output']
     """
     token = _watcher.set(watcher)
     try:

@@ -259,7 +259,7 @@ def _attend_causal(query, key, value, mask, seen, size, pooling, dropout):
         run = ops.arange(num_groups, dtype="int32") * (size + 1) + seen  # [G, P, N]
         rows = ops.reshape(query, (heads, num_slots, 1, query.shape[3]))
         part_key = _take_runs(runs.key, run)  # [G, P, N, D]
-        logits = products.matmul(rows, ops.swapaxes(part_key, 2, 3), "part_logits")  # [G, P, 1, N]
+        logits = products.matmul(rows, part_key, "part_logits", transpose_y=True)  # [G, P, 1, N]
         bias = None if runs.bias is None else ops.expand_dims(_take_runs(runs.bias, run), 2)
         own_group = ops.expand_dims(ops.arange(num_slots, dtype="int32") // size, 1)
         other = ops.not_equal(own_group, ops.arange(num_groups, dtype="int32"))  # [P, N]

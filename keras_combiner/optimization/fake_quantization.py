@@ -11,7 +11,7 @@ from keras_combiner.layers import CombinerAttention, TokenAndPositionEmbedding
 from keras_combiner.optimization.weights import refuse_changed, summed_dimensions
 
 _LARGEST = 127  # -127 to 127: weights are symmetric
-_PRODUCT = ("left", "right", "output")
+_PRODUCT = ("left", "right", "output")  # as `products.watched` names them
 
 
 def names(model):
@@ -88,12 +88,11 @@ def _quantize_before_activation(layer, quantize):
 def _quantize_products(attention, ranges):
     call = attention.call
 
-    def multiply(x, y, name):
-        left, right, output = (_at(ranges, f"{attention.path}/{name}/{z}") for z in _PRODUCT)
-        return output(ops.matmul(left(x), right(y)))
+    def quantize(x, name):
+        return _at(ranges, f"{attention.path}/{name}")(x)
 
     def call_watched(*args, **kwargs):
-        with products.watched(multiply):
+        with products.watched(quantize):
             return call(*args, **kwargs)
 
     attention.call = functools.wraps(call)(call_watched)

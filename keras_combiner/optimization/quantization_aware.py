@@ -6,7 +6,7 @@ from keras_combiner.optimization.quantization_aware_classifier import Quantizati
 
 
 def quantization_aware(classifier):
-    """Copies a classifier into one that computes with the errors of int8, and so learns to bear them.
+    """Copies a classifier into one that computes with the errors of int8, to learn to bear them.
 
     Kernels, embedding tables and the inputs and outputs of all matrix products, those of attention
     too, are rounded to 8 bits and back, as in the "int8" kind of `export_litert`. The ranges of

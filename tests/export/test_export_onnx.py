@@ -3,6 +3,7 @@ import importlib
 import os
 import subprocess
 import sys
+import types
 
 import numpy as np
 import onnxruntime
@@ -150,6 +151,9 @@ def test_wrong_arguments(byte_classifier, tmp_path):
         export_onnx(byte_classifier, tmp_path / "model.tflite")
     with pytest.raises(ValueError, match="needs `documents` and their `labels`"):
         export_onnx(byte_classifier, tmp_path / "model.onnx", max_accuracy_drop=0.1)
+    aware = types.SimpleNamespace(learns_ranges=True)
+    with pytest.raises(ValueError, match=r"quantization='int8'\); to ONNX.*without_quantization"):
+        export_onnx(aware, tmp_path / "model.onnx")
     (tmp_path / "model.onnx").write_text("precious")
     with pytest.raises(FileExistsError, match="overwrite=True"):
         export_onnx(byte_classifier, tmp_path / "model.onnx")
