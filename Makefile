@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PEERS := $(VENV)/.peers
+TFMOT := $(VENV)/.tfmot
 # Two processes, a file of tests at a time, so that what a file prepares is prepared once.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
@@ -14,7 +15,7 @@ WEB := examples/web
 MODEL ?= saved_models/sotu_era
 LITERT_JS := $(WEB)/node_modules/@litertjs
 
-.PHONY: demo web ablation bench quality conversion saved-models test test-slow lint format clean
+.PHONY: demo web ablation bench quality conversion deploy-report saved-models test test-slow lint format clean
 
 demo: $(INSTALLED)
 	$(BIN)/keras-combiner demo
@@ -57,6 +58,11 @@ quality: $(INSTALLED)
 conversion: $(INSTALLED)
 	$(BIN)/python -m benchmarks.conversion
 
+# Every kind of export by size, latency and accuracy, into docs/deployment.md. Fine-tuning takes half
+# an hour the first time, and is kept in build/deploy-report; the rest some twenty minutes.
+deploy-report: $(TFMOT)
+	$(BIN)/python -m benchmarks.deploy_report
+
 test: $(INSTALLED) lint
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow"
 
@@ -86,6 +92,10 @@ $(PEERS): $(INSTALLED)
 	    --no-build-isolation --no-deps seqeval
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,peers]"
 	touch $(PEERS)
+
+$(TFMOT): $(INSTALLED)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,tfmot]"
+	touch $(TFMOT)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info $(WEB)/litert $(WEB)/node_modules .pytest_cache .ruff_cache .hypothesis

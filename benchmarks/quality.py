@@ -119,7 +119,7 @@ def length_of(row, settings, dataset):
     return min(length, settings["short_length"]) if row == TRUNCATED else length
 
 
-def classifier(row, dataset, settings, vocabulary_size, num_classes):
+def classifier(row, dataset, settings, vocabulary_size, num_classes, attention_of=attention_of):
     """Token ids `[batch, length_of(row)]` to logits `[batch, num_classes]`, a functional model.
 
     All rows have the same weights but those of the attention; that which reads fewer tokens too,

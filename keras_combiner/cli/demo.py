@@ -13,6 +13,8 @@ SHORT_LENGTH = 512
 SIZE = "tiny"
 EPOCHS = 8
 SEED = 0
+LITERT_ROW = "the same, dynamic_int8 .tflite"
+REPORT_FILE = "report.json"
 
 
 def add_parser(subparsers):
@@ -43,17 +45,21 @@ def add_parser(subparsers):
         metavar="N",
         help="passes over the documents (default: %(default)s)",
     )
+    parser.add_argument(
+        "--export-only",
+        action="store_true",
+        help="train nothing: export and measure anew what an earlier demo left in --output",
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments):
     """Runs the demo and returns the exit code."""
-    import keras
-
-    from keras_combiner import LongDocumentClassifier
     from keras_combiner.datasets import load_sotu_era
 
     output = Path(arguments.output)
+    if arguments.export_only:
+        classifier, results = _trained_earlier(output)
     output.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
 
@@ -66,11 +72,54 @@ def run(arguments):
         words = sorted(len(text.split()) for text in texts)
         print(f"  {name:<10} {len(texts):4d} segments, median {words[len(words) // 2]} words")
 
+    if not arguments.export_only:
+        classifier, results = _train(splits, arguments.epochs)
+        classifier.save(output / "model.keras")
+
+    test_texts, test_labels = splits["test"]
+    _say(5, f"Exports into {output}")
+    reports = [
+        classifier.export_saved_model(output / "1", documents=test_texts[:32], overwrite=True),
+        classifier.export_litert(
+            output / "model.tflite",
+            quantization="dynamic_int8",
+            documents=test_texts[:32],
+            overwrite=True,
+        ),
+    ]
+
+    _say(6, f"The .tflite file on all {len(test_texts)} test segments, one thread")
+    litert = _evaluate_litert(classifier, output / "model.tflite", test_texts, test_labels)
+    results["test_accuracy"][LITERT_ROW] = litert["accuracy"]
+
+    _say(7, "One document, classified by the .tflite file")
+    print(f"  {test_texts[0][:300].strip()} ...")
+    print(f"  said to be {litert['first_label']}; it is {test_labels[0]}")
+
+    results["litert"] = {**litert, "bytes": reports[1].size}
+    results["saved_model_bytes"] = reports[0].size
+    texts = {
+        **companion_texts(classifier),
+        REPORT_FILE: json.dumps(results, indent=2) + "\n",
+        "README.md": _card(results),
+    }
+    with written_together(output, texts):
+        pass
+    _print_table(results, time.perf_counter() - started)
+    return 0
+
+
+def _train(splits, epochs):
+    """Trains what the table compares: the classifier of whole segments, and results so far."""
+    import keras
+
+    from keras_combiner import LongDocumentClassifier
+
     _say(2, "Baselines: the majority class, and TF-IDF with logistic regression")
     test_texts, test_labels = splits["test"]
-    rows = [("majority class", _majority_accuracy(splits), None)]
-    seconds, accuracy = _timed(lambda: _tfidf_accuracy(splits))
-    rows.append(("TF-IDF + logistic regression, whole segment", accuracy, seconds))
+    accuracies, training_seconds = {"majority class": _majority_accuracy(splits)}, {}
+    name = "TF-IDF + logistic regression, whole segment"
+    training_seconds[name], accuracies[name] = _timed(lambda: _tfidf_accuracy(splits))
 
     classifier = None
     for step, length, what in (
@@ -85,53 +134,34 @@ def run(arguments):
             tokenizer=classifier.tokenizer if classifier else "wordpiece",
             size=SIZE,
         )
-        seconds, _ = _timed(
+        name = f"Combiner, {what}"
+        training_seconds[name], _ = _timed(
             lambda model=classifier: model.fit(
-                *splits["train"], validation_data=splits["validation"], epochs=arguments.epochs
+                *splits["train"], validation_data=splits["validation"], epochs=epochs
             )
         )
         metrics = classifier.evaluate(test_texts, test_labels, return_dict=True)
-        rows.append((f"Combiner, {what}", metrics["accuracy"], seconds))
-
-    _say(5, f"Exports into {output}")
-    classifier.save(output / "model.keras")
-    reports = [
-        classifier.export_saved_model(output / "1", documents=test_texts[:32], overwrite=True),
-        classifier.export_litert(
-            output / "model.tflite",
-            quantization="dynamic_int8",
-            documents=test_texts[:32],
-            overwrite=True,
-        ),
-    ]
-
-    _say(6, f"The .tflite file on all {len(test_texts)} test segments, one thread")
-    litert = _evaluate_litert(classifier, output / "model.tflite", test_texts, test_labels)
-    rows.append(("the same, dynamic_int8 .tflite", litert["accuracy"], None))
-
-    _say(7, "One document, classified by the .tflite file")
-    print(f"  {test_texts[0][:300].strip()} ...")
-    print(f"  said to be {litert['first_label']}; it is {test_labels[0]}")
-
-    results = {
-        "test_accuracy": {name: accuracy for name, accuracy, _ in rows},
-        "training_seconds": {name: seconds for name, _, seconds in rows if seconds},
-        "litert": {**litert, "bytes": reports[1].size},
-        "saved_model_bytes": reports[0].size,
+        accuracies[name] = metrics["accuracy"]
+    return classifier, {
+        "test_accuracy": accuracies,
+        "training_seconds": training_seconds,
         "parameters": classifier.count_params(),
         "test_segments": len(test_texts),
-        "epochs": arguments.epochs,
+        "epochs": epochs,
         "seed": SEED,
     }
-    texts = {
-        **companion_texts(classifier),
-        "report.json": json.dumps(results, indent=2) + "\n",
-        "README.md": _card(results),
-    }
-    with written_together(output, texts):
-        pass
-    _print_table(rows, results, time.perf_counter() - started)
-    return 0
+
+
+def _trained_earlier(output):
+    """The classifier that an earlier demo left, and its results."""
+    report = output / REPORT_FILE
+    if not report.is_file():
+        raise FileNotFoundError(
+            f"There is no {report}. --export-only goes on where a demo has trained: run one first."
+        )
+    from keras_combiner import LongDocumentClassifier
+
+    return LongDocumentClassifier.load(output), json.loads(report.read_text(encoding="utf-8"))
 
 
 def _say(step, what):
@@ -190,11 +220,12 @@ def _evaluate_litert(classifier, path, texts, labels):
     }
 
 
-def _print_table(rows, results, seconds):
-    width = max(len(name) for name, _, _ in rows)
+def _print_table(results, seconds):
+    accuracies, training = results["test_accuracy"], results["training_seconds"]
+    width = max(map(len, accuracies))
     print(f"\n{'test accuracy':>{width + 17}}{'training':>12}")
-    for name, accuracy, training in rows:
-        time_taken = f"{training:.0f} s" if training else ""
+    for name, accuracy in accuracies.items():
+        time_taken = f"{training[name]:.0f} s" if name in training else ""
         print(f"  {name:<{width}}{accuracy:>15.3f}{time_taken:>12}")
     litert = results["litert"]
     print(
@@ -236,7 +267,8 @@ address come from.
 | file | what | size |
 | --- | --- | --- |
 | `model.keras` | the Keras model, tokenizer and labels included | |
-| `1/` | SavedModel for TF Serving: `serving_default` takes text, `serving_token_ids` token ids | \
+| `1/` | SavedModel for TF Serving: `serving_default` takes text, `serving_token_ids` token ids, \
+`serving_scores` says where the evidence lies | \
 {results["saved_model_bytes"] / 1e6:.1f} MB |
 | `model.tflite` | LiteRT, dynamic_int8, token ids in; a document takes \
 {litert["median_milliseconds"]:.0f} ms (median, one thread, where it was built) | \
@@ -254,4 +286,6 @@ address come from.
 ## Rebuild
 
     keras-combiner demo --output saved_models/sotu_era
+
+With `--export-only` it keeps the trained model, and makes the exports and their figures anew.
 """

@@ -1,5 +1,6 @@
-"""`keras-combiner export`: a model for TF Serving and for devices."""
+"""`keras-combiner export`: a model for TF Serving, devices and ONNX runtimes."""
 
+import functools
 import itertools
 import sys
 from pathlib import Path
@@ -18,11 +19,12 @@ def add_parser(subparsers):
     parser = shared.add_command(
         subparsers,
         "export",
-        help="write a SavedModel for TF Serving, a .tflite file for devices",
+        help="write a SavedModel for TF Serving, a .tflite file for devices, an .onnx file",
         description=(
             "Exports a model, reads the export back and prints how far it is from the model. "
-            "Beside a .tflite file come labels.txt and, for word pieces, vocab.txt, which a device "
-            "needs to name the classes and to make token ids. Labels in --data give accuracy."
+            "Beside a .tflite or .onnx file come labels.txt and, for word pieces, vocab.txt, which "
+            "whoever runs it needs to name the classes and to make token ids. Labels in --data "
+            "give accuracy."
         ),
         example="""
             keras-combiner export --model runs/a/model.keras --saved-model out/1
@@ -30,6 +32,7 @@ def add_parser(subparsers):
                 --quantization dynamic_int8 --data test.jsonl --max-accuracy-drop 0.01
             keras-combiner export --model runs/a/model.keras --litert out/model.tflite \\
                 --quantization int8 --calibration-data train.jsonl --sequence-lengths 512 4096
+            keras-combiner export --model runs/a/model.keras --onnx out/model.onnx
             keras-combiner export --model runs/a/model.keras --saved-model serving/a --tf-serving
             docker compose -f serving/compose.yaml up
         """,
@@ -48,6 +51,11 @@ def add_parser(subparsers):
         "models.config, batching.config and compose.yaml appear beside DIR",
     )
     parser.add_argument("--litert", metavar="FILE", help="file to make, ending in .tflite")
+    parser.add_argument(
+        "--onnx",
+        metavar="FILE",
+        help="file to make, ending in .onnx, of token ids and float32",
+    )
     parser.add_argument(
         "--quantization",
         choices=QUANTIZATIONS,
@@ -101,7 +109,7 @@ def add_parser(subparsers):
         help="measure latency and memory too, and write all figures to FILE as JSON, replacing it",
     )
     shared.add_data_fields(parser)
-    shared.add_overwrite(parser, "what there is at --saved-model and --litert")
+    shared.add_overwrite(parser, "what there is at --saved-model, --litert and --onnx")
     parser.set_defaults(run=run)
 
 
@@ -123,44 +131,74 @@ def run(arguments):
         "overwrite": arguments.overwrite,
         "verbose": False,
     }
-    if arguments.litert:
-        directory, companions = Path(arguments.litert).parent, companion_texts(classifier)
-        if arguments.takes == "text":
-            companions.pop(VOCABULARY_FILE, None)  # it is in the file
-        to_write = companions if arguments.overwrite else _missing(companions, directory)
-
-    reports = []
-    if arguments.saved_model:
-        reports.append(_export_saved_model(classifier, arguments, options))
-        print(reports[-1], flush=True)
-    if arguments.litert:
+    exports = _exports(classifier, arguments, calibration_data, options)
+    reports = {}
+    for path, export in exports.items():
         try:
-            with written_together(directory, to_write):
-                report = classifier.export_litert(
-                    arguments.litert,
-                    quantization=arguments.quantization or "float32",
-                    calibration_data=calibration_data,
-                    sequence_lengths=arguments.sequence_lengths,
-                    takes=arguments.takes or "token_ids",
-                    **options,
-                )
+            report, note = export()
         except BaseException:
-            if arguments.saved_model:
+            for written in reports:
                 print(
-                    f"keras-combiner: {arguments.saved_model} was written and stays; "
-                    f"{arguments.litert} was not",
+                    f"keras-combiner: {written} was written and stays; {path} was not",
                     file=sys.stderr,
                 )
             raise
         if reports:
             print()
-        print(f"{report}\n\n{' and '.join(companions)} for it in {directory}")
-        reports.append(report)
+        print(f"{report}{note}", flush=True)
+        reports[path] = report
     if arguments.report:
         from keras_combiner.export import write_reports
 
-        write_reports(reports, arguments.report)
+        write_reports(list(reports.values()), arguments.report)
     return 0
+
+
+def _exports(classifier, arguments, calibration_data, options):
+    """What to write: path -> function that writes it, and returns a report and what to add to it.
+
+    What cannot be written because of other files is refused before the first of them.
+    """
+    exports = {}
+    if arguments.saved_model:
+        exports[arguments.saved_model] = lambda: (
+            _export_saved_model(classifier, arguments, options),
+            "",
+        )
+    if arguments.litert:
+        takes = arguments.takes or "token_ids"
+        export = functools.partial(
+            classifier.export_litert,
+            quantization=arguments.quantization or "float32",
+            calibration_data=calibration_data,
+            sequence_lengths=arguments.sequence_lengths,
+            takes=takes,
+            **options,
+        )
+        exports[arguments.litert] = _with_companions(
+            classifier, export, arguments.litert, arguments.overwrite, takes
+        )
+    if arguments.onnx:
+        export = functools.partial(classifier.export_onnx, **options)
+        exports[arguments.onnx] = _with_companions(
+            classifier, export, arguments.onnx, arguments.overwrite
+        )
+    return exports
+
+
+def _with_companions(classifier, export, path, overwrite, takes="token_ids"):
+    """A function that exports to `path` and writes what goes with it, all of it or nothing."""
+    directory, companions = Path(path).parent, companion_texts(classifier)
+    if takes == "text":
+        companions.pop(VOCABULARY_FILE, None)  # it is in the file
+    to_write = companions if overwrite else _missing(companions, path)
+
+    def run():
+        with written_together(directory, to_write):
+            report = export(path)
+        return report, f"\n\n{' and '.join(companions)} for it in {directory}"
+
+    return run
 
 
 def _export_saved_model(classifier, arguments, options):
@@ -182,8 +220,8 @@ def _model_and_version(saved_model):
 
 def _check(arguments):
     """Refuses what cannot go well, before TensorFlow is imported."""
-    if not arguments.saved_model and not arguments.litert:
-        raise ValueError("There is nothing to export to. Give --saved-model, --litert or both.")
+    if not any((arguments.saved_model, arguments.litert, arguments.onnx)):
+        raise ValueError("There is nothing to export to. Give --saved-model, --litert or --onnx.")
     for name in ("quantization", "calibration_data", "sequence_lengths", "takes"):
         if getattr(arguments, name) and not arguments.litert:
             option = name.replace("_", "-")
@@ -194,6 +232,8 @@ def _check(arguments):
         raise IsADirectoryError(f"{arguments.report} is a directory. Name a file for --report.")
     if arguments.litert and not arguments.litert.endswith(".tflite"):
         raise ValueError(f"--litert must end in .tflite. Received: {arguments.litert}")
+    if arguments.onnx and not arguments.onnx.endswith(".onnx"):
+        raise ValueError(f"--onnx must end in .onnx. Received: {arguments.onnx}")
     if arguments.tf_serving and not arguments.saved_model:
         raise ValueError("--tf-serving says how to lay out --saved-model. Give it too.")
     shared.check_model(arguments.model)
@@ -204,7 +244,7 @@ def _check(arguments):
                 f"{saved_model} is a SavedModel. --tf-serving wants the directory of its versions."
             )
         saved_model = None  # a model's directory, which gets a version that is not there yet
-    for path in filter(None, (saved_model, arguments.litert)):
+    for path in filter(None, (saved_model, arguments.litert, arguments.onnx)):
         if Path(path).exists() and not arguments.overwrite:
             raise FileExistsError(
                 f"{path} exists. Choose another path, or replace it with --overwrite."
@@ -219,8 +259,10 @@ def _check(arguments):
                 f"{directory} holds other files than a SavedModel, which --overwrite would remove. "
                 "Choose another path."
             )
-    if arguments.litert and Path(arguments.litert).is_dir():
-        raise IsADirectoryError(f"{arguments.litert} is a directory. --litert makes a file.")
+    for name in ("litert", "onnx"):
+        path = getattr(arguments, name)
+        if path and Path(path).is_dir():
+            raise IsADirectoryError(f"{path} is a directory. --{name} makes a file.")
 
 
 def _documents_and_labels(arguments, path, most, require_labels=False):
@@ -241,16 +283,16 @@ def _documents_and_labels(arguments, path, most, require_labels=False):
     return [document.text for document in documents], None if None in labels else labels
 
 
-def _missing(texts, directory):
+def _missing(texts, export):
     """Those of the files that are not there yet; others must hold the same, as train's do."""
     missing = {}
     for name, text in texts.items():
-        path = directory / name
+        path = Path(export).with_name(name)
         if not path.exists():
             missing[name] = text
         elif not path.is_file() or path.read_bytes() != text.encode("utf-8"):
             raise FileExistsError(
-                f"{path} exists and belongs to another model. Choose another place for --litert, "
+                f"{path} exists and belongs to another model. Choose another place for {export}, "
                 "or replace it with --overwrite."
             )
     return missing

@@ -1,10 +1,8 @@
 """A classifier as a .tflite file for LiteRT: phones, browsers, boards."""
 
 import contextlib
-import os
 import re
 import tempfile
-import time
 
 import keras
 import numpy as np
@@ -17,6 +15,7 @@ from keras_combiner.export.quantization import (
     import_quantizer,
     quantize,
 )
+from keras_combiner.export.quiet import quiet
 from keras_combiner.export.saved_model import require_tensorflow_backend
 from keras_combiner.models import text_batches
 from keras_combiner.text.tokenizer import MIN_SEQUENCE_LENGTH, as_bytes
@@ -72,7 +71,8 @@ def export_litert(
         path: str or path of the file to make, ending in ".tflite".
         quantization: str, one of the kinds above.
         calibration_data: list of str, texts like those to come, for "int8" and "int16x8"; a
-            hundred will do. Each of them is run once for every length.
+            hundred will do. Each of them is run once for every length. None for what
+            `keras_combiner.optimization.quantization_aware` made, which is for "int8" only.
         sequence_lengths: list of int, the lengths of the signatures, none of them above the
             model's `sequence_length`, which is the only one if None.
         takes: "token_ids", or "text" for a file of one length.
@@ -123,7 +123,14 @@ def export_litert(
         )
     if not str(path).endswith(".tflite"):
         raise ValueError(f"A LiteRT file ends in .tflite. Received: {path}.")
-    calibration_data = _checked_calibration_data(calibration_data, quantization)
+    if classifier.learns_ranges and quantization != "int8":
+        raise ValueError(
+            "A quantization-aware classifier is for 'int8'; for other kinds export what its "
+            f"`without_quantization()` gives. Received: {quantization!r}."
+        )
+    calibration_data = _checked_calibration_data(
+        calibration_data, quantization, classifier.learns_ranges
+    )
     lengths = _checked_lengths(sequence_lengths, classifier, takes)
     refuse_existing(path, overwrite)
     require_tensorflow_backend()
@@ -158,7 +165,14 @@ def export_litert(
     return report
 
 
-def _checked_calibration_data(calibration_data, quantization):
+def _checked_calibration_data(calibration_data, quantization, learns_ranges):
+    if learns_ranges and calibration_data is not None:
+        raise ValueError(
+            "A quantization-aware classifier has learned the ranges of its activations in "
+            "training: leave `calibration_data` out."
+        )
+    if learns_ranges:
+        return []
     if quantization not in CALIBRATED:
         if calibration_data is not None:
             raise ValueError(
@@ -203,12 +217,48 @@ def _checked_lengths(sequence_lengths, classifier, takes):
 
 
 def _convert(classifier, quantization, calibration_data, lengths):
-    """Converts by way of a SavedModel: the road that keeps weights and signature names."""
+    token_ids = {
+        length: classifier.tokenizer(calibration_data, length).numpy()
+        for length in lengths
+        if calibration_data
+    }
+
+    def call(token_ids):
+        # The quantizer rounds weights by itself.
+        learns = classifier.learns_ranges
+        with classifier.weights_in_float() if learns else contextlib.nullcontext():
+            return classifier(token_ids, training=False)
+
+    embedding = classifier.backbone.embedding
+    return convert(
+        call, embedding, quantization, lengths, token_ids, learns_ranges=classifier.learns_ranges
+    )
+
+
+def convert(call, embedding, quantization, lengths, token_ids=None, learns_ranges=False):
+    """Converts by way of a SavedModel: the road that keeps weights and signature names.
+
+    Args:
+        call: function of token ids, int32 `[batch, length]`, that returns probabilities, float32
+            `[batch, classes]`.
+        embedding: the model's `keras_combiner.layers.TokenAndPositionEmbedding`.
+        quantization: str, one of `QUANTIZATIONS`.
+        lengths: list of int, the lengths of the signatures, the longest first.
+        token_ids: dictionary, length -> int32 array `[documents, length]` to calibrate on, for the
+            kinds in `CALIBRATED`.
+        learns_ranges: bool, whether the model learned in training what they would tell.
+
+    Returns:
+        bytes of a .tflite file.
+
+    Raises:
+        RuntimeError: if the model needs ops that are not built in.
+    """
     from keras_combiner.export.lookup_tables import read_by_lookup
     from keras_combiner.export.signatures import put_first
 
     def serve(token_ids):
-        return {"probabilities": classifier(token_ids, training=False)}
+        return {"probabilities": call(token_ids)}
 
     archive = keras.export.ExportArchive()
     length_of = {DEFAULT_SIGNATURE: lengths[0], **{_signature(x): x for x in lengths[1:]}}
@@ -225,14 +275,10 @@ def _convert(classifier, quantization, calibration_data, lengths):
             content = converter.convert()
         except Exception as error:
             raise RuntimeError(_explain(error)) from error
-        position_embeddings = classifier.backbone.embedding.position_embeddings
-        content = read_by_lookup(content, keras.ops.convert_to_numpy(position_embeddings))
-        token_ids = {
-            signature: classifier.tokenizer(calibration_data, length).numpy()
-            for signature, length in length_of.items()
-            if calibration_data
-        }
-        content = quantize(content, quantization, token_ids)
+        positions = keras.ops.convert_to_numpy(embedding.position_embeddings)
+        content = read_by_lookup(content, positions)
+        by_signature = {x: token_ids[y] for x, y in length_of.items() if token_ids}
+        content = quantize(content, quantization, by_signature, learns_ranges)
     if len(lengths) > 1:
         content = put_first(content, DEFAULT_SIGNATURE, _signature(lengths[0]))
     return content
@@ -248,19 +294,6 @@ def _explain(error):
     if names:
         return f"LiteRT has no built-in op for: {names}. Nothing was written."
     return f"LiteRT's converter failed; nothing was written. It said: {error}"
-
-
-@contextlib.contextmanager
-def quiet():
-    """Keeps C++ progress notes, which nobody can act on, off the terminal."""
-    with open(os.devnull, "w") as devnull:
-        saved = os.dup(2)
-        os.dup2(devnull.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
 
 
 def run_litert(path, documents, num_threads=1):
@@ -286,10 +319,4 @@ def run_litert(path, documents, num_threads=1):
         documents = [as_bytes(x, i) for i, x in enumerate(documents)]
     with quiet():
         run = runners.load_litert(path, takes, num_threads)
-    probabilities, seconds = [], []
-    for document in documents:
-        start = time.perf_counter()
-        outputs = run(document)
-        seconds.append(time.perf_counter() - start)
-        probabilities.append(outputs["probabilities"])
-    return np.concatenate(probabilities), np.array(seconds)
+    return runners.run_each(run, documents)

@@ -72,7 +72,10 @@ def _join(front, model):
     """Makes one .tflite file of two: `token_ids` of the first is `token_ids` of the second."""
     from ai_edge_litert.tools import flatbuffer_utils
 
-    front, model = map(flatbuffer_utils.convert_bytearray_to_object, (front, model))
+    # Which also brings in what a file keeps outside its flatbuffer, as those of the quantizer do.
+    front, model = (
+        flatbuffer_utils.read_model_from_bytearray(bytearray(x)) for x in (front, model)
+    )
     if len(model.signatureDefs) != 1:
         raise ValueError("A file that takes text has one length. Leave the other lengths out.")
     (front_signature,), (signature,) = front.signatureDefs, model.signatureDefs

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import warnings
 
 QUANTIZATIONS = ("float32", "float16", "dynamic_int8", "int8", "int4", "int16x8")
@@ -11,7 +12,7 @@ CALIBRATED = ("int8", "int16x8")  # those that need to see texts
 _KEPT_IN_FLOAT = r"/pooling(_\d+)?/"
 
 
-def quantize(content, quantization, token_ids):
+def quantize(content, quantization, token_ids, learns_ranges=False):
     """Makes a file of another kind out of a float32 one.
 
     Softmax, layer normalization and the pooling stay in float32 in every kind: they are few
@@ -22,6 +23,8 @@ def quantize(content, quantization, token_ids):
         quantization: str, one of `QUANTIZATIONS`.
         token_ids: dictionary, name of a signature -> int32 array `[documents, length]`; what the
             kinds in `CALIBRATED` learn the ranges of activations from. Others do not look at it.
+        learns_ranges: bool, whether the model learned these ranges instead, and `content` holds
+            them, for "int8".
 
     Returns:
         bytes of the file.
@@ -32,9 +35,14 @@ def quantize(content, quantization, token_ids):
     if quantization == "float32":
         return content
     quantizer = import_quantizer()
-    recipe = _recipe(quantization)
+    ranges = None
     with _without_notes():
-        ranges = _ranges(content, recipe, token_ids) if recipe.need_calibration() else None
+        if learns_ranges:
+            content, ranges, recipe = _learned(content)
+        else:
+            recipe = _recipe(quantization)
+            if recipe.need_calibration():
+                ranges = _ranges(content, recipe, token_ids)
         result = quantizer.Quantizer(content, recipe.get_quantization_recipe()).quantize(
             ranges, enable_progress_bar=False, enable_progress_report=False
         )
@@ -82,26 +90,51 @@ def _recipe(quantization):
     if quantization == "dynamic_int8":
         recipe.add_dynamic_config(".*", kernel, num_bits=8)
     if quantization in CALIBRATED:
-        integer = [
-            kernel,
-            operations.BATCH_MATMUL,
-            operations.RESHAPE,
-            operations.TRANSPOSE,
-            operations.SELECT_V2,
-        ]
-        bits = 8
-        if quantization == "int16x8":
-            bits = 16
-        else:
-            integer.append(operations.GELU)  # there is no kernel in 16 bits
-        for operation in integer:
-            recipe.add_static_config(".*", operation, activation_num_bits=bits, weight_num_bits=8)
+        _compute_with_integers(recipe, ".*", 8 if quantization == "int8" else 16)
         recipe.add_quantization_config(
             _KEPT_IN_FLOAT,
             operations.ALL_SUPPORTED,
             algorithm_key=recipe_manager.AlgorithmName.NO_QUANTIZE,
         )
     return recipe
+
+
+def _compute_with_integers(recipe, regex, bits):
+    """Adds to a recipe the operations of matching names, on activations of so many bits."""
+    from ai_edge_quantizer import qtyping
+
+    operations = qtyping.TFLOperationName
+    integer = [
+        operations.FULLY_CONNECTED,
+        operations.BATCH_MATMUL,
+        operations.RESHAPE,
+        operations.TRANSPOSE,
+        operations.SELECT_V2,
+    ]
+    if bits == 8:
+        integer.append(operations.GELU)  # there is no kernel in 16 bits
+    for operation in integer:
+        recipe.add_static_config(regex, operation, activation_num_bits=bits, weight_num_bits=8)
+
+
+def _learned(content):
+    """The file without the ranges that it learned, the ranges, and what becomes of which operation.
+
+    An operation whose ranges were not learned (training never came to it, or it is none of those
+    that training quantizes) computes as in "dynamic_int8".
+    """
+    from keras_combiner.export.quantization_pairs import take_out
+
+    content, ranges, integer = take_out(content)
+    if not ranges:
+        raise ValueError(
+            "The model has not learned the ranges of its activations yet: `fit` it after "
+            "`quantization_aware`, then export it."
+        )
+    recipe = _recipe("dynamic_int8")
+    names = "|".join(map(re.escape, integer))
+    _compute_with_integers(recipe, f"^({names});$", 8)
+    return content, ranges, recipe
 
 
 def _ranges(content, recipe, token_ids):

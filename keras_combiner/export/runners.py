@@ -58,19 +58,21 @@ def load_litert(path, takes="token_ids", num_threads=1):
     return run
 
 
-def load_saved_model(path, num_threads):
-    """Loads a SavedModel into a process that has run no TensorFlow operation yet.
+def load_saved_model(path, num_threads=None):
+    """Loads a SavedModel.
 
     Args:
         path: str or path of the directory.
-        num_threads: int, threads of an operation, for the whole process.
+        num_threads: int, threads of an operation, for the whole process, which has run none of
+            TensorFlow yet; None to leave them as they are.
 
     Returns:
         Function of one document (bytes) that returns a dict of arrays, the outputs.
     """
     tf = import_tensorflow()
-    tf.config.threading.set_intra_op_parallelism_threads(num_threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    if num_threads is not None:
+        tf.config.threading.set_intra_op_parallelism_threads(num_threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
     model = tf.saved_model.load(str(path))
 
     def run(document):
@@ -78,6 +80,54 @@ def load_saved_model(path, num_threads):
         return {name: value.numpy() for name, value in outputs.items()}
 
     return run
+
+
+def load_onnx(path, num_threads=1):
+    """Loads an .onnx file.
+
+    Args:
+        path: str or path of the file.
+        num_threads: int, threads of an operation.
+
+    Returns:
+        Function of one document (int32 array `[length]`) that returns a dict of arrays, the
+        outputs.
+
+    Raises:
+        ImportError: as `import_onnxruntime`.
+    """
+    onnxruntime = import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = num_threads
+    options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+
+    def run(token_ids):
+        outputs = session.run(names, {"token_ids": token_ids[np.newaxis]})
+        return dict(zip(names, outputs, strict=True))
+
+    return run
+
+
+def run_each(run, documents):
+    """Runs documents one after the other.
+
+    Args:
+        run: function, what one of the loaders of this file returned.
+        documents: iterable of what it takes.
+
+    Returns:
+        `(probabilities, seconds)`: float32 `[documents, classes]`, and float `[documents]`, the
+        time that each took.
+    """
+    probabilities, seconds = [], []
+    for document in documents:
+        start = time.perf_counter()
+        outputs = run(document)
+        seconds.append(time.perf_counter() - start)
+        probabilities.append(outputs["probabilities"])
+    return np.concatenate(probabilities), np.array(seconds)
 
 
 def import_litert(takes="token_ids"):
@@ -114,6 +164,17 @@ def import_litert(takes="token_ids"):
     )
 
 
+def import_onnxruntime():
+    """Returns the module `onnxruntime`, or says what to install."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ImportError(
+            "An ONNX export is checked with onnxruntime: pip install 'keras_combiner[onnx]'."
+        ) from error
+    return onnxruntime
+
+
 def import_tensorflow():
     """Imports what runs a SavedModel, the operations of its tokenizer if they are there.
 
@@ -127,15 +188,23 @@ def import_tensorflow():
     return tensorflow
 
 
+# By kind of export: what imports the libraries that run it, and what loads it.
+PROGRAMS = {
+    "token_ids": (functools.partial(import_litert, "token_ids"), load_litert),
+    "text": (
+        functools.partial(import_litert, "text"),
+        functools.partial(load_litert, takes="text"),
+    ),
+    "onnx": (import_onnxruntime, load_onnx),
+    "saved_model": (import_tensorflow, load_saved_model),
+}
+
+
 def _main():
     job = json.load(sys.stdin)
     kind, path, num_threads = job["kind"], job["path"], job["num_threads"]
-    if kind == "saved_model":
-        prepare, load = import_tensorflow, load_saved_model
-    else:
-        prepare = functools.partial(import_litert, kind)
-        load = functools.partial(load_litert, takes=kind)
-    if kind == "token_ids":
+    prepare, load = PROGRAMS[kind]
+    if kind in ("token_ids", "onnx"):
         documents = [np.array(x, np.int32) for x in job["documents"]]
     else:
         documents = [x.encode("latin-1") for x in job["documents"]]

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from keras_combiner.export import verification
+from keras_combiner.export import runners, verification
 from keras_combiner.export.warmup import require_tensorflow_serving_api, write_warmup_requests
 from keras_combiner.models import TokenEvidence
 from keras_combiner.text.tokenizer import as_bytes
@@ -97,14 +96,11 @@ def export_saved_model(
         archive.write_out(str(unfinished), verbose=False)
         if warmup:
             write_warmup_requests(classifier, unfinished)
-        serve = tf.saved_model.load(str(unfinished)).signatures["serving_default"]
         texts = [as_bytes(x, i) for i, x in enumerate(documents)]
-        received = [serve(text=tf.constant([x]))["probabilities"].numpy() for x in texts]
+        received, _ = runners.run_each(runners.load_saved_model(unfinished), texts)
         size = sum(file.stat().st_size for file in unfinished.rglob("*") if file.is_file())
         expected = classifier.predict(documents, verbose=0)
-        report = verification.compare(
-            path, size, expected, np.concatenate(received), class_ids, max_accuracy_drop
-        )
+        report = verification.compare(path, size, expected, received, class_ids, max_accuracy_drop)
         if measure:
             report = verification.measured(report, "saved_model", unfinished, texts)
     if verbose:

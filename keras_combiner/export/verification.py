@@ -166,9 +166,9 @@ def measured(report, kind, path, documents):
 
     Args:
         report: `ExportReport`.
-        kind: "token_ids" or "text" for what a .tflite file takes, or "saved_model".
+        kind: "token_ids" or "text" for what a .tflite file takes, "onnx", or "saved_model".
         path: str or path of the export.
-        documents: int32 array `[documents, sequence_length]` for "token_ids", otherwise list of
+        documents: list of int32 arrays `[length]` for "token_ids" and "onnx", otherwise list of
             bytes; the first `runners.RUNS` of them are run.
 
     Returns:

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_combiner.factorizations import blocks, grids
+from keras_combiner.factorizations import blocks, grids, products
 from keras_combiner.factorizations.factorization import CellPart, Factorization, Support
 from keras_combiner.factorizations.softmax import joint_softmax
 from keras_combiner.factorizations.summaries import Summaries, entropy, max_pool
@@ -120,12 +120,12 @@ def _summarize_rows(query, key, value, mask, pooling):
         query = ops.where(ops.expand_dims(mask, -1), query, pooled)
         local_mask = ops.expand_dims(mask, 2)
         row_mask = ops.any(mask, axis=-1, keepdims=True)  # [G, N, 1]
-    logits = ops.matmul(query, ops.swapaxes(key, 2, 3))  # [G, N, W, W]
+    logits = products.matmul(query, key, "local_logits", transpose_y=True)  # [G, N, W, W]
     (local_weights,) = joint_softmax([(logits, local_mask)])
     weights = ops.cast(local_weights, value.dtype)
     return Summaries(
-        key=ops.matmul(weights, key),
-        value=ops.matmul(weights, value),
+        key=products.matmul(weights, key, "part_key"),
+        value=products.matmul(weights, value, "part_value"),
         bias=entropy(local_weights) if pooling.name == "variational" else None,
         local_weights=local_weights,
         mask=row_mask,

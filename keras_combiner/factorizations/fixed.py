@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_combiner.factorizations import blocks, decoding, scores
+from keras_combiner.factorizations import blocks, decoding, products, scores
 from keras_combiner.factorizations.factorization import Factorization, Support
 from keras_combiner.factorizations.softmax import LogitGroup, joint_softmax
 from keras_combiner.factorizations.summaries import summarize
@@ -125,7 +125,9 @@ class Fixed(Factorization):
                 parts, key = _fill_masked_keys(parts, key, mask)
         near_key = blocks.with_neighbors(key, before, after)  # [G, N, W, D]
         near_value = blocks.with_neighbors(value, before, after)
-        direct_logits = ops.matmul(query, ops.swapaxes(near_key, 2, 3))  # [G, N, S, W]
+        direct_logits = products.matmul(
+            query, near_key, "direct_logits", transpose_y=True
+        )  # [G, N, S, W]
         direct_mask = _direct_mask(mask, num_blocks, size, before, after, causal)
         is_lower = has_lower_masked and not before  # there are zeros beyond the ends
         terms = [LogitGroup(direct_logits, direct_mask, masked_are_lower=is_lower)]
@@ -140,7 +142,7 @@ class Fixed(Factorization):
 
         used = weights if dropout is None else [dropout(x) for x in weights]
         used = [ops.cast(x, value.dtype) for x in used]
-        outputs = ops.matmul(used[0], near_value)  # [G, N, S, V]
+        outputs = products.matmul(used[0], near_value, "direct_outputs")  # [G, N, S, V]
         if has_parts:
             outputs = outputs + _mix_parts(used[1], parts.value)
 
@@ -289,7 +291,7 @@ def _part_logits(query, part_keys):
     """
     heads, num_blocks, size, key_dim = ops.shape(query)
     query = ops.reshape(query, (heads, num_blocks * size, key_dim))
-    logits = ops.matmul(query, ops.swapaxes(part_keys, 1, 2))
+    logits = products.matmul(query, part_keys, "part_logits", transpose_y=True)
     return ops.reshape(logits, (heads, num_blocks, size, ops.shape(part_keys)[1]))
 
 
@@ -297,5 +299,5 @@ def _mix_parts(weights, part_values):
     """Weights `[G, N, S, M]` of the parts, values `[G, M, V]` -> `[G, N, S, V]`."""
     heads, num_blocks, size, num_parts = ops.shape(weights)
     weights = ops.reshape(weights, (heads, num_blocks * size, num_parts))
-    outputs = ops.matmul(weights, part_values)
+    outputs = products.matmul(weights, part_values, "part_outputs")
     return ops.reshape(outputs, (heads, num_blocks, size, part_values.shape[2]))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_combiner.factorizations import blocks, scores
+from keras_combiner.factorizations import blocks, products, scores
 from keras_combiner.factorizations.softmax import joint_softmax
 from keras_combiner.factorizations.summaries import Summaries, entropy, floor_of_maxima
 
@@ -75,21 +75,21 @@ def summarize_runs(query, key, value, mask, pooling, after=False):
         count = ops.cast(run_mask, "float32")
         shares = count / ops.maximum(ops.sum(count, axis=-1, keepdims=True), 1.0)
         shares = ops.cast(shares, query.dtype)
-        run_query = ops.matmul(shares, query_features)
-    logits = ops.matmul(run_query, ops.swapaxes(key, 2, 3))
+        run_query = products.matmul(shares, query_features, "part_query")
+    logits = products.matmul(run_query, key, "local_logits", transpose_y=True)
     (local_weights,) = joint_softmax([(logits, run_mask)])
     weights = ops.cast(local_weights, value.dtype)
     bias = None
     if not pooling.averages:
         run_key = _running_max(key_features, mask, after)
     elif pooling.name == "mean":
-        run_key = ops.matmul(shares, key_features)
+        run_key = products.matmul(shares, key_features, "part_key")
     else:
-        run_key = ops.matmul(weights, key)
+        run_key = products.matmul(weights, key, "part_key")
         bias = entropy(local_weights)
     return Summaries(
         key=run_key,
-        value=ops.matmul(weights, value),
+        value=products.matmul(weights, value, "part_value"),
         bias=bias,
         local_weights=local_weights,
         mask=ops.any(run_mask, axis=-1),
@@ -136,7 +136,7 @@ def line_term(query, key, value, mask, causal, by_columns=False, own=True):
         pattern = _pattern(length, "to") if causal else None
     else:
         pattern = _pattern(length, "before" if causal else "other")
-    logits = ops.matmul(query, ops.swapaxes(key, 2, 3))
+    logits = products.matmul(query, key, "direct_logits", transpose_y=True)
     return Term(logits, _and(mask, pattern), value, by_columns)
 
 
@@ -150,7 +150,7 @@ def part_term(query, parts, earlier, by_columns=False):
         earlier: bool, whether to leave out what stands after a cell as well.
         by_columns: bool, whether lines (those of `query`) are columns.
     """
-    logits = ops.matmul(query, ops.swapaxes(turn(parts.key), 2, 3))
+    logits = products.matmul(query, turn(parts.key), "part_logits", transpose_y=True)
     bias = None if parts.bias is None else ops.expand_dims(turn(parts.bias), 2)
     pattern = _pattern(ops.shape(query)[2], "before" if earlier else "other")
     mask = _and(turn(parts.mask), pattern)
@@ -174,7 +174,7 @@ def attend(terms, length, dropout):
     )
     used = weights if dropout is None else [dropout(x) for x in weights]
     outputs = [
-        by_rows(ops.matmul(by_rows(ops.cast(x, term.value.dtype), term), term.value), term)
+        by_rows(_mix(by_rows(ops.cast(x, term.value.dtype), term), term), term)
         for x, term in zip(used, terms, strict=True)
     ]
     outputs = sum(outputs[1:], outputs[0])  # [G, N, W, V]
@@ -184,6 +184,12 @@ def attend(terms, length, dropout):
         return ops.cast(matrix[:, :length, :length], outputs.dtype)
 
     return blocks.merge(outputs, length), attention_scores
+
+
+def _mix(weights, term):
+    """Weights of a term, laid out by its lines, times its values."""
+    name = "direct_outputs" if term.local_weights is None else "part_outputs"
+    return products.matmul(weights, term.value, name)
 
 
 def _matrix(weights, term):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_combiner.factorizations import blocks, decoding, scores
+from keras_combiner.factorizations import blocks, decoding, products, scores
 from keras_combiner.factorizations.factorization import Factorization, Support
 from keras_combiner.factorizations.softmax import joint_softmax
 from keras_combiner.factorizations.summaries import summarize
@@ -79,7 +79,9 @@ class Hierarchical(Factorization):
         block_key = blocks.split(key, size)
         block_value = blocks.split(value, size)
 
-        direct_logits = ops.matmul(block_query, ops.swapaxes(block_key, 2, 3))  # [G, N, S, S]
+        direct_logits = products.matmul(
+            block_query, block_key, "direct_logits", transpose_y=True
+        )  # [G, N, S, S]
         direct_mask = None if mask is None else ops.expand_dims(mask, 2)
         if causal:
             past = np.tri(size, dtype=bool).reshape((1, 1, size, size))
@@ -96,7 +98,9 @@ class Hierarchical(Factorization):
                 self._children_of_blocks(x, step, num_blocks)
                 for x in (parts.key, parts.value, parts.bias, part_mask)
             )  # [G, N, C, D], [G, N, C, V], [G, N, C, 1] twice
-            logits = ops.matmul(block_query, ops.swapaxes(part_key, 2, 3))  # [G, N, S, C]
+            logits = products.matmul(
+                block_query, part_key, "part_logits", transpose_y=True
+            )  # [G, N, S, C]
             bias = None if part_bias is None else ops.swapaxes(part_bias, 2, 3)
             sibling_mask = self._sibling_mask(step, num_blocks, ops.shape(part_key)[2], causal)
             if part_mask is not None:
@@ -106,8 +110,10 @@ class Hierarchical(Factorization):
         weights = joint_softmax(terms)
 
         used = weights if dropout is None else [dropout(x) for x in weights]
+        names = ["direct_outputs", *["part_outputs"] * len(levels)]
         outputs = [
-            ops.matmul(ops.cast(x, value.dtype), y) for x, y in zip(used, values, strict=True)
+            products.matmul(ops.cast(x, value.dtype), y, name)
+            for x, y, name in zip(used, values, names, strict=True)
         ]
         outputs = sum(outputs[1:], outputs[0])  # [G, N, S, V]
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_combiner.factorizations import blocks, decoding, scores
+from keras_combiner.factorizations import blocks, decoding, products, scores
 from keras_combiner.factorizations.factorization import Factorization, Support
 from keras_combiner.factorizations.softmax import joint_softmax
 from keras_combiner.factorizations.summaries import summarize
@@ -59,7 +59,9 @@ class Logsparse(Factorization):
         pair_query = blocks.split(query, 2)  # [G, N, 2, D]
         pair_key = blocks.split(key, 2)
         pair_value = blocks.split(value, 2)
-        direct_logits = ops.matmul(pair_query, ops.swapaxes(pair_key, 2, 3))  # [G, N, 2, 2]
+        direct_logits = products.matmul(
+            pair_query, pair_key, "direct_logits", transpose_y=True
+        )  # [G, N, 2, 2]
         direct_mask = blocks.split_mask(padding_mask, length, 2)
         if direct_mask is not None:
             direct_mask = ops.expand_dims(direct_mask, 2)
@@ -83,16 +85,18 @@ class Logsparse(Factorization):
                 _siblings_of_pairs([getattr(part, name) for part in parts], num_pairs)
                 for name in ("key", "value", "bias")
             )  # [G, N, L, D], [G, N, L, V], [G, N, L, 1] or None
-            logits = ops.matmul(pair_query, ops.swapaxes(part_key, 2, 3))  # [G, N, 2, L]
+            logits = products.matmul(
+                pair_query, part_key, "part_logits", transpose_y=True
+            )  # [G, N, 2, L]
             bias = None if part_bias is None else ops.swapaxes(part_bias, 2, 3)
             terms.append((logits, _part_mask(parts, levels, num_pairs, causal), bias))
         weights = joint_softmax(terms)
 
         used = weights if dropout is None else [dropout(x) for x in weights]
         used = [ops.cast(x, value.dtype) for x in used]
-        outputs = ops.matmul(used[0], pair_value)
+        outputs = products.matmul(used[0], pair_value, "direct_outputs")
         if parts:
-            outputs = outputs + ops.matmul(used[1], part_value)
+            outputs = outputs + products.matmul(used[1], part_value, "part_outputs")
 
         def attention_scores():
             position = np.arange(2 * num_pairs)

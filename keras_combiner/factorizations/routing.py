@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_combiner.factorizations import blocks, grids, scores
+from keras_combiner.factorizations import blocks, grids, products, scores
 from keras_combiner.factorizations.factorization import Factorization, Support
 from keras_combiner.factorizations.fixed import Fixed
 from keras_combiner.factorizations.softmax import joint_softmax
@@ -259,7 +259,7 @@ def _attend_causal(query, key, value, mask, seen, size, pooling, dropout):
         run = ops.arange(num_groups, dtype="int32") * (size + 1) + seen  # [G, P, N]
         rows = ops.reshape(query, (heads, num_slots, 1, query.shape[3]))
         part_key = _take_runs(runs.key, run)  # [G, P, N, D]
-        logits = ops.matmul(rows, ops.swapaxes(part_key, 2, 3))  # [G, P, 1, N]
+        logits = products.matmul(rows, part_key, "part_logits", transpose_y=True)  # [G, P, 1, N]
         bias = None if runs.bias is None else ops.expand_dims(_take_runs(runs.bias, run), 2)
         own_group = ops.expand_dims(ops.arange(num_slots, dtype="int32") // size, 1)
         other = ops.not_equal(own_group, ops.arange(num_groups, dtype="int32"))  # [P, N]
@@ -270,9 +270,11 @@ def _attend_causal(query, key, value, mask, seen, size, pooling, dropout):
     used = weights if dropout is None else [dropout(x) for x in weights]
     used = [ops.cast(x, value.dtype) for x in used]
     direct = ops.reshape(used[0], ops.shape(own.logits))
-    outputs = blocks.merge(ops.matmul(direct, value), num_slots)
+    outputs = blocks.merge(products.matmul(direct, value, "direct_outputs"), num_slots)
     if pooling.has_parts:
-        outputs = outputs + ops.squeeze(ops.matmul(used[1], _take_runs(runs.value, run)), 2)
+        outputs = outputs + ops.squeeze(
+            products.matmul(used[1], _take_runs(runs.value, run), "part_outputs"), 2
+        )
 
     def attention_scores():
         group = ops.arange(num_slots, dtype="int32") // size

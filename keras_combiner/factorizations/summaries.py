@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
+from keras_combiner.factorizations import products
 from keras_combiner.factorizations.softmax import joint_softmax
 from keras_combiner.factorizations.weight_spec import WeightSpec
 
@@ -136,16 +137,16 @@ def summarize(query, key, value, mask, pooling, counts=None, bias=None):
     else:
         part_query = max_pool(query_features, mask)
     # Keys first: with keys transposed, so would be their gradient, in a pass of its own.
-    logits = ops.matmul(key, ops.expand_dims(part_query, 3))  # [G, N, S, 1]
+    logits = products.matmul(key, ops.expand_dims(part_query, 3), "local_logits")  # [G, N, S, 1]
     logits = ops.swapaxes(logits, 2, 3)
     local_mask = None if mask is None else ops.expand_dims(mask, 2)
     (local_weights,) = joint_softmax([(logits, local_mask)])
     weights = ops.cast(local_weights, value.dtype)
-    part_value = ops.squeeze(ops.matmul(weights, value), 2)  # [G, N, V]
+    part_value = ops.squeeze(products.matmul(weights, value, "part_value"), 2)  # [G, N, V]
     local_weights = ops.squeeze(local_weights, 2)
     part_bias = None
     if pooling.name == "variational":
-        part_key = ops.squeeze(ops.matmul(weights, key), 2)
+        part_key = ops.squeeze(products.matmul(weights, key, "part_key"), 2)
         part_bias = entropy(local_weights)
         if bias is not None:
             part_bias = part_bias + ops.sum(local_weights * bias, axis=-1)

@@ -61,6 +61,9 @@ class LongDocumentClassifier(keras.Model):
     5
     """
 
+    # Whether `fit` learns the ranges of activations that an export to integers needs.
+    learns_ranges = False
+
     def __init__(
         self,
         backbone,
@@ -463,6 +466,9 @@ class LongDocumentClassifier(keras.Model):
             raise FileNotFoundError(f"Expected a .keras file. There is none at {file}.")
         if not zipfile.is_zipfile(file):
             raise ValueError(f"{file} is no .keras file. Name one that `save` wrote.")
+        # Classifiers of every kind are known to Keras once they are imported; this one lives above.
+        import keras_combiner.optimization  # noqa: F401
+
         model = keras.saving.load_model(file)
         if not isinstance(model, cls):
             raise ValueError(f"{file} holds a {type(model).__name__}, not a {cls.__name__}.")
@@ -470,7 +476,7 @@ class LongDocumentClassifier(keras.Model):
 
     def export_saved_model(self, path, **kwargs):
         """Writes a SavedModel for TF Serving; see `keras_combiner.export.export_saved_model`."""
-        # Models come below export; only these two shortcuts look up.
+        # Models come below export; only these three shortcuts look up.
         from keras_combiner.export import export_saved_model
 
         return export_saved_model(self, path, **kwargs)
@@ -480,6 +486,12 @@ class LongDocumentClassifier(keras.Model):
         from keras_combiner.export import export_litert
 
         return export_litert(self, path, **kwargs)
+
+    def export_onnx(self, path, **kwargs):
+        """Writes an .onnx file for other runtimes; see `keras_combiner.export.export_onnx`."""
+        from keras_combiner.export import export_onnx
+
+        return export_onnx(self, path, **kwargs)
 
     def get_config(self):
         """Returns the constructor's arguments as a dictionary."""

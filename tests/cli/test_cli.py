@@ -382,6 +382,17 @@ class TestExport:
         ]
         assert list(tmp_path.iterdir()) == []  # nor any companion
 
+    def test_what_goes_with_an_onnx_file(self, model, tmp_path, monkeypatch, capsys):
+        _export_nothing(monkeypatch)
+        text, onnx = str(tmp_path / "a.tflite"), str(tmp_path / "a.onnx")
+        options = ["--litert", text, "--takes", "text", "--onnx", onnx]
+        assert main(["export", "--model", model, *options]) == 0
+        assert capsys.readouterr().out.splitlines() == [
+            *(f"a report on {text}", "", f"labels.txt for it in {tmp_path}", ""),
+            *(f"a report on {onnx}", "", f"labels.txt and vocab.txt for it in {tmp_path}"),
+        ]
+        assert sorted(x.name for x in tmp_path.iterdir()) == ["labels.txt", "vocab.txt"]
+
     def test_lays_versions_out_for_tf_serving(self, model, tmp_path, monkeypatch, capsys):
         made = []
 
@@ -416,9 +427,10 @@ def _export_nothing(monkeypatch, error=None):
         return f"a report on {path}"
 
     monkeypatch.setattr(LongDocumentClassifier, "export_litert", export_litert)
-    monkeypatch.setattr(
-        LongDocumentClassifier, "export_saved_model", lambda self, path, **_: f"a report on {path}"
-    )
+    for name in ("export_saved_model", "export_onnx"):
+        monkeypatch.setattr(
+            LongDocumentClassifier, name, lambda self, path, **_: f"a report on {path}"
+        )
 
 
 def _files(tmp_path):
@@ -435,6 +447,7 @@ def _files(tmp_path):
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "model.keras").write_text("a model")
     (tmp_path / "folder.tflite").mkdir()
+    (tmp_path / "folder.onnx").mkdir()
     (tmp_path / "served").mkdir()
     (tmp_path / "served" / "saved_model.pb").write_text("a SavedModel")
 
@@ -485,7 +498,7 @@ BAD = {
     "missing document": ("predict --model {model} nix.txt", "nix.txt: No such file or directory"),
     "directory": ("predict --model {model} empty", "empty is a directory. Name the files in it"),
     "standard input twice": ("predict --model {model} - -", "(-) can be read once only"),
-    "nothing to export": ("export --model {model}", "Give --saved-model, --litert or both."),
+    "nothing to export": ("export --model {model}", "Give --saved-model, --litert or --onnx."),
     "quantized SavedModel": (
         "export --model {model} --saved-model o --quantization float16",
         "--quantization is for a .tflite file. Give --litert too.",
@@ -546,6 +559,11 @@ BAD = {
         "--http-port and --grpc-port must differ. Received: 9 for both.",
     ),
     "no .tflite": ("export --model {model} --litert o", "--litert must end in .tflite"),
+    "no .onnx": ("export --model {model} --onnx o", "--onnx must end in .onnx"),
+    "ONNX is a directory": (
+        "export --model {model} --onnx folder.onnx --overwrite",
+        "folder.onnx is a directory. --onnx makes a file.",
+    ),
     "SavedModel is a file": (
         "export --model {model} --saved-model good.jsonl --overwrite",
         "good.jsonl is a file",

@@ -1,20 +1,19 @@
-"""What each kind of .tflite file keeps of a trained model's accuracy."""
+"""What each kind of .tflite file keeps of a trained model's accuracy: rows of the deploy report."""
 
 import pathlib
 
-import numpy as np
 import pytest
 
+from benchmarks import deploy_rows
+from benchmarks.deploy_rows import PADDED, TEXT, WHOLE
 from keras_combiner import LongDocumentClassifier
-from keras_combiner.datasets import load_sotu_era
-from keras_combiner.export import export_litert, run_litert
-from keras_combiner.export.quantization import CALIBRATED
+from keras_combiner.export import export_litert
 
-SHIPPED = pathlib.Path(__file__).parents[2] / "saved_models" / "sotu_era" / "model.keras"
-CALIBRATION_DOCUMENTS = 100
+SHIPPED = pathlib.Path(__file__).parents[2] / "saved_models" / "sotu_era"
 # Share of accuracy that may be lost, share of the size of float32, one document in how many.
 LIMITS = {
     "dynamic_int8": (0.005, 0.29, 1),
+    TEXT: (0.005, 0.5, 4),  # holds the tokenizer
     "int8": (0.01, 0.29, 1),
     "int4": (0.02, 0.19, 1),
     "int16x8": (0.005, 0.29, 4),  # a document takes long
@@ -23,39 +22,25 @@ LIMITS = {
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """The classifier, token ids whole and mostly padding, class ids, and bytes in float32."""
+    """The classifier, what it gives of all test documents, and its bytes in float32."""
     classifier = LongDocumentClassifier.load(SHIPPED)
-    texts, labels = zip(*load_sotu_era("test"), strict=True)
-    beginnings = [" ".join(text.split()[:300]) for text in texts]
-    token_ids = [
-        classifier.tokenizer(x, classifier.sequence_length).numpy()
-        for x in (list(texts), beginnings)
-    ]
-    classes = np.array([classifier.labels.index(label) for label in labels])
     path = tmp_path_factory.mktemp("float32") / "model.tflite"
     size = export_litert(classifier, path, documents=["a"]).size
-    return classifier, token_ids, classes, size
+    return classifier, deploy_rows.expected(classifier, deploy_rows.Documents(classifier)), size
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("quantization", LIMITS)
-def test_keeps_accuracy_on_whole_and_on_padded_documents(quantization, trained, tmp_path):
-    classifier, token_ids, classes, float32_size = trained
-    most_lost, largest_size, every = LIMITS[quantization]
-    options = {}
-    if quantization in CALIBRATED:
-        texts = [document.text for document in load_sotu_era("train")]
-        options["calibration_data"] = texts[:CALIBRATION_DOCUMENTS]
-    path = tmp_path / "model.tflite"
-    report = export_litert(classifier, path, quantization=quantization, documents=["a"], **options)
-    assert report.size <= largest_size * float32_size
-    for ids in token_ids:
-        rows, expected = ids[::every], classes[::every]
-        received, seconds = run_litert(path, rows, num_threads=2)
-        reached = np.mean(received.argmax(-1) == expected)
-        reference = np.mean(classifier.predict(rows, verbose=0).argmax(-1) == expected)
-        print(
-            f"{quantization}: accuracy {reached:.4f}, of the model {reference:.4f}, "
-            f"{report.size / float32_size:.3f} of the size, {1000 * np.median(seconds):.1f} ms"
-        )
-        assert reached >= reference - most_lost
+@pytest.mark.parametrize("name", LIMITS)
+def test_keeps_accuracy_on_whole_and_on_padded_documents(name, trained, tmp_path):
+    classifier, expected, float32_size = trained
+    most_lost, largest_size, every = LIMITS[name]
+    row, path = deploy_rows.ROWS[name], tmp_path / "model.tflite"
+    deploy_rows.export(row, classifier, path)
+    documents = deploy_rows.Documents(classifier, every)
+    expected = {x: y[::every] for x, y in expected.items()}
+    figures = deploy_rows.figures(row, classifier, path, documents, expected)
+    assert figures["size"] <= largest_size * float32_size
+    for x in (WHOLE, PADDED):
+        found = figures[x]
+        print(f"{name}, {x}: accuracy {found['accuracy']:.4f}, {found['model_accuracy']:.4f}")
+        assert found["accuracy"] >= found["model_accuracy"] - most_lost

@@ -1,0 +1,207 @@
+"""A classifier as an .onnx file, for runtimes that are not TensorFlow's."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_combiner.export import runners, verification
+from keras_combiner.export.quiet import quiet
+from keras_combiner.export.saved_model import require_tensorflow_backend
+from keras_combiner.whole_files import refuse_existing, written_whole
+
+
+def export_onnx(
+    classifier,
+    path,
+    documents=None,
+    labels=None,
+    max_accuracy_drop=None,
+    measure=False,
+    overwrite=False,
+    verbose=True,
+):
+    """Writes an .onnx file, reads it back into onnxruntime and compares it with the model.
+
+    The file takes `token_ids`, int32 `[batch, length]` with 0 for padding, and gives
+    `probabilities`, float32 `[batch, classes]`. Batch and length are free, the latter up to the
+    model's `sequence_length`; a model that was built with `static_length=True` takes its one
+    length. All operators are standard ones of ONNX.
+
+    Args:
+        classifier: `keras_combiner.LongDocumentClassifier`.
+        path: str or path of the file to make, ending in ".onnx".
+        documents: list of str for the comparison; texts that ship with the package if None.
+        labels: list of labels, one a document, for the accuracy of both; None for none.
+        max_accuracy_drop: float, by how much the accuracy on `documents` may be less than the
+            model's, or nothing is written; None for any.
+        measure: bool, whether to measure latency and memory, in processes of their own; takes a
+            few seconds.
+        overwrite: bool, whether an existing file may be replaced.
+        verbose: bool, whether to print the report.
+
+    Returns:
+        `ExportReport`.
+
+    Raises:
+        ImportError: if onnx, onnxruntime or tf2onnx is missing (extra "onnx").
+        FileExistsError: if `path` exists and `overwrite` is false.
+        ValueError: for a path without the ending, a quantization-aware classifier, or labels and
+            documents that do not go together.
+        RuntimeError: if the model needs operations that ONNX does not have (they are named), Keras
+            runs on another backend than TensorFlow, or the export gives values that are not finite
+            or loses more accuracy than it may. Nothing is written then.
+
+    Example:
+
+    >>> import tempfile
+    >>> from keras_combiner import LongDocumentClassifier
+    >>> classifier = LongDocumentClassifier.from_texts(
+    ...     ["a b", "c d"], ["x", "y"], sequence_length=128, tokenizer="bytes"
+    ... )
+    >>> path = tempfile.mkdtemp() + "/model.onnx"
+    >>> report = export_onnx(classifier, path, verbose=False)
+    >>> report.largest_difference < 1e-5
+    True
+    """
+    if not str(path).endswith(".onnx"):
+        raise ValueError(f"An ONNX file ends in .onnx. Received: {path}.")
+    if classifier.learns_ranges:
+        raise ValueError(
+            "A quantization-aware classifier is for export_litert(quantization='int8'); to ONNX "
+            "export what its `without_quantization()` gives."
+        )
+    refuse_existing(path, overwrite)
+    require_tensorflow_backend()
+    _import_tf2onnx()  # says what is missing before the work, not after
+    runners.import_onnxruntime()
+    documents, class_ids = verification.checked_held_out(
+        classifier, documents, labels, max_accuracy_drop
+    )
+    content = _convert(classifier)
+    token_ids = token_ids_of(classifier, documents)
+    with written_whole(path, overwrite) as unfinished:
+        unfinished.write_bytes(content)
+        received, _ = run_onnx(unfinished, token_ids)
+        expected = classifier.predict(documents, verbose=0)
+        report = verification.compare(
+            path, len(content), expected, received, class_ids, max_accuracy_drop
+        )
+        if measure:
+            report = verification.measured(report, "onnx", unfinished, token_ids)
+    if verbose:
+        print(report)
+    return report
+
+
+def run_onnx(path, documents, num_threads=1):
+    """Runs an .onnx file that `export_onnx` wrote on documents, one after the other.
+
+    Args:
+        path: str or path of the file.
+        documents: int32 array `[documents, length]`, or list of arrays `[length]`.
+        num_threads: int, threads of an operation.
+
+    Returns:
+        `(probabilities, seconds)`: float32 `[documents, classes]`, and float `[documents]`, the
+        time that each took.
+
+    Raises:
+        ImportError: if onnxruntime is missing (extra "onnx").
+    """
+    return runners.run_each(runners.load_onnx(path, num_threads), documents)
+
+
+def token_ids_of(classifier, documents):
+    """Makes what the file takes of texts, a document at a time.
+
+    Args:
+        classifier: `keras_combiner.LongDocumentClassifier`.
+        documents: list of str.
+
+    Returns:
+        list of int32 arrays `[length]`: of the document's own length, or of the model's if that
+        takes one only.
+    """
+    if _length(classifier) is None:
+        rows = classifier.tokenizer.encode(documents, classifier.sequence_length)
+        return [row.numpy() for row in rows]
+    return list(classifier.tokenizer(documents, classifier.sequence_length).numpy())
+
+
+def _length(classifier):
+    """The one length that the model takes, or None."""
+    return classifier.backbone.input_shape[1]
+
+
+def _import_tf2onnx():
+    """Returns the module `tf2onnx`, or says what to install."""
+    try:
+        import tf2onnx
+    except ImportError as error:
+        raise ImportError(
+            "An ONNX file is made with onnx and tf2onnx: pip install 'keras_combiner[onnx]'."
+        ) from error
+    return tf2onnx
+
+
+def _convert(classifier):
+    """Makes the bytes of the file.
+
+    By tf2onnx, which `keras.Model.export(format="onnx")` goes by too, but with what it lacks.
+    """
+    spec = tf.TensorSpec([None, _length(classifier)], tf.int32, name="token_ids")
+
+    @tf.function(input_signature=[spec])
+    def serve(token_ids):
+        return {"probabilities": classifier(token_ids, training=False)}
+
+    with quiet():
+        model, _ = _import_tf2onnx().convert.from_function(
+            serve, [spec], custom_op_handlers={name: (f, []) for name, f in _HANDLERS.items()}
+        )
+    _refuse_unknown_operators(model)
+    (inputs,), (outputs,) = model.graph.input, model.graph.output
+    for value, axes in ((inputs, ("batch", "length")), (outputs, ("batch",))):
+        for axis, dimension in zip(axes, value.type.tensor_type.shape.dim, strict=False):
+            if dimension.dim_param:
+                dimension.dim_param = axis
+    return model.SerializeToString()
+
+
+def _refuse_unknown_operators(model):
+    # tf2onnx leaves an operation that it cannot translate as it is, and says so in a log.
+    from onnx import defs
+
+    unknown = {x.op_type for x in model.graph.node if not defs.has(x.op_type, domain=x.domain)}
+    if unknown:
+        raise RuntimeError(
+            f"ONNX has no operator for: {', '.join(sorted(unknown))}. Nothing was written."
+        )
+
+
+def _erfc(graph, node, *_):
+    """erfc(x) = 1 - erf(x), which exact GELU is made of."""
+    dtype = _import_tf2onnx().utils.map_onnx_to_numpy_type(graph.get_dtype(node.input[0]))
+    one = graph.make_const(f"{node.name}_one", np.ones((), dtype)).output[0]
+    erf = graph.make_node("Erf", node.input).output[0]
+    _replace(graph, node, "Sub", [one, erf])
+
+
+# Of integers, as the layers have them; tf2onnx rounds their quotients to zero instead of down.
+def _floor_mod(graph, node, *_):
+    _replace(graph, node, "Mod", node.input)
+
+
+def _floor_div(graph, node, *_):
+    dividend, divisor = node.input
+    remainder = graph.make_node("Mod", [dividend, divisor]).output[0]
+    multiple = graph.make_node("Sub", [dividend, remainder]).output[0]
+    _replace(graph, node, "Div", [multiple, divisor])
+
+
+def _replace(graph, node, operator, inputs):
+    shapes, dtypes = node.output_shapes, node.output_dtypes
+    graph.remove_node(node.name)
+    graph.make_node(operator, inputs, outputs=node.output, shapes=shapes, dtypes=dtypes)
+
+
+_HANDLERS = {"Erfc": _erfc, "FloorMod": _floor_mod, "FloorDiv": _floor_div}

@@ -1,0 +1,165 @@
+"""Ranges that a model learned: pairs of QUANTIZE and DEQUANTIZE in a .tflite file."""
+
+import collections
+from typing import Any, NamedTuple
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.tools import flatbuffer_utils
+
+_CODES = schema.BuiltinOperator
+# Operations that move numbers about: what goes in has the range of what comes out.
+_INTEGER_MOVES = {_CODES.RESHAPE, _CODES.TRANSPOSE, _CODES.SELECT_V2}
+_MOVES = {*_INTEGER_MOVES, _CODES.PAD, _CODES.PADV2, _CODES.BROADCAST_TO}
+_COMPUTES = {_CODES.FULLY_CONNECTED, _CODES.BATCH_MATMUL, _CODES.GELU}
+
+
+class LearnedRanges(NamedTuple):
+    """What a file says about its activations.
+
+    Attributes:
+        content: bytes of the file without the pairs.
+        ranges: dictionary, name of a tensor (str) -> its "min" and "max", float32 arrays with one
+            number and the rank of the tensor, as ai-edge-quantizer calibrates them.
+        integer: list of str, the outputs of the operations that can compute with integers:
+            those whose activations all have a range.
+    """
+
+    content: bytes
+    ranges: Any
+    integer: Any
+
+
+def take_out(content):
+    """Removes pairs of QUANTIZE and DEQUANTIZE from a file, and keeps what they say.
+
+    The converter makes such a pair of every fake quantization. Between a pair and the product that
+    made its input there may be operations that move numbers only: they get the same range, so that
+    integers need not be rescaled on their way.
+
+    Args:
+        content: bytes of a .tflite file that computes in float32, every tensor of which has a name
+            of its own.
+
+    Returns:
+        `LearnedRanges`.
+    """
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    ranges, integer = {}, []
+    for subgraph in model.subgraphs:
+        found = _remove_pairs(model, subgraph)
+        found = _spread(model, subgraph, found)
+        for index, bounds in found.items():
+            tensor = subgraph.tensors[index]
+            bounds = [np.full([1] * len(tensor.shape), x, "float32") for x in bounds]
+            ranges[tensor.name.decode()] = dict(zip(("min", "max"), bounds, strict=True))
+        for operator in subgraph.operators:
+            activations = set(_activations(model, subgraph, operator))
+            may_be_integer = _code(model, operator) in _INTEGER_MOVES | _COMPUTES
+            if may_be_integer and activations and activations <= set(found):
+                integer.append(subgraph.tensors[operator.outputs[0]].name.decode())
+    content = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return LearnedRanges(content, ranges, integer)
+
+
+def _remove_pairs(model, subgraph):
+    """Lets the readers of a pair read its input; returns index of that -> range."""
+    maker = {x.outputs[0]: x for x in subgraph.operators if len(x.outputs) == 1}
+    source, found = {}, {}
+    for operator in subgraph.operators:
+        if _code(model, operator) != _CODES.DEQUANTIZE:
+            continue
+        quantize = maker.get(operator.inputs[0])
+        if quantize is None or _code(model, quantize) != _CODES.QUANTIZE:
+            continue
+        # Pairs may follow each other.
+        index = source.get(quantize.inputs[0], quantize.inputs[0])
+        source[operator.outputs[0]] = index
+        found[index] = _union(found.get(index), _range(subgraph.tensors[operator.inputs[0]]))
+    for operator in subgraph.operators:
+        operator.inputs = [source.get(i, i) for i in operator.inputs]
+    subgraph.outputs = [source.get(i, i) for i in subgraph.outputs]
+    subgraph.operators = [
+        x for x in subgraph.operators if _code(model, x) not in (_CODES.QUANTIZE, _CODES.DEQUANTIZE)
+    ]
+    return found
+
+
+def _range(tensor):
+    """The numbers that the 8 bits of a tensor stand for, `(smallest, largest)`."""
+    scale = float(tensor.quantization.scale[0])
+    zero_point = int(tensor.quantization.zeroPoint[0])
+    smallest = 0 if tensor.type == schema.TensorType.UINT8 else -128
+    return scale * (smallest - zero_point), scale * (smallest + 255 - zero_point)
+
+
+def _union(*ranges):
+    ranges = [x for x in ranges if x is not None]
+    return min(x for x, _ in ranges), max(x for _, x in ranges)
+
+
+def _spread(model, subgraph, found):
+    """Gives ranges to what was only moved since it was made; all that is connected gets the same.
+
+    Args:
+        model: the file.
+        subgraph: one of its subgraphs.
+        found: dictionary, index of a tensor -> range.
+
+    Returns:
+        A dictionary like `found`, of more tensors.
+    """
+    root = {}
+
+    def root_of(index):
+        while root.get(index, index) != index:
+            index = root[index]
+        return index
+
+    ranged = set(found)
+
+    def connect(operator):
+        activations = _activations(model, subgraph, operator)
+        ranged.update(activations)
+        for index in activations:
+            root[root_of(index)] = root_of(operator.outputs[0])
+
+    maker = {index: x for x in subgraph.operators for index in x.outputs}
+    for operator in subgraph.operators:  # from a range down to a product
+        if _code(model, operator) not in _COMPUTES:
+            continue
+        for index in operator.inputs:
+            way = []
+            while index not in ranged and _code(model, maker.get(index)) in _INTEGER_MOVES:
+                way.append(maker[index])
+                index = maker[index].inputs[0]
+            if index in ranged:
+                for move in way:
+                    connect(move)
+    for operator in reversed(subgraph.operators):  # and up to the product that it comes from
+        if _code(model, operator) in _MOVES and operator.outputs[0] in ranged:
+            connect(operator)
+    connected = collections.defaultdict(list)
+    for index, x in found.items():
+        connected[root_of(index)].append(x)
+    return {index: _union(*connected[root_of(index)]) for index in ranged}
+
+
+def _activations(model, subgraph, operator):
+    """Indices of the float tensors of an operator that are computed, inputs and outputs."""
+    return [
+        i
+        for i in (*operator.inputs, *operator.outputs)
+        if i >= 0
+        and subgraph.tensors[i].type == schema.TensorType.FLOAT32
+        and model.buffers[subgraph.tensors[i].buffer].data is None
+    ]
+
+
+def _code(model, operator):
+    """The kind of an operator, or None for none."""
+    if operator is None:
+        return None
+    return flatbuffer_utils.get_builtin_code_from_operator_code(
+        model.operatorCodes[operator.opcodeIndex]
+    )

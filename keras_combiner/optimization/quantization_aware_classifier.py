@@ -1,0 +1,45 @@
+"""QuantizationAwareClassifier: a classifier that trains with the errors of 8 bits."""
+
+import contextlib
+
+import keras
+
+from keras_combiner.models import LongDocumentClassifier
+from keras_combiner.optimization import fake_quantization
+from keras_combiner.optimization.learned_ranges import LearnedRanges
+
+
+@keras.saving.register_keras_serializable(package="keras_combiner")
+class QuantizationAwareClassifier(LongDocumentClassifier):
+    """What `quantization_aware` makes of a classifier: see there.
+
+    Has the same arguments, weights and methods, and `learned_ranges` besides.
+    """
+
+    learns_ranges = True
+
+    def __init__(self, backbone, tokenizer, labels, **kwargs):
+        super().__init__(backbone, tokenizer, labels, **kwargs)
+        self._weights_are_quantized = True
+        self.learned_ranges = LearnedRanges(fake_quantization.names(self), name="learned_ranges")
+        fake_quantization.apply(self, self.learned_ranges, lambda: self._weights_are_quantized)
+
+    @contextlib.contextmanager
+    def weights_in_float(self):
+        """Lets calls quantize activations only: exports have their own way with weights."""
+        self._weights_are_quantized = False
+        try:
+            yield
+        finally:
+            self._weights_are_quantized = True
+
+    def without_quantization(self):
+        """Returns the `LongDocumentClassifier` with these weights that does not quantize."""
+        plain = LongDocumentClassifier.from_config(self.get_config())
+        plain.set_weights([x.numpy() for x in self.plain_weights()])
+        return plain
+
+    def plain_weights(self):
+        """Returns the weights but for the ranges, a list of `keras.Variable`."""
+        ranges = {id(x) for x in self.learned_ranges.weights}
+        return [x for x in self.weights if id(x) not in ranges]
