@@ -57,7 +57,9 @@ class BatchPlan:
                 f"`order` must be one of {', '.join(map(repr, ORDERS))}. Received: {order!r}."
             )
         if not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"`batch_size` must be an int of at least 1. Received: {batch_size!r}.")
+            raise ValueError(
+                f"`batch_size` must be an int of at least 1. Received: {batch_size!r}."
+            )
         lengths = np.asarray(lengths)
         self.batch_size = batch_size
         self.pool_batches = max(1, math.ceil((pool_size or len(lengths)) / batch_size))

@@ -586,9 +586,7 @@ class _Validation:
 
 def _check_long(long):
     if long not in LONG:
-        raise ValueError(
-            f"`long` must be one of {', '.join(map(repr, LONG))}. Received: {long!r}."
-        )
+        raise ValueError(f"`long` must be one of {', '.join(map(repr, LONG))}. Received: {long!r}.")
 
 
 def _halves(longest):

@@ -27,8 +27,7 @@ class SingleLabel(Task):
         """At least two, all different."""
         if len(names) < 2 or len(set(names)) < len(names):
             raise ValueError(
-                "`labels` must be at least two different names, one a class. Received: "
-                f"{names!r}."
+                f"`labels` must be at least two different names, one a class. Received: {names!r}."
             )
 
     def units(self, names):
