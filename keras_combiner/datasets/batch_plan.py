@@ -27,8 +27,8 @@ class BatchPlan:
         order: "shuffled" (another order in every epoch), "grouped" (by length, the same in every
             epoch), or "given" (as they are read; only the padding is the plan's).
         seed: int, of the shuffling.
-        padded_lengths: list of int, the lengths to pad to, the last of which is `longest`; chosen for
-            little padding if None.
+        padded_lengths: list of int, the lengths to pad to, the last of which is `longest`; chosen
+            for little padding if None.
 
     Raises:
         ValueError: for an unknown order, or a `batch_size` that is no positive int.

@@ -58,7 +58,7 @@ class Fields:
         for argument, name in names:
             if not isinstance(name, str) or not name:
                 raise ValueError(f"{argument} must be the name of a field. Received: {name!r}.")
-        if text_field == label_field:
+        if text_field == (label_field or TARGET_FIELDS[task or "single_label"]):
             raise ValueError(
                 f"text_field and label_field must differ. Received {text_field!r} for both."
             )

@@ -115,7 +115,7 @@ def _reader(path, options):
         return TFRecordReader(path, **options)
     raise ValueError(
         f"{path}: cannot tell what it holds from its ending {path.suffix!r}. Expected .jsonl or "
-        ".ndjson (one JSON object a line), .csv, .tsv (a first line that names the columns), all of "
-        "them also with .gz or .zst, .parquet, .tfrecord, or a directory with one folder of .txt "
-        "files for each class."
+        ".ndjson (one JSON object a line), .csv, .tsv (a first line that names the columns), each "
+        "also with .gz or .zst, .parquet, .tfrecord, or a directory with one folder of .txt files "
+        "for each class."
     )

@@ -119,6 +119,6 @@ def _values(feature, name):
         return [value.decode() for value in values]
     except UnicodeDecodeError as error:
         raise RecordError(
-            f"feature {name!r} is not UTF-8 at byte {error.start} (0x{error.object[error.start]:02x}"
-            f", {error.reason}). Write the text as UTF-8."
+            f"feature {name!r} is not UTF-8 at byte {error.start} "
+            f"(0x{error.object[error.start]:02x}, {error.reason}). Write the text as UTF-8."
         ) from None

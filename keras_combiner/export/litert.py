@@ -42,9 +42,11 @@ def export_litert(
 ):
     """Writes a .tflite file, reads it back and compares it with the model.
 
+    A document that is longer than the file's lengths is cut, also if the model takes windows.
+
     The file takes `token_ids`, int32 `[1, length]` with 0 for padding, and gives `probabilities`,
-    float32 `[1, classes]`. It holds built-in ops only, so that every LiteRT runtime loads it. Its
-    signature `serving_default` takes the longest documents; those of several lengths have
+    float32 `[1, classes]`; or `value`, float32 `[1, 1]`, if the model's task is regression. It
+    holds built-in ops only, so that every LiteRT runtime loads it. Its signature `serving_default` takes the longest documents; those of several lengths have
     signatures like `serving_512` besides, over the same weights, so that a short document need not
     pay for a long one.
 
@@ -147,9 +149,15 @@ def export_litert(
         received = np.concatenate([run_litert(unfinished, x)[0] for x in inputs])
         expected = np.concatenate([classifier.predict(x, verbose=0) for x in token_ids])
         if class_ids is not None:
-            class_ids = np.tile(class_ids, len(lengths))
+            class_ids = np.concatenate([class_ids] * len(lengths))
         report = verification.compare(
-            path, len(content), expected, received, class_ids, max_accuracy_drop
+            path,
+            len(content),
+            expected,
+            received,
+            class_ids,
+            max_accuracy_drop,
+            task=classifier.task,
         )
         if measure:
             report = verification.measured(report, takes, unfinished, inputs[0])
@@ -208,7 +216,7 @@ def _convert(classifier, quantization, calibration_data, lengths):
     from keras_combiner.export.signatures import put_first
 
     def serve(token_ids):
-        return {"probabilities": classifier(token_ids, training=False)}
+        return {classifier.task.output: classifier(token_ids, training=False)}
 
     archive = keras.export.ExportArchive()
     length_of = {DEFAULT_SIGNATURE: lengths[0], **{_signature(x): x for x in lengths[1:]}}
@@ -273,8 +281,8 @@ def run_litert(path, documents, num_threads=1):
         num_threads: int, threads of the interpreter.
 
     Returns:
-        `(probabilities, seconds)`: float32 `[documents, classes]`, and float `[documents]`, the
-        time that each took.
+        `(probabilities, seconds)`: float32 `[documents, classes]`, or the values `[documents, 1]`
+        of a regression, and float `[documents]`, the time that each took.
 
     Raises:
         ImportError: if ai-edge-litert is missing (extra "litert"), or tensorflow-text (extra
@@ -286,10 +294,10 @@ def run_litert(path, documents, num_threads=1):
         documents = [as_bytes(x, i) for i, x in enumerate(documents)]
     with quiet():
         run = runners.load_litert(path, takes, num_threads)
-    probabilities, seconds = [], []
+    results, seconds = [], []
     for document in documents:
         start = time.perf_counter()
         outputs = run(document)
         seconds.append(time.perf_counter() - start)
-        probabilities.append(outputs["probabilities"])
-    return np.concatenate(probabilities), np.array(seconds)
+        results.append(outputs["probabilities"] if "probabilities" in outputs else outputs["value"])
+    return np.concatenate(results), np.array(seconds)

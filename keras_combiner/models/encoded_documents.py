@@ -93,7 +93,7 @@ class EncodedDocuments:
         return itertools.islice(rows, first - before, None)
 
     def _documents(self, first=0):
-        """Yields every document's examples, and how many ids it has, more than read if it is cut."""
+        """Yields every document's examples, and how many ids it has, more than are read if cut."""
         waiting = collections.deque()
         with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
             for texts, targets in _chunks(itertools.islice(self._pairs(), first, None)):

@@ -462,7 +462,7 @@ class LongDocumentClassifier(keras.Model):
         return self.task.target(label, self.labels)
 
     def _class_weights(self, class_weight, targets):
-        """Weights by class id, as Keras wants them, of what `fit` takes; `targets` are class ids."""
+        """Weights by class id, as Keras wants them, of what `fit` takes; targets are class ids."""
         if not class_weight:
             return None
         if self.task.name != "single_label":

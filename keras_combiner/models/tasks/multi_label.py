@@ -94,6 +94,12 @@ class MultiLabel(Task):
         """`probabilities`, in the order of labels.txt."""
         return {"probabilities": outputs}
 
+    def evidence_for(self, outputs, names):
+        """`label`, the most probable one."""
+        import tensorflow as tf
+
+        return {"label": tf.gather(tf.constant(names), tf.argmax(outputs, axis=-1))}
+
     def named(self, outputs):
         """1 for the labels above one half."""
         return (outputs > THRESHOLD).astype("float32")
@@ -103,7 +109,7 @@ class MultiLabel(Task):
         return (self.named(outputs) == targets).mean(-1, dtype="float64")
 
     def measure(self, targets, outputs, names):
-        """Accuracy of the single yes or no, F1, share of documents without any error, and each label.
+        """Accuracy of a yes or no, F1, share of documents without any error, and each label.
 
         Example:
 

@@ -122,6 +122,10 @@ class Task(abc.ABC):
     def signature(self, outputs, names):
         """The outputs of a SavedModel: dict of name to tensor, in TensorFlow operations."""
 
+    def evidence_for(self, outputs, names):
+        """What tells which output token weights speak for, where `signature` does not: a dict."""
+        return {}
+
     def same(self, expected, received):
         """Compares the answers of a model and its export.
 
