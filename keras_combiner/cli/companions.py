@@ -15,7 +15,8 @@ def companion_texts(classifier):
 
     Returns:
         dict of file name to str: "labels.txt", one label a line in the order of the outputs (none
-        for a regression), and, for a model of word pieces, "vocab.txt", one token a line in the order of the ids.
+        for a regression), and, for a model of word pieces, "vocab.txt", one token a line in the
+        order of the ids.
 
     Raises:
         ValueError: for a label that is more than one line.

@@ -17,8 +17,8 @@ def add_parser(subparsers):
         "predict",
         help="classify text files or standard input",
         description=(
-            "Prints the class of every document and the three most probable classes (or its labels, "
-            "or its value), and whether the model could read all of it."
+            "Prints the class of every document and the three most probable classes (or its "
+            "labels, or its value), and whether the model could read all of it."
         ),
         example="""
             keras-combiner predict --model runs/a/model.keras document.txt - < other.txt

@@ -65,7 +65,7 @@ class BatchPlan:
         self.pool_batches = max(1, math.ceil((pool_size or len(lengths)) / batch_size))
         self.pool_size = self.pool_batches * batch_size
         if padded_lengths is None:
-            padded_lengths = choose_lengths(lengths, longest)
+            padded_lengths = choose_lengths(lengths, longest, batch_size=batch_size)
         self.lengths = np.array(padded_lengths)
         self._bucket_of = np.searchsorted(self.lengths, lengths).astype("uint8")
         self._num_tokens = int(lengths.sum())
@@ -102,16 +102,15 @@ class BatchPlan:
         sizes = np.full(math.ceil(len(rows) / self.batch_size), self.batch_size)
         if len(rows) == 0:
             return []
+        # What is left over in the very last pool: there, the lengths are made for whole batches.
+        sizes[-1] -= sizes.sum() - len(rows)
         order = np.arange(len(sizes))
-        short = -1  # which batch is not full, in the very last pool
         if self._order == "shuffled":
             generator = np.random.default_rng([self._seed, epoch, number])
             rows = generator.permutation(rows)
             order = generator.permutation(order)
-            short = generator.integers(len(sizes))  # or the longest would always be few
         if self._order != "given":
             rows = rows[np.argsort(bucket_of[rows], kind="stable")]
-        sizes[short] -= sizes.sum() - len(rows)
         batches = np.split(rows, np.cumsum(sizes)[:-1])
         return [(batches[i], int(self.lengths[bucket_of[batches[i]].max()])) for i in order]
 

@@ -7,7 +7,7 @@ _FINEST = 8
 _MOST_CANDIDATES = 512
 
 
-def choose_lengths(lengths, longest, most=12):
+def choose_lengths(lengths, longest, most=12, batch_size=1):
     """Choose the lengths to pad to, so that padding is least.
 
     A batch of one length is one program to a compiler and one shape to a device: a few of them,
@@ -17,6 +17,8 @@ def choose_lengths(lengths, longest, most=12):
         lengths: int array `[examples]`, token ids of each, none above `longest`.
         longest: int, the most token ids that there may be.
         most: int, at least 1, how many lengths there may be.
+        batch_size: int, examples a batch: lengths are those of the longest examples of sorted
+            batches, so that few batches hold examples of two lengths.
 
     Returns:
         int array of at most `most` lengths, in ascending order; every example fits into the last.
@@ -32,9 +34,10 @@ def choose_lengths(lengths, longest, most=12):
     step = _FINEST
     while longest / step > _MOST_CANDIDATES:
         step *= 2
-    rounded = np.minimum(-(-lengths // step) * step, longest)
-    candidates, counts = np.unique(rounded, return_counts=True)
-    before = np.concatenate([[0], np.cumsum(counts)])  # examples that are shorter
+    rounded = np.sort(np.minimum(-(-lengths // step) * step, longest))
+    of_batches = np.append(rounded[batch_size - 1 :: batch_size], rounded[-1])
+    candidates, counts = np.unique(of_batches, return_counts=True)
+    before = np.concatenate([[0], np.cumsum(counts)])  # batches that are shorter
     # cost[j]: tokens, padding included, if the first j + 1 candidates are covered by the lengths
     # chosen so far, the last of which is candidate j.
     cost = candidates * before[1:].astype("float64")

@@ -63,7 +63,7 @@ def read_documents(
 
     >>> import tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "reviews.jsonl"
-    >>> _ = path.write_text('{"text": "A fine book.", "label": "good"}\n')
+    >>> _ = path.write_text('{"text": "A fine book.", "label": "good"}\\n')
     >>> for text, label in read_documents(path):
     ...     print(label, "-", text)
     good - A fine book.

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 
 from keras_combiner.datasets.document_reader import DocumentReader
 from keras_combiner.datasets.fields import Fields, RecordError
@@ -72,7 +73,8 @@ class TFRecordReader(DocumentReader):
         except RecordError as error:
             raise ValueError(f"{self._path}: record {number}: {error}") from None
         except tf.errors.OpError as error:
-            reason = (error.message or "").splitlines()[0]
+            # Without the names of graph nodes around it.
+            reason = re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:.*", "", error.message, flags=re.DOTALL)
             raise ValueError(
                 f"{self._path}: record {number + 1}: no TFRecord data, or damaged: {reason}"
             ) from None

@@ -46,9 +46,9 @@ def export_litert(
 
     The file takes `token_ids`, int32 `[1, length]` with 0 for padding, and gives `probabilities`,
     float32 `[1, classes]`; or `value`, float32 `[1, 1]`, if the model's task is regression. It
-    holds built-in ops only, so that every LiteRT runtime loads it. Its signature `serving_default` takes the longest documents; those of several lengths have
-    signatures like `serving_512` besides, over the same weights, so that a short document need not
-    pay for a long one.
+    holds built-in ops only, so that every LiteRT runtime loads it. Its signature `serving_default`
+    takes the longest documents; those of several lengths have signatures like `serving_512`
+    besides, over the same weights, so that a short document need not pay for a long one.
 
     Kinds, in all of which the embedding tables are as short as the other weights:
 

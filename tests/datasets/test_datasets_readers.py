@@ -412,9 +412,8 @@ def test_wrong_folder_says_where_and_what_to_do(case, tmp_path):
 @pytest.mark.parametrize("name", ["r.json", "r.txt", "r.txt.gz", "r.parquet.gz", "r"])
 def test_other_endings_are_refused_with_those_accepted(name, tmp_path):
     path = make_file(tmp_path, name, b"")
-    with pytest.raises(
-        ValueError, match=r"\.jsonl or \.ndjson .*, \.csv, \.tsv .*\.parquet.*directory"
-    ):
+    endings = r"\.jsonl or \.ndjson .*, \.csv, \.tsv .*\.parquet.*directory"
+    with pytest.raises(ValueError, match=endings):
         read_documents(path)
 
 
