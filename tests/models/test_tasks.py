@@ -9,7 +9,7 @@ import pytest
 
 from keras_combiner import LongDocumentClassifier
 from keras_combiner.datasets import Document, read_documents, write_jsonl
-from keras_combiner.models import TokenEvidence
+from keras_combiner.models import TokenEvidence, tasks
 
 SMALL = {
     "sequence_length": 24,
