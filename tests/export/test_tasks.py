@@ -16,7 +16,9 @@ LABELS = {
 }
 
 
-@pytest.fixture(scope="module", params=["multi_label", "regression"])
+@pytest.fixture(
+    scope="module", params=["multi_label", pytest.param("regression", marks=pytest.mark.slow)]
+)
 def model(request):
     return make(request.param)
 
@@ -69,7 +71,7 @@ def test_saved_model(model, tmp_path):
 
 @pytest.mark.parametrize(
     "quantization",
-    ["dynamic_int8", *(pytest.param(x, marks=pytest.mark.slow) for x in ("float32", "int8"))],
+    [pytest.param(x, marks=pytest.mark.slow) for x in ("float32", "dynamic_int8", "int8")],
 )
 def test_litert(model, quantization, tmp_path):
     report = model.export_litert(
@@ -82,7 +84,7 @@ def test_litert(model, quantization, tmp_path):
     )
     received, _ = run_litert(tmp_path / "model.tflite", model.tokenizer(TEXTS, 24).numpy())
     expected = model.predict(TEXTS, verbose=0)
-    room = {"float32": 1e-4, "dynamic_int8": 0.05, "int8": 0.1}[quantization]
+    room = {"float32": 1e-4, "dynamic_int8": 0.1, "int8": 0.1}[quantization]
     np.testing.assert_allclose(received, expected, atol=room * getattr(model.task, "scale", 1))
     assert report.largest_difference == pytest.approx(np.abs(received - expected).max(), abs=1e-6)
 
