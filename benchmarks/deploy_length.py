@@ -90,7 +90,10 @@ def _content(row, settings):
         _attention_of,
     )
     (embedding,) = (x for x in model.layers if isinstance(x, TokenAndPositionEmbedding))
-    call = functools.partial(model, training=False)
+
+    def call(token_ids):
+        return {"probabilities": model(token_ids, training=False)}
+
     return litert.convert(call, embedding, settings["quantization"], [settings["length"]])
 
 

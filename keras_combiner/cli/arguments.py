@@ -6,6 +6,13 @@ import zipfile
 from pathlib import Path
 
 MODEL_FILE = "model.keras"
+FORMATS = (
+    ".jsonl, .ndjson, .csv or .tsv (each also with .gz or .zst), .parquet, .tfrecord, a directory "
+    "with a folder of .txt files a class, or a quoted pattern of files such as 'shards-*.jsonl.gz'"
+)
+
+# Spelled out, since the module that defines them imports Keras; the tests compare.
+TASKS = ("single_label", "multi_label", "regression")
 
 
 def integer(minimum):
@@ -85,7 +92,7 @@ def add_command(subparsers, name, help, description, example):
 
 
 def add_data_fields(parser):
-    """Adds --text-field and --label-field."""
+    """Adds --text-field, --label-field and --task."""
     parser.add_argument(
         "--text-field",
         default="text",
@@ -94,11 +101,33 @@ def add_data_fields(parser):
     )
     parser.add_argument(
         "--label-field",
-        default="label",
         metavar="NAME",
-        help="field or column that holds the label; not used for a directory "
-        "(default: %(default)s)",
+        help="field or column that holds the target; not used for a directory (default: label, or "
+        "labels for a list of them, or target for a number, whichever the first record has)",
     )
+    parser.add_argument(
+        "--task",
+        choices=TASKS,
+        help="what the --label-field is: one label, a list of labels (in a .csv with | between "
+        "them), or a number (default: told by the first record's fields)",
+    )
+
+
+def data_options(arguments, task=None):
+    """Gives what `add_data_fields` added as keyword arguments of `read_documents`.
+
+    Args:
+        arguments: `argparse.Namespace`.
+        task: str, the task if --task says nothing.
+
+    Returns:
+        dict.
+    """
+    return {
+        "text_field": arguments.text_field,
+        "label_field": arguments.label_field,
+        "task": arguments.task or task,
+    }
 
 
 def add_model(parser):

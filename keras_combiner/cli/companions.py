@@ -14,14 +14,17 @@ def companion_texts(classifier):
         classifier: `keras_combiner.LongDocumentClassifier`.
 
     Returns:
-        dict of file name to str: "labels.txt", one label a line in the order of the outputs, and,
-        for a model of word pieces, "vocab.txt", one token a line in the order of the ids.
+        dict of file name to str: "labels.txt", one label a line in the order of the outputs (none
+        for a regression), and, for a model of word pieces, "vocab.txt", one token a line in the
+        order of the ids.
 
     Raises:
         ValueError: for a label that is more than one line.
     """
     check_labels(classifier.labels)
-    texts = {LABELS_FILE: "".join(f"{label}\n" for label in classifier.labels)}
+    texts = {}
+    if classifier.labels:
+        texts[LABELS_FILE] = "".join(f"{label}\n" for label in classifier.labels)
     # Bytes have no vocabulary.
     vocabulary = getattr(classifier.tokenizer, "vocabulary", None)
     if vocabulary is not None:

@@ -21,6 +21,7 @@ _OPTIONS = {
     "text_field=...": "--text-field",
     "label_field=...": "--label-field",
     "max_accuracy_drop=": "--max-accuracy-drop ",
+    "task='": "--task '",
     "takes='token_ids'": "--takes token_ids",
     "name=...": "--name",
     "overwrite=True (--overwrite on the command line)": "--overwrite",

@@ -86,8 +86,8 @@ def add_parser(subparsers):
     parser.add_argument(
         "--data",
         metavar="PATH",
-        help="documents to compare on, with or without labels: .jsonl, .ndjson, .csv, .tsv or a "
-        "directory (default: texts that ship with the package)",
+        help=f"documents to compare on, with or without labels: {shared.FORMATS} (default: texts "
+        "that ship with the package)",
     )
     parser.add_argument(
         "--documents",
@@ -273,8 +273,7 @@ def _documents_and_labels(arguments, path, most, require_labels=False):
 
     reader = read_documents(
         path,
-        text_field=arguments.text_field,
-        label_field=arguments.label_field,
+        **shared.data_options(arguments),
         # Without them there is still a comparison; accuracy cannot do without.
         require_labels=require_labels,
     )

@@ -1,21 +1,6 @@
-"""How many documents of each class there are, counted as they stream by."""
-
-from collections import Counter
+"""How many documents of each class there are, in words."""
 
 _MOST_CLASSES = 20
-
-
-def count_labels(reader):
-    """Counts the documents of each label; reads all of them, so that bad data shows early.
-
-    Args:
-        reader: `keras_combiner.datasets.DocumentReader`.
-
-    Returns:
-        `collections.Counter` of labels, in alphabetical order.
-    """
-    counts = Counter(reader.labels())
-    return Counter({label: counts[label] for label in sorted(counts)})
 
 
 def check_known(counts, labels, data, whose):
@@ -55,21 +40,20 @@ def describe(counts):
     return _listed(f"{label} {count:,}" for label, count in counts.items())
 
 
-def documents_in(counts):
+def documents_in(total):
     """Writes how many documents there are.
 
     Args:
-        counts: `collections.Counter` of labels.
+        total: int.
 
     Returns:
         str.
 
     Example:
 
-    >>> documents_in(Counter({"bad": 1200, "good": 7}))
+    >>> documents_in(1207)
     '1,207 documents'
     """
-    total = counts.total()
     return f"{total:,} document{'' if total == 1 else 's'}"
 
 

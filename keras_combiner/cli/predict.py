@@ -1,5 +1,6 @@
 """`keras-combiner predict`: names the class of documents."""
 
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -7,8 +8,6 @@ from pathlib import Path
 from keras_combiner.cli import arguments as shared
 
 STANDARD_INPUT = "-"
-
-_MOST_LABELS = 3
 
 
 def add_parser(subparsers):
@@ -18,12 +17,13 @@ def add_parser(subparsers):
         "predict",
         help="classify text files or standard input",
         description=(
-            "Prints the class of every document, the three most probable classes, and whether the "
-            "model could read all of it."
+            "Prints the class of every document and the three most probable classes (or its "
+            "labels, or its value), and whether the model could read all of it."
         ),
         example="""
             keras-combiner predict --model runs/a/model.keras document.txt - < other.txt
             keras-combiner predict --model runs/a/model.keras --json inbox/*.txt
+            keras-combiner predict --model runs/a/model.keras --json --data 'inbox-*.jsonl.gz'
         """,
     )
     shared.add_model(parser)
@@ -36,8 +36,19 @@ def add_parser(subparsers):
     parser.add_argument(
         "--json",
         action="store_true",
-        help="print a JSON object a line, with document, label, probabilities, tokens (how many "
-        "the model read) and truncated (whether there were more)",
+        help="print a JSON object a line, with document, label (or labels), probabilities (or "
+        "value), tokens (how many the model read) and truncated (whether there were more)",
+    )
+    parser.add_argument(
+        "--data",
+        metavar="PATH",
+        help=f"classify these documents, labelled or not, and number them from 1: {shared.FORMATS}",
+    )
+    parser.add_argument(
+        "--text-field",
+        default="text",
+        metavar="NAME",
+        help="field or column of --data that holds the text (default: %(default)s)",
     )
     shared.add_batch_size(parser)
     parser.set_defaults(run=run)
@@ -46,23 +57,36 @@ def add_parser(subparsers):
 def run(arguments):
     """Classifies, and returns the exit code."""
     names = arguments.documents
-    if not names:
-        raise ValueError("There is no document. Name text files, or - for standard input.")
+    if names and arguments.data:
+        raise ValueError("Name text files or --data, not both.")
+    if not names and not arguments.data:
+        raise ValueError("There is no document. Name text files, - for standard input, or --data.")
     if names.count(STANDARD_INPUT) > 1:
         raise ValueError("Standard input (-) can be read once only.")
     shared.check_model(arguments.model)
-    # All of them before the model: a misspelled name shows at once, not after a hundred results.
-    texts = [_read(name) for name in names]
+    if arguments.data:
+        documents = _documents(arguments)
+    else:
+        # All of them before the model: a misspelled name shows at once, not after a hundred.
+        documents = iter([(name, _read(name)) for name in names])
     classifier = shared.load_model(arguments.model)
     size = arguments.batch_size
-    for start in range(0, len(names), size):
-        results = classifier.classify(texts[start : start + size], batch_size=size)
-        for name, result in zip(names[start : start + size], results, strict=True):
+    while some := list(itertools.islice(documents, size)):
+        results = classifier.classify([text for _, text in some], batch_size=size)
+        for (name, _), result in zip(some, results, strict=True):
             if arguments.json:
                 print(json.dumps({"document": name, **result}), flush=True)
             else:
-                print(_readable(name, result), flush=True)
+                print(_readable(name, result, classifier.task), flush=True)
     return 0
+
+
+def _documents(arguments):
+    """An iterator of names and texts of --data."""
+    from keras_combiner.datasets import read_documents
+
+    reader = read_documents(arguments.data, text_field=arguments.text_field, require_labels=False)
+    return ((f"{arguments.data}:{i}", text) for i, text in enumerate(reader.texts(), start=1))
 
 
 def _read(name):
@@ -80,10 +104,8 @@ def _read(name):
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _readable(name, result):
-    best = list(result["probabilities"].items())[:_MOST_LABELS]
-    shown = ", ".join(f"{label} {probability:.3f}" for label, probability in best)
-    line = f"{name}: {result['label']} ({shown})"
+def _readable(name, result, task):
+    line = f"{name}: {task.sentence(result)}"
     if result["truncated"]:
         line += f"; cut: the model reads the first {result['tokens']:,} tokens only"
     return line

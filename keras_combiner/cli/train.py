@@ -9,16 +9,19 @@ from pathlib import Path
 
 from keras_combiner.cli import arguments as shared
 from keras_combiner.cli.companions import (
+    LABELS_FILE,
     VOCABULARY_FILE,
     check_labels,
     companion_texts,
     written_together,
 )
-from keras_combiner.cli.label_counts import check_known, count_labels, describe, documents_in
+from keras_combiner.cli.label_counts import documents_in
+from keras_combiner.cli.target_summary import TargetSummary
 
 # Spelled out, since the modules that define them import Keras; the tests compare.
 SIZES = ("tiny", "small", "base")
 SUMMARIES = ("max", "mean", "deepset", "variational")
+LONG = ("cut", "windows")
 
 REPORT_FILE = "report.json"
 
@@ -31,7 +34,8 @@ def add_parser(subparsers):
         help="train a classifier on your documents",
         description=(
             "Trains a classifier of whole documents and writes model.keras, labels.txt, vocab.txt "
-            "(for word pieces) and report.json into a directory."
+            "(for word pieces) and report.json into a directory. Documents have one label each, or "
+            "a list of labels, or a number to be predicted."
         ),
         example="""
             keras-combiner train --data reviews.jsonl --output runs/a
@@ -43,8 +47,7 @@ def add_parser(subparsers):
         "--data",
         required=True,
         metavar="PATH",
-        help="documents with a label each: .jsonl or .ndjson (an object a line), .csv or .tsv (the "
-        "first line names the columns), or a directory with a folder of .txt files a class",
+        help=f"documents with a label each: {shared.FORMATS}",
     )
     parser.add_argument(
         "--output",
@@ -79,7 +82,14 @@ def add_parser(subparsers):
         type=shared.integer(3),
         default=4096,
         metavar="TOKENS",
-        help="longest document, in tokens; longer ones are cut (default: %(default)s)",
+        help="longest document, in tokens; see --long (default: %(default)s)",
+    )
+    model.add_argument(
+        "--long",
+        choices=LONG,
+        default="cut",
+        help="what becomes of longer documents: cut; or windows, which overlap, and whose answers "
+        "are averaged (default: %(default)s)",
     )
     model.add_argument(
         "--tokenizer",
@@ -123,6 +133,12 @@ def add_parser(subparsers):
         metavar="N",
         help="of the weights, the dropout and the order of documents (default: %(default)s)",
     )
+    training.add_argument(
+        "--class-weight",
+        choices=("balanced",),
+        help="balanced: every class weighs as much as any other, however few documents it has "
+        "(default: every document weighs the same)",
+    )
     shared.add_overwrite(parser, "the model in --output")
     parser.set_defaults(run=run)
 
@@ -151,14 +167,15 @@ def run(arguments):
     keras.utils.set_random_seed(arguments.seed)
     classifier = LongDocumentClassifier.from_texts(
         training.texts(),
-        # Of all documents: a class may have come to lie in the validation part alone.
-        list(counts),
+        _labels_to_learn(training, counts),
         sequence_length=arguments.sequence_length,
         size=arguments.size,
         vocabulary_size=arguments.vocabulary_size,
         tokenizer=arguments.tokenizer,
         block_size=arguments.block_size,
         summary=arguments.summary,
+        task=counts.task,
+        long=arguments.long,
     )
     print(
         f"Training a {arguments.size} model, {classifier.count_params():,} parameters, on "
@@ -171,6 +188,8 @@ def run(arguments):
         validation_data=validation,
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
+        class_weight=arguments.class_weight,
+        seed=arguments.seed,
         # The bar redraws itself on a terminal; in a log it would be a line a step.
         verbose=1 if sys.stdout.isatty() else 2,
     ).history
@@ -179,7 +198,10 @@ def run(arguments):
     metrics = {name: values[-1] for name, values in history.items() if values}
     report = {
         "arguments": _recorded(arguments),
-        "documents": {"all": counts, "validation": validation_counts},
+        "documents": {
+            "all": counts.as_json(),
+            "validation": validation_counts and validation_counts.as_json(),
+        },
         "parameters": classifier.count_params(),
         "training_seconds": seconds,
         "history": history,
@@ -194,10 +216,10 @@ def run(arguments):
         written_together(output, texts),
     ):
         classifier.save(unfinished)
-    if VOCABULARY_FILE not in texts:
+    for name in {VOCABULARY_FILE, LABELS_FILE} - set(texts):
         # An earlier model's, which this one has replaced.
-        (output / VOCABULARY_FILE).unlink(missing_ok=True)
-    _print_metrics(metrics, validation_counts)
+        (output / name).unlink(missing_ok=True)
+    _print_metrics(metrics, validation_counts, classifier.task.headline)
     print(f"Wrote {model_file}, {', '.join(texts)} in {output} after {seconds:.0f} s of training.")
     _print_next(arguments)
     return 0
@@ -206,69 +228,96 @@ def run(arguments):
 def _read(arguments):
     """Opens and counts the documents, and says what they are.
 
-    Returns `(training, counts, validation, validation_counts)`: readers and counts of labels, the
-    first counts being those of all of --data; the last two are None without validation.
+    Returns `(training, counts, validation, validation_counts)`: readers and `TargetSummary`s, the
+    first being that of all of --data; the last two are None without validation.
     """
     from keras_combiner.datasets import read_documents
 
-    fields = {"text_field": arguments.text_field, "label_field": arguments.label_field}
-    documents = read_documents(arguments.data, **fields)
+    documents = read_documents(arguments.data, **shared.data_options(arguments))
     validation = None
     if arguments.validation_data:
-        validation = read_documents(arguments.validation_data, **fields)
+        validation = read_documents(arguments.validation_data, **shared.data_options(arguments))
     print(f"Reading {arguments.data} ...", flush=True)
-    counts = count_labels(documents)
-    if len(counts) < 2:
-        raise ValueError(
-            f"{arguments.data}: every document has the label {next(iter(counts))!r}. A classifier "
-            "needs two or more classes; --label-field names the field that tells them apart."
-        )
-    check_labels(counts)
-    print(f"{documents_in(counts)}, {len(counts)} classes: {describe(counts)}")
+    counts = TargetSummary.of(documents)
+    _check_targets(counts, arguments)
+    classes = f"{len(counts.labels)} classes: " if counts.task == "single_label" else ""
+    print(f"{documents_in(counts.documents)}, {classes}{counts}")
     if validation is not None:
-        validation_counts = count_labels(validation)
-        check_known(validation_counts, list(counts), arguments.validation_data, arguments.data)
-        training, training_counts = documents, counts
+        validation_counts = TargetSummary.of(validation)
+        if validation_counts.task != counts.task:
+            raise ValueError(
+                f"{arguments.validation_data}: its targets are those of a task "
+                f"{validation_counts.task!r}, those of {arguments.data} of {counts.task!r}."
+            )
+        validation_counts.check_known(
+            list(counts.labels), arguments.validation_data, arguments.data
+        )
+        training, in_training = documents, counts.documents
+        unseen = {}
         source = arguments.validation_data
     elif arguments.validation_split:
         training, validation = documents.split(arguments.validation_split)
-        validation_counts = count_labels(validation)
-        if not validation_counts:
+        validation_counts = TargetSummary.of(validation)
+        if not validation_counts.documents:
             raise ValueError(
                 f"A --validation-split of {arguments.validation_split} leaves no document of "
-                f"{counts.total()} for validation. Give more, or 0 to train without."
+                f"{counts.documents} for validation. Give more, or 0 to train without."
             )
-        training_counts = counts - validation_counts
+        in_training = counts.documents - validation_counts.documents
+        unseen = set(counts.labels) - set(counts.without(validation_counts))
         source = "held out"
     else:
         print("Validation: none")
         return documents, counts, None, None
     print(
-        f"Validation: {documents_in(validation_counts)} ({source}): {describe(validation_counts)}"
+        f"Validation: {documents_in(validation_counts.documents)} ({source}): {validation_counts}"
     )
-    if not training_counts:
+    if not in_training:
         raise ValueError(
             f"A --validation-split of {arguments.validation_split} leaves no document to train on."
         )
-    unseen = {label: 0 for label in counts if label not in training_counts}
     if unseen:
-        print(f"Note: all documents of these classes are held out: {', '.join(unseen)}")
+        print(f"Note: all documents of these classes are held out: {', '.join(sorted(unseen))}")
     return training, counts, validation, validation_counts
 
 
-def _print_metrics(metrics, validation_counts):
-    if validation_counts is None:
-        print(
-            f"Training accuracy {metrics['accuracy']:.3f}, loss {metrics['loss']:.3f} "
-            "(no validation)"
+def _check_targets(counts, arguments):
+    """Refuses what nothing can be learned from."""
+    if counts.task == "single_label" and len(counts.labels) < 2:
+        raise ValueError(
+            f"{arguments.data}: every document has the label {next(iter(counts.labels))!r}. A "
+            "classifier needs two or more classes; --label-field names the field that tells them "
+            "apart."
         )
+    if counts.task == "multi_label" and not counts.labels:
+        raise ValueError(f"{arguments.data}: no document has any label.")
+    if arguments.class_weight and counts.task != "single_label":
+        raise ValueError(
+            f"--class-weight is for documents of one label each. {arguments.data} is for the task "
+            f"{counts.task!r}."
+        )
+    check_labels(counts.labels)
+
+
+def _labels_to_learn(training, counts):
+    """What `from_texts` learns the outputs from."""
+    # Of all documents: a class may have come to lie in the validation part alone.
+    if counts.task == "single_label":
+        return list(counts.labels)
+    return [tuple(counts.labels)] if counts.task == "multi_label" else training.labels()
+
+
+def _print_metrics(metrics, validation_counts, headline):
+    name, prefix = headline.replace("_", " "), "" if validation_counts is None else "val_"
+    shown = f"{name} {metrics[prefix + headline]:.3f}, loss {metrics[prefix + 'loss']:.3f}"
+    if validation_counts is None:
+        print(f"Training {shown} (no validation)")
         return
-    label, most = validation_counts.most_common(1)[0]
-    print(
-        f"Validation accuracy {metrics['val_accuracy']:.3f}, loss {metrics['val_loss']:.3f} on "
-        f"{documents_in(validation_counts)} "
-        f"(always saying {label!r}: {most / validation_counts.total():.3f})"
-    )
+    shown += f" on {documents_in(validation_counts.documents)}"
+    if validation_counts.task == "single_label":
+        label, most = validation_counts.labels.most_common(1)[0]
+        shown += f" (always saying {label!r}: {most / validation_counts.documents:.3f})"
+    print(f"Validation {shown}")
 
 
 def _print_next(arguments):
@@ -276,7 +325,8 @@ def _print_next(arguments):
     fields = ""
     for option, name, default in (
         ("--text-field", arguments.text_field, "text"),
-        ("--label-field", arguments.label_field, "label"),
+        ("--label-field", arguments.label_field, None),
+        ("--task", arguments.task, None),
     ):
         if name != default:
             fields += f" {option} {shlex.quote(name)}"

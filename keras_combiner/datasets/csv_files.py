@@ -1,13 +1,13 @@
 """CsvReader: documents from comma- or tab-separated values."""
 
+import contextlib
 import csv
 import os
 import pathlib
 import threading
 
-from keras_combiner.datasets.document import Document
 from keras_combiner.datasets.document_reader import DocumentReader
-from keras_combiner.datasets.fields import check_field_names, listed
+from keras_combiner.datasets.fields import Fields, RecordError, listed
 from keras_combiner.datasets.text_lines import decoded_lines
 
 # The csv module refuses fields of more than 128 KiB unless told otherwise, and can be told only
@@ -16,25 +16,31 @@ from keras_combiner.datasets.text_lines import decoded_lines
 _NO_LIMIT = 2**31 - 1
 _limit_lock = threading.Lock()
 
+LABEL_SEPARATOR = "|"
+
 
 class CsvReader(DocumentReader):
-    """Documents from a CSV file whose first line names the columns, in UTF-8.
+    """Documents from a CSV file whose first line names the columns, in UTF-8, maybe compressed.
 
     Quoting is that of the csv module and of spreadsheets: a field that holds the delimiter, a line
     end or a double quote stands in double quotes, and a double quote in it is doubled. Blank lines
-    are skipped. Other columns are ignored. Fields may be of any size up to 2 GB.
+    are skipped. Other columns are ignored. Fields may be of any size up to 2 GB. Several labels
+    stand in one field with "|" between them, and a blank field is none; the target of a regression
+    is a number.
 
     Args:
-        path: str or path. The file.
+        path: str or path. The file; one that ends in .gz or .zst is decompressed.
         text_field: str. The name of the column with the text.
-        label_field: str. The name of the column with the label.
+        label_field: str or None. The name of the column with the target; see
+            `keras_combiner.datasets.read_documents`.
         require_labels: bool. Whether every document must have a label. If not, the label is None
             where the column is missing or the field is blank.
         delimiter: str. What stands between fields, "," or "\\t" as a rule.
+        task: str or None. What kind of target it is; see `keras_combiner.datasets.read_documents`.
 
     Raises:
-        ValueError: on making it, for field names that are empty or equal; on reading, for whatever
-            is wrong in the file, naming the line on which the record starts.
+        ValueError: on making it, for field names that are empty or equal, or an unknown task; on
+            reading, for whatever is wrong in the file, naming the line on which the record starts.
 
     Example:
 
@@ -49,15 +55,13 @@ class CsvReader(DocumentReader):
         self,
         path: str | os.PathLike,
         text_field: str = "text",
-        label_field: str = "label",
+        label_field: str | None = None,
         require_labels: bool = True,
         delimiter: str = ",",
+        task: str | None = None,
     ):
-        check_field_names(text_field, label_field)
         self._path = pathlib.Path(path)
-        self._text_field = text_field
-        self._label_field = label_field
-        self._require_labels = require_labels
+        self._fields = Fields(text_field, label_field, task, require_labels)
         self._delimiter = delimiter
 
     def __iter__(self):
@@ -65,9 +69,13 @@ class CsvReader(DocumentReader):
         number, header = next(records, (1, None))
         if header is None:
             raise ValueError(f"{self._path}: empty. Expected a first line that names the columns.")
-        text_column = self._column(number, header, "text_field", self._text_field)
-        if self._require_labels or self._label_field in header:
-            label_column = self._column(number, header, "label_field", self._label_field)
+        try:
+            fields = self._fields.fixed(header)
+        except RecordError as error:
+            raise self._error(number, str(error)) from None
+        text_column = self._column(number, header, "text_field", fields.text_field)
+        if fields.require_labels or fields.label_field in header:
+            label_column = self._column(number, header, "label_field", fields.label_field)
         else:
             label_column = None
 
@@ -81,16 +89,13 @@ class CsvReader(DocumentReader):
                     "quotes.",
                 )
             empty = False
-            label = None if label_column is None else record[label_column]
-            if label is None or not label.strip():
-                if self._require_labels:
-                    raise self._error(
-                        number,
-                        f"field {self._label_field!r} is blank. Give the document a label or take "
-                        "the record out.",
-                    )
-                label = None
-            yield Document(record[text_column], label)
+            target = None if label_column is None else _target(record[label_column], fields.task)
+            try:
+                yield fields.document(
+                    {fields.text_field: record[text_column], fields.label_field: target}
+                )
+            except RecordError as error:
+                raise self._error(number, str(error)) from None
         if empty:
             raise ValueError(f"{self._path}: no records below the line that names the columns.")
 
@@ -129,6 +134,16 @@ class CsvReader(DocumentReader):
 
     def _error(self, number, message):
         return ValueError(f"{self._path}:{number}: {message}")
+
+
+def _target(content, task):
+    """Makes of a field what JSON would have there; what is no number stays a string."""
+    if task == "multi_label":
+        return [name.strip() for name in content.split(LABEL_SEPARATOR)] if content.strip() else []
+    if task == "regression":
+        with contextlib.suppress(ValueError):
+            return float(content)
+    return content
 
 
 def _next_without_limit(reader):

@@ -2,12 +2,13 @@
 
 import abc
 import hashlib
+import json
 import math
 import numbers
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
-from keras_combiner.datasets.document import Document
+from keras_combiner.datasets.document import Document, task_of
 
 
 class DocumentReader(abc.ABC):
@@ -35,6 +36,19 @@ class DocumentReader(abc.ABC):
     def __iter__(self) -> Iterator[Document]:
         """Yield every document, from the first."""
 
+    @property
+    def name(self) -> str:
+        """The file or directory that is read, str."""
+        return str(getattr(self, "_path", self))
+
+    @property
+    def task(self) -> str | None:
+        """What kind of targets the first document with one has; reads as far as it.
+
+        One of "single_label", "multi_label" and "regression"; None without any target.
+        """
+        return next(filter(None, map(task_of, self.labels())), None)
+
     def texts(self) -> Iterable[str]:
         """Give the texts alone, for a vocabulary to be learned from.
 
@@ -47,7 +61,7 @@ class DocumentReader(abc.ABC):
         """Give the labels alone.
 
         Returns:
-            A re-iterable of str, or of None for a document without a label.
+            A re-iterable of str, tuples of str or floats, or of None for a document without one.
         """
         return _Column(self, "label")
 
@@ -99,9 +113,9 @@ class DocumentReader(abc.ABC):
 
         Returns:
             A `tf.data.Dataset` of pairs of scalar strings, text and label; the label is the empty
-            string where a document has none. It streams, and its cardinality is unknown. What is
-            wrong in a file arrives as a `tf.errors.InvalidArgumentError` that holds the reader's
-            own message.
+            string where a document has none, and JSON where it is no string. It streams, and its
+            cardinality is unknown. What is wrong in a file arrives as a
+            `tf.errors.InvalidArgumentError` that holds the reader's own message.
 
         Example:
 
@@ -118,6 +132,8 @@ class DocumentReader(abc.ABC):
 
         def encoded_pairs():
             for text, label in self:
+                if label is not None and not isinstance(label, str):
+                    label = json.dumps(label)
                 yield text.encode(), (label or "").encode()
 
         scalar_string = tf.TensorSpec(shape=(), dtype=tf.string)

@@ -1,35 +1,188 @@
-"""Picking text and label out of a record's named fields: what JSONL and CSV share."""
+"""Picking text and target out of a record's named fields: what all formats of records share."""
 
-from collections.abc import Iterable
+import json
+import math
+import numbers
+from collections.abc import Iterable, Mapping
+
+from keras_combiner.datasets.document import Document
+
+# task: the field that its targets stand in, unless another is named.
+TARGET_FIELDS = {"single_label": "label", "multi_label": "labels", "regression": "target"}
 
 _MOST_NAMES = 10
 _LONGEST_NAME = 40
 
 
-def check_field_names(text_field: str, label_field: str) -> None:
-    """Refuse names that cannot tell a text from a label.
+class RecordError(ValueError):
+    """What is wrong with a record, before its place in the file is known."""
+
+
+class Fields:
+    """Which fields of a record hold the text and the target, and what kind of target it is.
+
+    Without a task, the first record tells it: it has a field "label", "labels" or "target", and
+    the records after it must have the same.
 
     Args:
         text_field: str. The name of the field with the text.
-        label_field: str. The name of the field with the label.
+        label_field: str or None. The name of the field with the target; "label", "labels" or
+            "target", as the task has it, if None.
+        task: "single_label", "multi_label", "regression", or None to be told by the first record.
+        require_labels: bool. Whether every document must have a target.
 
     Raises:
-        ValueError: a name is not a string or is empty, or both are the same.
+        ValueError: a name is not a string or is empty, both are the same, or there is no such task.
 
     Example:
 
-    >>> check_field_names("text", "text")
-    Traceback (most recent call last):
-    ...
-    ValueError: text_field and label_field must differ. Received 'text' for both.
+    >>> Fields().document({"text": "A round fruit.", "labels": ["red", "round"]})
+    Document(text='A round fruit.', label=('red', 'round'))
     """
-    for argument, name in (("text_field", text_field), ("label_field", label_field)):
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"{argument} must be the name of a field. Received: {name!r}.")
-    if text_field == label_field:
-        raise ValueError(
-            f"text_field and label_field must differ. Received {text_field!r} for both."
+
+    def __init__(
+        self,
+        text_field: str = "text",
+        label_field: str | None = None,
+        task: str | None = None,
+        require_labels: bool = True,
+    ):
+        if task is not None and task not in TARGET_FIELDS:
+            raise ValueError(
+                f"task must be one of {', '.join(map(repr, TARGET_FIELDS))}, or None for what the "
+                f"first record has. Received: {task!r}."
+            )
+        names = [("text_field", text_field)]
+        if label_field is not None:
+            names.append(("label_field", label_field))
+        for argument, name in names:
+            if not isinstance(name, str) or not name:
+                raise ValueError(f"{argument} must be the name of a field. Received: {name!r}.")
+        if text_field == (label_field or TARGET_FIELDS[task or "single_label"]):
+            raise ValueError(
+                f"text_field and label_field must differ. Received {text_field!r} for both."
+            )
+        self.text_field = text_field
+        self.require_labels = require_labels
+        self._label_field = label_field
+        self._task = task
+
+    def fixed(self, names: Iterable[str]) -> "Fields":
+        """Settle the task by the fields of a first record.
+
+        Args:
+            names: iterable of str, the fields that the record has.
+
+        Returns:
+            `Fields` whose task is known, `self` if it was already.
+        """
+        if self._task is not None:
+            return self
+        task = "single_label"
+        if self._label_field is None:
+            names = set(names)
+            found = [task for task, field in TARGET_FIELDS.items() if field in names]
+            # A plain label has always been taken, whatever else there is.
+            if "single_label" not in found and len(found) > 1:
+                raise RecordError(
+                    "fields 'labels' and 'target' are both there. Say which is meant with "
+                    "task='multi_label' or task='regression'."
+                )
+            task = found[0] if found else task
+        return Fields(self.text_field, self._label_field, task, self.require_labels)
+
+    @property
+    def task(self) -> str:
+        """The task, "single_label" if nothing else was said."""
+        return self._task or "single_label"
+
+    @property
+    def label_field(self) -> str:
+        """The name of the field with the target."""
+        return self._label_field or TARGET_FIELDS[self.task]
+
+    def document(self, record: Mapping) -> Document:
+        """Make a document of a record.
+
+        Args:
+            record: mapping of str to str, numbers, booleans, lists or None.
+
+        Returns:
+            `Document`.
+
+        Raises:
+            RecordError: for whatever is wrong with it.
+        """
+        fields = self.fixed(record)
+        return Document(fields._text(record), fields._target(record))
+
+    def _text(self, record):
+        if self.text_field not in record:
+            raise self._missing(record, "text_field", self.text_field)
+        text = record[self.text_field]
+        if not isinstance(text, str):
+            raise RecordError(
+                f"field {self.text_field!r} must be a string, received {kind(text)}. "
+                "If the text is in another field, name it with text_field=..."
+            )
+        return _encodable(text, self.text_field)
+
+    def _target(self, record):
+        value = record.get(self.label_field)
+        is_blank = value is None or (isinstance(value, str) and not value.strip())
+        if not is_blank:
+            return getattr(self, f"_{self.task}")(value)
+        if not self.require_labels:
+            return None
+        if self.label_field not in record:
+            raise self._missing(record, "label_field", self.label_field)
+        raise RecordError(
+            f"field {self.label_field!r} is {'null' if value is None else 'blank'}. "
+            "Give the document a label or take the record out."
         )
+
+    def _single_label(self, value):
+        if isinstance(value, str):
+            return _encodable(value, self.label_field)
+        if isinstance(value, bool | int | float):
+            return json.dumps(value)
+        raise RecordError(
+            f"field {self.label_field!r} must be a string or a number, received "
+            f"{kind(value)}. If the label is in another field, name it with label_field=...; "
+            "several labels a document are task='multi_label'."
+        )
+
+    def _multi_label(self, value):
+        if not isinstance(value, list):
+            raise RecordError(
+                f"field {self.label_field!r} must be a list of labels, received {kind(value)}."
+            )
+        for label in value:
+            if not isinstance(label, str | bool | int | float) or label == "":
+                raise RecordError(
+                    f"field {self.label_field!r} must hold strings or numbers, received "
+                    f"{'a blank' if label == '' else kind(label)} among them."
+                )
+        return tuple(
+            _encodable(label, self.label_field) if isinstance(label, str) else json.dumps(label)
+            for label in value
+        )
+
+    def _regression(self, value):
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise RecordError(
+                f"field {self.label_field!r} must be a number, received {kind(value)}."
+            )
+        if not math.isfinite(value):
+            raise RecordError(f"field {self.label_field!r} must be finite, received {value}.")
+        return float(value)
+
+    def _missing(self, record, argument, name):
+        message = f"no field {name!r}; fields are {listed(record)}. Name it with {argument}=..."
+        others = [x for x in TARGET_FIELDS.values() if x in record and x != name]
+        if argument == "label_field" and others:
+            message += f" All records of a data set must have the same kind of target: {name!r}."
+        return RecordError(message)
 
 
 def listed(names: Iterable[str]) -> str:
@@ -54,3 +207,36 @@ def listed(names: Iterable[str]) -> str:
     if len(names) > _MOST_NAMES:
         shown.append(f"and {len(names) - _MOST_NAMES} more")
     return ", ".join(shown) or "(none)"
+
+
+def kind(value) -> str:
+    """Name a value's type in JSON's words.
+
+    Args:
+        value: what a record holds.
+
+    Returns:
+        str.
+
+    Example:
+
+    >>> kind([1]), kind(None)
+    ('an array', 'null')
+    """
+    if value is None:
+        return "null"
+    names = {bool: "a boolean", int: "a number", float: "a number", str: "a string"}
+    names[bytes] = "bytes that are no text"
+    return names.get(type(value), "an array" if isinstance(value, list) else "an object")
+
+
+def _encodable(text, field):
+    """Give `text` back unless JSON escapes put half a surrogate pair in it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise RecordError(
+            f"field {field!r} has half a surrogate pair, {text[error.start]!a}, at character "
+            f"{error.start}, which is no text. Write the file anew from the original text."
+        ) from None
+    return text

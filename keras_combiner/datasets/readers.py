@@ -1,41 +1,63 @@
 """read_documents: the reader that fits a path."""
 
 import errno
+import glob
 import os
 import pathlib
+import re
 
+from keras_combiner.datasets.compression import without_compression
 from keras_combiner.datasets.csv_files import CsvReader
 from keras_combiner.datasets.document_reader import DocumentReader
+from keras_combiner.datasets.fields import Fields
 from keras_combiner.datasets.folders import FolderReader
 from keras_combiner.datasets.jsonl import JsonlReader
+from keras_combiner.datasets.parquet import ParquetReader
+from keras_combiner.datasets.shards import ShardsReader
+from keras_combiner.datasets.tfrecord import TFRecordReader
+
+# As TensorFlow's own tools number shards: reviews.tfrecord-00000-of-00010.
+_NUMBERED = re.compile(r"-\d+-of-\d+$")
 
 
 def read_documents(
     path: str | os.PathLike,
     text_field: str = "text",
-    label_field: str = "label",
+    label_field: str | None = None,
     require_labels: bool = True,
+    task: str | None = None,
 ) -> DocumentReader:
-    """Read documents from a JSON Lines file, a CSV file or a directory of class folders.
+    """Read documents from a file, a directory of class folders, or the shards that a pattern names.
 
-    What the path is, is told by its ending. The contents are read, and checked, when the reader is
+    What a file is, is told by its ending. The contents are read, and checked, when the reader is
     looped over.
 
+    What is to be learned stands in a field of its own, and the first record tells what it is:
+    "label" is one class, a string or a number; "labels" any number of labels, a list of those;
+    "target" a number to be predicted. All records must have the same.
+
     Args:
-        path: str or path. A .jsonl or .ndjson file, a .csv or .tsv file, or a directory with one
-            folder a class and .txt files in them.
+        path: str or path. A .jsonl or .ndjson file, a .csv or .tsv file, each also with .gz or .zst
+            at its end; a .parquet file; a .tfrecord file, also with .gz; a directory with one
+            folder a class and .txt files in them; or a pattern of files such as
+            "shards-*.jsonl.gz" (`*`, `?`, `[...]` and `**`), which are read in the order of their
+            names.
         text_field: str. The name of the field or column with the text; not used for a directory.
-        label_field: str. The name of the field or column with the label; not used for a directory.
-        require_labels: bool. Whether a document without a label is an error. If not, its label is
+        label_field: str or None. The name of the field or column with the target; "label", "labels"
+            or "target" if None. Not used for a directory.
+        require_labels: bool. Whether a document without a target is an error. If not, its label is
             None; this is for documents whose class is to be predicted.
+        task: str or None. "single_label", "multi_label" or "regression", what kind of target it is;
+            told by the first record if None, and "single_label" for a `label_field` of another
+            name. Directories have single labels only.
 
     Returns:
         A `DocumentReader`, which can be looped over any number of times.
 
     Raises:
-        FileNotFoundError: there is nothing at `path`.
-        ValueError: the path's ending is not one of those above, or the field names are empty or
-            equal. While reading: the file, the line and what to do about it.
+        FileNotFoundError: there is nothing at `path`, or no file that the pattern names.
+        ValueError: a path's ending is not one of those above, the field names are empty or
+            equal, or there is no such task. While reading: the file, the line and what to do.
 
     Example:
 
@@ -46,22 +68,54 @@ def read_documents(
     ...     print(label, "-", text)
     good - A fine book.
     """
+    options = {
+        "text_field": text_field,
+        "label_field": label_field,
+        "require_labels": require_labels,
+        "task": task,
+    }
+    Fields(**options)  # refuses names and tasks that cannot be, whatever is at the path
     path = pathlib.Path(path)
-    if not path.exists():
-        missing = str(path) if path.is_absolute() else f"{path} (in {pathlib.Path.cwd()})"
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), missing)
-    fields = {"text_field": text_field, "label_field": label_field}
+    if path.exists():
+        return _reader(path, options)
+    shown = str(path) if path.is_absolute() else f"{path} (in {pathlib.Path.cwd()})"
+    if not glob.has_magic(str(path)):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), shown)
+    shards = [
+        shard
+        for shard in map(pathlib.Path, sorted(glob.glob(str(path), recursive=True)))
+        if shard.is_file()
+    ]
+    if not shards:
+        raise FileNotFoundError(errno.ENOENT, "No file is named so", shown)
+    return ShardsReader([_reader(shard, options) for shard in shards])
+
+
+def _reader(path, options):
     if path.is_dir():
-        return FolderReader(path, require_labels=require_labels)
-    match path.suffix.lower():
+        if options["task"] not in (None, "single_label"):
+            raise ValueError(
+                f"{path}: a directory gives every document one label, its folder. Received: "
+                f"task={options['task']!r}. Write the documents to a .jsonl file."
+            )
+        return FolderReader(path, require_labels=options["require_labels"])
+    plain = without_compression(path)
+    match plain.suffix.lower():
         case ".jsonl" | ".ndjson":
-            return JsonlReader(path, **fields, require_labels=require_labels)
+            return JsonlReader(path, **options)
         case ".csv":
-            return CsvReader(path, **fields, require_labels=require_labels)
+            return CsvReader(path, **options)
         case ".tsv":
-            return CsvReader(path, **fields, require_labels=require_labels, delimiter="\t")
+            return CsvReader(path, **options, delimiter="\t")
+        case ".parquet" if plain == path:
+            return ParquetReader(path, **options)
+    if _NUMBERED.sub("", path.name.lower().removesuffix(".gz")).endswith(
+        (".tfrecord", ".tfrecords")
+    ):
+        return TFRecordReader(path, **options)
     raise ValueError(
         f"{path}: cannot tell what it holds from its ending {path.suffix!r}. Expected .jsonl or "
-        ".ndjson (one JSON object a line), .csv, .tsv (a first line that names the columns), or a "
-        "directory with one folder of .txt files for each class."
+        ".ndjson (one JSON object a line), .csv, .tsv (a first line that names the columns), each "
+        "also with .gz or .zst, .parquet, .tfrecord, or a directory with one folder of .txt files "
+        "for each class."
     )

@@ -4,6 +4,8 @@ import codecs
 import pathlib
 from collections.abc import Iterator
 
+from keras_combiner.datasets.compression import decompression_error, open_bytes
+
 _ADVICE = "Save the file as UTF-8."
 
 
@@ -11,13 +13,14 @@ def decoded_lines(path: pathlib.Path) -> Iterator[str]:
     """Yield the lines of a UTF-8 file with their line ends, without a byte order mark.
 
     Args:
-        path: pathlib.Path. The file.
+        path: pathlib.Path. The file; one that ends in .gz or .zst is decompressed.
 
     Returns:
         An iterator of str, one line in memory at a time.
 
     Raises:
-        ValueError: a line is not UTF-8; the message names line and byte.
+        ValueError: a line is not UTF-8; the message names line and byte. Or the compressed data
+            are damaged or end too early; the message names the last line that could be read.
 
     Example:
 
@@ -28,8 +31,8 @@ def decoded_lines(path: pathlib.Path) -> Iterator[str]:
     ['one\\r\\n', 'two']
     """
     offset = 0  # of the line in the file, in bytes
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
+    with open_bytes(path) as file:
+        for number, line in _numbered(file, path):
             if number == 1 and line.startswith(codecs.BOM_UTF8):
                 offset = len(codecs.BOM_UTF8)
                 line = line[offset:]
@@ -39,6 +42,18 @@ def decoded_lines(path: pathlib.Path) -> Iterator[str]:
                 raise ValueError(_not_utf8(path, number, line, error, offset)) from None
             yield text
             offset += len(line)
+
+
+def _numbered(file, path):
+    number = 0
+    try:
+        for number, line in enumerate(file, start=1):
+            yield number, line
+    except Exception as error:
+        message = decompression_error(path, error)
+        if message is None:
+            raise
+        raise ValueError(f"{path}:{number + 1}: {message}") from None
 
 
 def decoded_file(path: pathlib.Path) -> str:

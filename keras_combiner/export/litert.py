@@ -41,11 +41,13 @@ def export_litert(
 ):
     """Writes a .tflite file, reads it back and compares it with the model.
 
+    A document that is longer than the file's lengths is cut, also if the model takes windows.
+
     The file takes `token_ids`, int32 `[1, length]` with 0 for padding, and gives `probabilities`,
-    float32 `[1, classes]`. It holds built-in ops only, so that every LiteRT runtime loads it. Its
-    signature `serving_default` takes the longest documents; those of several lengths have
-    signatures like `serving_512` besides, over the same weights, so that a short document need not
-    pay for a long one.
+    float32 `[1, classes]`; or `value`, float32 `[1, 1]`, if the model's task is regression. It
+    holds built-in ops only, so that every LiteRT runtime loads it. Its signature `serving_default`
+    takes the longest documents; those of several lengths have signatures like `serving_512`
+    besides, over the same weights, so that a short document need not pay for a long one.
 
     Kinds, in all of which the embedding tables are as short as the other weights:
 
@@ -154,9 +156,15 @@ def export_litert(
         received = np.concatenate([run_litert(unfinished, x)[0] for x in inputs])
         expected = np.concatenate([classifier.predict(x, verbose=0) for x in token_ids])
         if class_ids is not None:
-            class_ids = np.tile(class_ids, len(lengths))
+            class_ids = np.concatenate([class_ids] * len(lengths))
         report = verification.compare(
-            path, len(content), expected, received, class_ids, max_accuracy_drop
+            path,
+            len(content),
+            expected,
+            received,
+            class_ids,
+            max_accuracy_drop,
+            task=classifier.task,
         )
         if measure:
             report = verification.measured(report, takes, unfinished, inputs[0])
@@ -227,7 +235,7 @@ def _convert(classifier, quantization, calibration_data, lengths):
         # The quantizer rounds weights by itself.
         learns = classifier.learns_ranges
         with classifier.weights_in_float() if learns else contextlib.nullcontext():
-            return classifier(token_ids, training=False)
+            return {classifier.task.output: classifier(token_ids, training=False)}
 
     embedding = classifier.backbone.embedding
     return convert(
@@ -239,8 +247,7 @@ def convert(call, embedding, quantization, lengths, token_ids=None, learns_range
     """Converts by way of a SavedModel: the road that keeps weights and signature names.
 
     Args:
-        call: function of token ids, int32 `[batch, length]`, that returns probabilities, float32
-            `[batch, classes]`.
+        call: function of token ids, int32 `[batch, length]`, that returns a dictionary of outputs.
         embedding: the model's `keras_combiner.layers.TokenAndPositionEmbedding`.
         quantization: str, one of `QUANTIZATIONS`.
         lengths: list of int, the lengths of the signatures, the longest first.
@@ -258,7 +265,7 @@ def convert(call, embedding, quantization, lengths, token_ids=None, learns_range
     from keras_combiner.export.signatures import put_first
 
     def serve(token_ids):
-        return {"probabilities": call(token_ids)}
+        return call(token_ids)
 
     archive = keras.export.ExportArchive()
     length_of = {DEFAULT_SIGNATURE: lengths[0], **{_signature(x): x for x in lengths[1:]}}
@@ -306,8 +313,8 @@ def run_litert(path, documents, num_threads=1):
         num_threads: int, threads of the interpreter.
 
     Returns:
-        `(probabilities, seconds)`: float32 `[documents, classes]`, and float `[documents]`, the
-        time that each took.
+        `(probabilities, seconds)`: float32 `[documents, classes]`, or the values `[documents, 1]`
+        of a regression, and float `[documents]`, the time that each took.
 
     Raises:
         ImportError: if ai-edge-litert is missing (extra "litert"), or tensorflow-text (extra

@@ -118,16 +118,17 @@ def run_each(run, documents):
         documents: iterable of what it takes.
 
     Returns:
-        `(probabilities, seconds)`: float32 `[documents, classes]`, and float `[documents]`, the
-        time that each took.
+        `(results, seconds)`: float32 `[documents, classes]`, the probabilities, or of a regression
+        the values, `[documents, 1]` or as the export has them; and float `[documents]`, the time
+        that each took.
     """
-    probabilities, seconds = [], []
+    results, seconds = [], []
     for document in documents:
         start = time.perf_counter()
         outputs = run(document)
         seconds.append(time.perf_counter() - start)
-        probabilities.append(outputs["probabilities"])
-    return np.concatenate(probabilities), np.array(seconds)
+        results.append(outputs["probabilities"] if "probabilities" in outputs else outputs["value"])
+    return np.concatenate(results), np.array(seconds)
 
 
 def import_litert(takes="token_ids"):

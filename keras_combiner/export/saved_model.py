@@ -29,16 +29,19 @@ def export_saved_model(
     the ops of the tokenizer), but neither Keras nor this package. Signatures:
 
     - `serving_default`: `text` (string `[batch]`) to `probabilities` (float32 `[batch, classes]`)
-      and `label` (string `[batch]`).
+      and `label` (string `[batch]`). Without `label`, where a document may have several. A
+      regression has `value` (float32 `[batch]`) in place of both, in all signatures.
     - `serving_token_ids`: `token_ids` (int32 `[batch, length]`, 0 is padding) to
       `probabilities`.
     - `serving_scores`: `text` to `probabilities`, `label`, and `[batch, length]` each, for the
       longest text of the batch: `token_weights` (float32), how much each token speaks for the
-      label, as `keras_combiner.models.TokenEvidence` defines it; `token_ids` (int32);
+      label (where there may be several, the most probable one), as
+      `keras_combiner.models.TokenEvidence` defines it; `token_ids` (int32);
       `token_starts` and `token_ends` (int32), which bytes of the text each token is, as
       `keras_combiner.text.Tokenizer.encode_with_offsets` defines them. All are 0 at padding.
 
-    No document fails the batch that it comes with. What is longer than the model reads is cut. An
+    No document fails the batch that it comes with. What is longer than the model reads is cut,
+    also if the model takes windows. An
     empty text has a label like any other, invalid UTF-8 is read as the tokenizer does it, and a
     batch of none gets an answer of none. In `serving_token_ids` an id that the model does not have
     counts as padding, and so does the tokenizer's start token anywhere but in the first place, of
@@ -99,8 +102,18 @@ def export_saved_model(
         texts = [as_bytes(x, i) for i, x in enumerate(documents)]
         received, _ = runners.run_each(runners.load_saved_model(unfinished), texts)
         size = sum(file.stat().st_size for file in unfinished.rglob("*") if file.is_file())
-        expected = classifier.predict(documents, verbose=0)
-        report = verification.compare(path, size, expected, received, class_ids, max_accuracy_drop)
+        # Of ids, as the export sees them: cut, whatever the model does with long texts.
+        token_ids = classifier.tokenizer(documents, classifier.sequence_length)
+        expected = classifier.predict(token_ids.numpy(), verbose=0)
+        report = verification.compare(
+            path,
+            size,
+            expected,
+            received.reshape(expected.shape),
+            class_ids,
+            max_accuracy_drop,
+            task=classifier.task,
+        )
         if measure:
             report = verification.measured(report, "saved_model", unfinished, texts)
     if verbose:
@@ -110,35 +123,33 @@ def export_saved_model(
 
 def _signatures(classifier):
     """Makes the `keras.export.ExportArchive` that answers requests."""
-    labels = tf.constant(classifier.labels)
+    task, labels = classifier.task, classifier.labels
     sequence_length = classifier.sequence_length
     length = classifier.backbone.input_shape[1]  # None if any will do
     tokenizer = classifier.tokenizer
     evidence = TokenEvidence(classifier)
 
-    def named(probabilities):
-        best = tf.argmax(probabilities, axis=-1)
-        return {"probabilities": probabilities, "label": tf.gather(labels, best)}
-
     def serve_text(text):
         token_ids = tokenizer.encode(text, sequence_length).to_tensor(shape=[None, length])
-        return named(classifier(token_ids, training=False))
+        return task.signature(classifier(token_ids, training=False), labels)
 
     def serve_token_ids(token_ids):
         token_ids = _only_tokens(token_ids[:, :sequence_length], classifier)
         if length is not None:
             token_ids = tf.pad(token_ids, [[0, 0], [0, length - tf.shape(token_ids)[1]]])
             token_ids = tf.ensure_shape(token_ids, [None, length])
-        return {"probabilities": classifier(token_ids, training=False)}
+        outputs = task.signature(classifier(token_ids, training=False), labels)
+        return {task.output: outputs[task.output]}
 
     def serve_scores(text):
         token_ids, starts, ends = (
             x.to_tensor(shape=[None, length])
             for x in tokenizer.encode_with_offsets(text, sequence_length)
         )
-        probabilities, weights = evidence(token_ids)
+        outputs, weights = evidence(token_ids)
         return {
-            **named(probabilities),
+            **task.signature(outputs, labels),
+            **task.evidence_for(outputs, labels),
             "token_ids": token_ids,
             "token_starts": starts,
             "token_ends": ends,

@@ -9,10 +9,13 @@ from importlib import resources
 import numpy as np
 
 from keras_combiner.export import runners
+from keras_combiner.models import tasks
 from keras_combiner.whole_files import written_whole
 
 # A phone's cores are few, and what a second one brings is what a user asks next.
 _NUMBERS_OF_THREADS = (1, 2)
+
+_ERRORS = ("error", "model_error")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,10 +27,13 @@ class ExportReport:
         size: int, bytes on disk.
         documents: int, number of documents compared.
         largest_difference: float, the largest difference of a probability.
-        agreement: float, share of documents for which both name the same class.
+        agreement: float, share of documents for which both name the same class, or of single yes
+            or no where there may be several; None for a regression.
         accuracy: float, share of documents for which the export names the right class; None
             without labels.
         model_accuracy: float, the same of the model.
+        error: float, the mean absolute error of a regression; None without targets.
+        model_error: float, the same of the model.
         milliseconds_1_thread: float, median time of a document; None if it was not measured.
         milliseconds_2_threads: float, the same with two threads.
         peak_memory: int, bytes by which loading and running the export raised the most memory that
@@ -52,20 +58,25 @@ class ExportReport:
     size: int
     documents: int
     largest_difference: float
-    agreement: float
+    agreement: float | None
     accuracy: float | None = None
     model_accuracy: float | None = None
     milliseconds_1_thread: float | None = None
     milliseconds_2_threads: float | None = None
     peak_memory: int | None = None
+    error: float | None = None
+    model_error: float | None = None
 
     def __str__(self):
+        output = "probability" if self.agreement is not None else "value"
         rows = [
             ("size", self.size, lambda x: f"{x / 1e6:.2f} MB"),
-            ("largest difference of a probability", self.largest_difference, "{:.1e}".format),
+            (f"largest difference of a {output}", self.largest_difference, "{:.1e}".format),
             ("same class", self.agreement, "{:.1%}".format),
             ("accuracy", self.accuracy, "{:.3f}".format),
             ("accuracy of the model", self.model_accuracy, "{:.3f}".format),
+            ("mean absolute error", self.error, "{:.4g}".format),
+            ("mean absolute error of the model", self.model_error, "{:.4g}".format),
             ("median latency, 1 thread", self.milliseconds_1_thread, "{:.1f} ms".format),
             ("median latency, 2 threads", self.milliseconds_2_threads, "{:.1f} ms".format),
             ("peak memory", self.peak_memory, lambda x: f"{x / 1e6:.0f} MB"),
@@ -106,17 +117,21 @@ def write_reports(reports, path):
         unfinished.write_text(content, encoding="utf-8")
 
 
-def compare(path, size, expected, received, class_ids=None, max_accuracy_drop=None):
-    """Makes the report of an export from the probabilities of both sides.
+def compare(
+    path, size, expected, received, class_ids=None, max_accuracy_drop=None, task="single_label"
+):
+    """Makes the report of an export from the outputs of both sides.
 
     Args:
         path: path of the export.
         size: int, its bytes.
         expected: float array `[documents, classes]`, from the Keras model.
         received: float array `[documents, classes]`, from the export.
-        class_ids: int array `[documents]`, the right classes, or None.
+        class_ids: int array `[documents]`, the right classes (or the targets of another task), or
+            None.
         max_accuracy_drop: float, by how much accuracy may be less than the model's, or None. A drop
             of 0.01 is one document in a hundred.
+        task: `keras_combiner.models.tasks.Task` or its name, what the outputs mean.
 
     Returns:
         `ExportReport`.
@@ -130,17 +145,22 @@ def compare(path, size, expected, received, class_ids=None, max_accuracy_drop=No
         raise RuntimeError(
             f"The export {path} gives values that are not finite; nothing was written."
         )
-    named, expected_names = received.argmax(-1), expected.argmax(-1)
+    task = tasks.get(task)
+    same = task.same(expected, received)
     report = ExportReport(
         path=str(path),
         size=size,
         documents=len(expected),
         largest_difference=float(np.max(np.abs(expected - received))),
-        agreement=float(np.mean(expected_names == named)),
+        agreement=None if same is None else float(np.mean(same)),
     )
     if class_ids is None:
         return report
-    right, expected_right = np.sum(named == class_ids), np.sum(expected_names == class_ids)
+    right, expected_right = (task.right(class_ids, x) for x in (received, expected))
+    if right is None:
+        errors = (float(np.mean(np.abs(x - class_ids))) for x in (received, expected))
+        return dataclasses.replace(report, **dict(zip(_ERRORS, errors, strict=True)))
+    right, expected_right = right.sum(), expected_right.sum()
     report = dataclasses.replace(
         report,
         accuracy=float(right / len(expected)),
@@ -244,7 +264,8 @@ def checked_held_out(classifier, documents, labels, max_accuracy_drop):
         max_accuracy_drop: float or None.
 
     Returns:
-        `(documents, class_ids)`: list of str, and int array `[documents]`, None without labels.
+        `(documents, class_ids)`: list of str, and int array `[documents]` (or the targets of
+        another task), None without labels.
 
     Raises:
         ValueError: if there is no document, labels and documents differ in number, a label is
@@ -258,20 +279,16 @@ def checked_held_out(classifier, documents, labels, max_accuracy_drop):
             )
         if labels is None:
             raise ValueError("`max_accuracy_drop` needs `documents` and their `labels`.")
+        if classifier.task.name == "regression":
+            raise ValueError("`max_accuracy_drop` is for classes; a regression has no accuracy.")
     if labels is None:
         return checked_documents(documents), None
     if documents is None:
         raise ValueError("`labels` are those of `documents`. Received no documents.")
-    documents, labels = checked_documents(documents), [str(label) for label in labels]
+    documents, labels = checked_documents(documents), list(labels)
     if len(documents) != len(labels):
         raise ValueError(
             f"Every document needs a label. Received: {len(documents)} documents, {len(labels)} "
             "labels."
         )
-    ids = {label: i for i, label in enumerate(classifier.labels)}
-    unknown = [label for label in labels if label not in ids]
-    if unknown:
-        raise ValueError(
-            f"Unknown label {unknown[0]!r}; this model knows {', '.join(map(repr, ids))}."
-        )
-    return documents, np.array([ids[label] for label in labels])
+    return documents, np.array([classifier.task.target(x, classifier.labels) for x in labels])

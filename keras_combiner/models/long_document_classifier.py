@@ -1,19 +1,26 @@
 """LongDocumentClassifier: whole documents in, labels out."""
 
+import collections
+import dataclasses
 import math
+import random
 import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_combiner import text  # also registers the tokenizers that saved models name
 from keras_combiner.layers import MaskedAveragePooling, TokenDropout
-from keras_combiner.models import text_batches
+from keras_combiner.models import tasks, text_batches
 from keras_combiner.models.arguments import check_keywords
 from keras_combiner.models.combiner_backbone import CombinerBackbone, check_backbone, check_size
+from keras_combiner.models.encoded_documents import EncodedDocuments
 from keras_combiner.text.tokenizer import MIN_SEQUENCE_LENGTH, as_bytes
 from keras_combiner.whole_files import written_whole
+
+LONG = ("cut", "windows")
 
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
@@ -25,6 +32,14 @@ class LongDocumentClassifier(keras.Model):
     arrays of token ids, lists of strings and the readers of `keras_combiner.datasets`. The
     tokenizer and the labels are saved with the model.
 
+    With `task="multi_label"` a document has any number of labels, given as a list, and every label
+    a probability of its own (sigmoid, binary cross entropy). With `task="regression"` it has a
+    number, and the model gives values `[batch, 1]` (mean squared error).
+
+    Texts longer than the backbone reads are cut; or, with `long="windows"`, covered by overlapping
+    windows. In training every window has its document's label. `predict`, `evaluate`, `classify`
+    and validation average the logits of a document's windows. Exports cut.
+
     `fit` on a model that was never compiled brings its own recipe: AdamW with gradient clipping,
     and a learning rate that warms up and decays along a cosine over the epochs asked for. Calling
     `compile` yourself replaces it, as in any Keras model (outputs are probabilities).
@@ -34,7 +49,7 @@ class LongDocumentClassifier(keras.Model):
     Args:
         backbone: `CombinerBackbone`.
         tokenizer: `keras_combiner.text.Tokenizer`.
-        labels: list of str, the name of each class.
+        labels: list of str, the name of each class; empty for a regression.
         dropout: float, dropout rate before the last layer.
         token_dropout: float, share of the tokens that each step of training leaves out; see
             `keras_combiner.layers.TokenDropout`.
@@ -42,12 +57,14 @@ class LongDocumentClassifier(keras.Model):
             the policy of the layers before, unless asked otherwise.
         learning_rate: float, the highest learning rate of `fit`'s own recipe. If None, one for a
             backbone that starts from random weights, by its width.
+        task: "single_label", "multi_label", "regression", or a `keras_combiner.models.tasks.Task`.
+        long: "cut" or "windows", what becomes of texts that are too long.
         **kwargs: `name` and `trainable`.
 
     Raises:
         TypeError: if `backbone` is no `CombinerBackbone`, or for an argument that there is not.
-        ValueError: if there are fewer than two labels, a label occurs twice, or the backbone has
-            fewer token ids than the tokenizer.
+        ValueError: if there are fewer than two labels, a label occurs twice, the backbone has
+            fewer token ids than the tokenizer, or for an unknown `task` or `long`.
 
     Example:
 
@@ -73,10 +90,14 @@ class LongDocumentClassifier(keras.Model):
         token_dropout=0.3,
         head_dtype="float32",
         learning_rate=None,
+        task="single_label",
+        long="cut",
         **kwargs,
     ):
         labels = [str(label) for label in labels]
-        _check_labels(labels)
+        task = tasks.get(task)
+        task.check_names(labels)
+        _check_long(long)
         check_backbone(backbone)
         check_keywords(self, kwargs)
         if backbone.arguments["vocabulary_size"] < tokenizer.vocabulary_size:
@@ -91,16 +112,19 @@ class LongDocumentClassifier(keras.Model):
         x = MaskedAveragePooling(dtype=dtype, name="pooling")(x)
         x = keras.layers.Dropout(dropout, dtype=dtype, name="dropout")(x)
         outputs = keras.layers.Dense(
-            len(labels), activation="softmax", dtype=head_dtype, name="probabilities"
+            task.units(labels), activation=task.activation, dtype=head_dtype, name=task.output
         )(x)
-        super().__init__(inputs=token_ids, outputs=outputs, **kwargs)
+        super().__init__(inputs=token_ids, outputs=task.finish(outputs), **kwargs)
         self.backbone = backbone
         self.tokenizer = tokenizer
         self.labels = labels
         self.dropout = dropout
         self.token_dropout = token_dropout
         self.learning_rate = learning_rate
+        self.task = task
+        self.long = long
         self._recipe_optimizer_id = None
+        self._validation = None
 
     @classmethod
     def from_texts(
@@ -114,6 +138,8 @@ class LongDocumentClassifier(keras.Model):
         dropout=0.1,
         token_dropout=0.3,
         verbose=True,
+        task="single_label",
+        long="cut",
         **kwargs,
     ):
         """Builds an untrained classifier for these texts and labels.
@@ -121,7 +147,8 @@ class LongDocumentClassifier(keras.Model):
         Args:
             texts: iterable of str that can be read more than once; the vocabulary is learned
                 from it.
-            labels: iterable of str (or of what `str` turns into a name), one a text.
+            labels: iterable of str (or of what `str` turns into a name), one a text; of lists of
+                them for a `task` of "multi_label", of numbers for "regression".
             sequence_length: int, the longest document, in tokens; longer ones are cut.
             size: str, one of `keras_combiner.models.SIZES`.
             vocabulary_size: int, the most tokens that a learned vocabulary may have.
@@ -130,17 +157,21 @@ class LongDocumentClassifier(keras.Model):
             dropout: float, dropout rate everywhere.
             token_dropout: float, share of the tokens that each step of training leaves out.
             verbose: bool, whether to say what is being done.
+            task: "single_label", "multi_label" or "regression".
+            long: "cut" or "windows", what becomes of texts longer than `sequence_length`.
             **kwargs: what else `CombinerBackbone` takes, for example `block_size`.
 
         Returns:
             `LongDocumentClassifier`.
 
         Raises:
-            ValueError: for an unknown `size` or `tokenizer`, or fewer than two different labels.
+            ValueError: for an unknown `size`, `tokenizer`, `task` or `long`, labels of another kind
+                than the task's, or fewer than two different ones.
         """
         # What cannot work shows before a vocabulary is learned, which takes a while.
-        names = sorted({str(label) for label in labels})
-        _check_labels(names)
+        task, names = tasks.get(task).learned(labels)
+        task.check_names(names)
+        _check_long(long)
         check_size(size)
         if sequence_length < MIN_SEQUENCE_LENGTH:
             raise ValueError(
@@ -162,7 +193,15 @@ class LongDocumentClassifier(keras.Model):
         backbone = CombinerBackbone.from_size(
             size, tokenizer.vocabulary_size, sequence_length, dropout=dropout, **kwargs
         )
-        return cls(backbone, tokenizer, names, dropout=dropout, token_dropout=token_dropout)
+        return cls(
+            backbone,
+            tokenizer,
+            names,
+            dropout=dropout,
+            token_dropout=token_dropout,
+            task=task,
+            long=long,
+        )
 
     @classmethod
     def from_pretrained(
@@ -172,6 +211,8 @@ class LongDocumentClassifier(keras.Model):
         sequence_length=4096,
         token_dropout=0.0,
         learning_rate=1e-4,
+        task="single_label",
+        long="cut",
         **kwargs,
     ):
         """Builds a classifier on pretrained weights, to be fine-tuned with `fit`.
@@ -179,11 +220,14 @@ class LongDocumentClassifier(keras.Model):
         Args:
             source: a Hugging Face checkpoint directory, a checkpoint of Model Garden's, or a
                 KerasHub model; see `keras_combiner.convert.use_combiner`.
-            labels: iterable of str, the names of the classes, or one a text.
+            labels: iterable of str, the names of the classes, or one a text; of what else `task`
+                takes, as in `from_texts`.
             sequence_length: int, the longest document, in tokens; longer ones are cut.
             token_dropout: float, share of the tokens that each step of training leaves out.
             learning_rate: float, the highest learning rate of `fit`'s own recipe: a small one
                 keeps what was learned before.
+            task: "single_label", "multi_label" or "regression".
+            long: "cut" or "windows", what becomes of texts longer than `sequence_length`.
             **kwargs: what else `use_combiner` takes, for example `block_size` or `tokenizer`.
 
         Returns:
@@ -191,14 +235,15 @@ class LongDocumentClassifier(keras.Model):
 
         Raises:
             TypeError: if the source is a model that does not become a `CombinerBackbone`.
-            ValueError: if there are fewer than two different labels, the source comes without a
-                tokenizer, or for what `use_combiner` refuses.
+            ValueError: for an unknown `task` or `long`, labels of another kind than the task's, a
+                source that comes without a tokenizer, or for what `use_combiner` refuses.
         """
         # Models come below convert; only this shortcut looks up.
         from keras_combiner.convert import use_combiner
 
-        names = sorted({str(label) for label in labels})
-        _check_labels(names)
+        task, names = tasks.get(task).learned(labels)
+        task.check_names(names)
+        _check_long(long)
         backbone, tokenizer = use_combiner(source, sequence_length=sequence_length, **kwargs)
         check_backbone(backbone)
         if tokenizer is None:
@@ -213,6 +258,8 @@ class LongDocumentClassifier(keras.Model):
             dropout=backbone.arguments["dropout"],
             token_dropout=token_dropout,
             learning_rate=learning_rate,
+            task=task,
+            long=long,
         )
 
     @property
@@ -242,8 +289,8 @@ class LongDocumentClassifier(keras.Model):
             )
         self.compile(
             keras.optimizers.AdamW(learning_rate, weight_decay=0.01, clipnorm=1.0),
-            loss="sparse_categorical_crossentropy",
-            metrics=["accuracy"],
+            loss=self.task.loss,
+            metrics=self.task.metrics(),
         )
         self._recipe_optimizer_id = id(self.optimizer)
 
@@ -259,27 +306,36 @@ class LongDocumentClassifier(keras.Model):
         epochs=1,
         validation_split=0.0,
         validation_data=None,
+        class_weight=None,
+        seed=None,
         **kwargs,
     ):
         """Trains on texts, or as `keras.Model.fit` on token ids.
+
+        Texts of about the same length share a batch, and are padded to one of a dozen lengths at
+        most. With `shuffle=False` they stay in the order in which they come.
 
         Args:
             x: list (or array) of str, a `keras_combiner.datasets.DocumentReader` (streamed, never
                 held in memory as a whole), or what `keras.Model.fit` takes.
             y: list of labels, one a text; None if `x` is a reader.
-            batch_size: int, documents a step.
+            batch_size: int, documents (or windows) a step.
             epochs: int, passes over the documents.
             validation_split: float, share of the texts held out for validation, drawn with a
                 fixed seed.
             validation_data: pair `(texts, labels)`, or a reader; wins over `validation_split`.
-            **kwargs: what else `keras.Model.fit` takes; `class_weight` may name the labels.
+            class_weight: dict of label to weight (1 for those that are left out), or "balanced":
+                every class then weighs as much as any other. For a task of one label.
+            seed: int, of the order of the texts, which is a function of it and the epoch; drawn
+                from Python's own generator, which `keras.utils.set_random_seed` sets, if None.
+            **kwargs: what else `keras.Model.fit` takes.
 
         Returns:
             `keras.callbacks.History`.
 
         Raises:
-            ValueError: if texts and labels differ in number, a label is unknown, or there is
-                nothing to train on.
+            ValueError: if texts and labels differ in number, a label is unknown, there is nothing
+                to train on, or `class_weight` does not go with the task.
         """
         if not text_batches.is_text(x):
             if not self._compiled_by_user:
@@ -293,33 +349,53 @@ class LongDocumentClassifier(keras.Model):
                 epochs=epochs,
                 validation_split=validation_split,
                 validation_data=validation_data,
+                class_weight=self._class_weights(class_weight, y),
                 **kwargs,
             )
-        if validation_split and validation_data is None:
-            (x, y), validation_data = text_batches.hold_out(x, y, validation_split)
-        total = text_batches.count(x, self._class_id)
-        if total == 0:
-            raise ValueError("There is no document to train on.")
         if kwargs.get("sample_weight") is not None:
             raise ValueError(
                 "`sample_weight` does not go with texts. Use `class_weight`, or train on token ids."
             )
-        if kwargs.get("class_weight"):
-            kwargs["class_weight"] = {
-                self._class_id(label) if isinstance(label, str) else label: weight
-                for label, weight in kwargs["class_weight"].items()
-            }
-        batches = self._batches(x, y, batch_size, total, shuffle=kwargs.pop("shuffle", True))
+        if validation_split and validation_data is None:
+            (x, y), validation_data = text_batches.hold_out(x, y, validation_split)
+        shuffle = kwargs.pop("shuffle", True)
+        batches = self._batches(
+            x,
+            y,
+            batch_size,
+            order="shuffled" if shuffle else "given",
+            seed=random.randrange(2**31) if seed is None else seed,
+        )
+        if len(batches) == 0:
+            raise ValueError("There is no document to train on.")
+        class_weight = self._class_weights(
+            class_weight, (self._target(x) for x in (x.labels() if y is None else y))
+        )
         if validation_data is not None:
             if not isinstance(validation_data, tuple):
                 validation_data = (validation_data, None)
-            validation_total = text_batches.count(validation_data[0], self._class_id)
-            validation_data = self._batches(*validation_data, batch_size, validation_total)
+            validation = self._batches(*validation_data, batch_size)
+            validation_data = validation.dataset(count=len(validation))
+            if self.long == "windows":
+                self._validation = _Validation(validation_data, validation)
+        steps = kwargs.pop("steps_per_epoch", None) or len(batches)
         if not self._compiled_by_user:
-            self._compile_by_default(math.ceil(total / batch_size) * epochs)
-        return super().fit(
-            batches, epochs=epochs, validation_data=validation_data, shuffle=False, **kwargs
-        )
+            self._compile_by_default(steps * epochs)
+        if kwargs.get("verbose", "auto") != 0:
+            print(f"Training on {batches}.", flush=True)
+        try:
+            return super().fit(
+                # One stream of all epochs: a position in it says what was seen.
+                batches.dataset(position=kwargs.get("initial_epoch", 0) * steps),
+                epochs=epochs,
+                steps_per_epoch=steps,
+                validation_data=validation_data,
+                class_weight=class_weight,
+                shuffle=False,
+                **kwargs,
+            )
+        finally:
+            self._validation = None
 
     def evaluate(self, x=None, y=None, batch_size=16, **kwargs):
         """Loss and metrics on texts, or as `keras.Model.evaluate` on token ids.
@@ -335,10 +411,29 @@ class LongDocumentClassifier(keras.Model):
         """
         if not self.compiled:
             self._compile_by_default()
-        if text_batches.is_text(x):
-            total = text_batches.count(x, self._class_id)
-            return super().evaluate(self._batches(x, y, batch_size, total), **kwargs)
-        return super().evaluate(x, y, batch_size=batch_size, **kwargs)
+        if self._validation is not None and x is self._validation.dataset:
+            return self._evaluate_pooled(self._validation.batches, **kwargs)
+        if not text_batches.is_text(x):
+            return super().evaluate(x, y, batch_size=batch_size, **kwargs)
+        batches = self._batches(x, y, batch_size)
+        if self.long == "windows":
+            return self._evaluate_pooled(batches, **kwargs)
+        return super().evaluate(batches.dataset(count=len(batches)), **kwargs)
+
+    def _evaluate_pooled(self, batches, return_dict=False, verbose="auto", **kwargs):
+        """Loss and metrics of documents, not of their windows."""
+        outputs, targets = [], []
+        for token_ids, target in batches.finite():
+            outputs.append(self.predict_on_batch(token_ids))
+            targets.append(target)
+        outputs, targets = (batches.in_order(np.concatenate(x)) for x in (outputs, targets))
+        outputs = self._pooled(outputs, batches.documents.windows)
+        firsts = np.cumsum(batches.documents.windows) - batches.documents.windows
+        y, y_pred = (keras.ops.convert_to_tensor(x) for x in (targets[firsts], outputs))
+        self.reset_metrics()
+        self._loss_tracker.update_state(self.compute_loss(None, y, y_pred, training=False))
+        logs = {name: float(x) for name, x in self.compute_metrics(None, y, y_pred).items()}
+        return logs if return_dict else list(logs.values())
 
     def predict(self, x, batch_size=16, **kwargs):
         """Probabilities of texts, or as `keras.Model.predict` of token ids.
@@ -349,15 +444,16 @@ class LongDocumentClassifier(keras.Model):
             **kwargs: what else `keras.Model.predict` takes.
 
         Returns:
-            float32 array `[documents, classes]`, in the order of `labels`.
+            float32 array `[documents, classes]`, in the order of `labels`; of values
+            `[documents, 1]` for a regression.
         """
         if not text_batches.is_text(x):
             return super().predict(x, batch_size=batch_size, **kwargs)
-        total = text_batches.count(x)
-        if total == 0:
-            return np.zeros((0, len(self.labels)), "float32")
-        batches = self._batches(x, None, batch_size, total, with_classes=False)
-        return super().predict(batches, **kwargs)
+        batches = self._batches(x, None, batch_size, with_targets=False)
+        if len(batches) == 0:
+            return np.zeros((0, self.task.units(self.labels)), "float32")
+        outputs = super().predict(batches.dataset(count=len(batches)), **kwargs)
+        return self._pooled(batches.in_order(outputs), batches.documents.windows)
 
     def classify(self, texts, batch_size=16):
         """Names the class of every text.
@@ -369,7 +465,9 @@ class LongDocumentClassifier(keras.Model):
         Returns:
             A list of dictionaries, one a text: "label" (str), "probabilities" (label -> float, the
             most probable first), "tokens" (int, how many the model read) and "truncated" (bool,
-            whether the text had more).
+            whether the text had more). A model of several labels gives "labels" (list of str, those
+            with a probability above one half) in place of "label", a regression "value" (float)
+            in place of both. With `long="windows"` there is also "windows" (int), how many it took.
 
         Raises:
             ValueError: for a single string.
@@ -377,49 +475,83 @@ class LongDocumentClassifier(keras.Model):
         """
         text_batches.refuse_single(texts)
         texts = [as_bytes(document, i) for i, document in enumerate(texts)]
-        rows = self.predict(texts, batch_size=batch_size, verbose=0)
+        batches = self._batches(texts, None, batch_size, with_targets=False)
+        if len(batches) == 0:
+            return []
+        outputs = super().predict(batches.dataset(count=len(batches)), verbose=0)
+        outputs = self._pooled(batches.in_order(outputs), batches.documents.windows)
         results = []
-        for document, row in zip(texts, rows, strict=True):
-            # One token more than the model reads shows whether the text goes on.
-            tokens = int(
-                self.tokenizer.encode([document], self.sequence_length + 1).row_lengths()[0]
-            )
-            order = np.argsort(-row, kind="stable")
-            results.append(
-                {
-                    "label": self.labels[order[0]],
-                    "probabilities": {self.labels[i]: float(row[i]) for i in order},
-                    "tokens": min(tokens, self.sequence_length),
-                    "truncated": tokens > self.sequence_length,
-                }
-            )
+        for i, row in enumerate(outputs):
+            result = self.task.result(row, self.labels)
+            result["tokens"] = int(batches.documents.tokens[i])
+            result["truncated"] = bool(self.long == "cut" and batches.documents.is_long[i])
+            if self.long == "windows":
+                result["windows"] = int(batches.documents.windows[i])
+            results.append(result)
         return results
 
-    def _batches(self, texts, labels, batch_size, total, shuffle=False, with_classes=True):
-        # Under XLA every length is a program of its own: there all batches get the same one.
-        one_length = (
-            keras.backend.backend() == "jax"
-            or getattr(self, "jit_compile", False) is True
-            or self.backbone.arguments["static_length"]
-        )
-        return text_batches.batches(
+    def _pooled(self, outputs, windows):
+        """One row a document of what is one row a window; a single window's is left as it is."""
+        ends = np.cumsum(windows)
+        rows = outputs[ends - windows]
+        for i in np.flatnonzero(windows > 1):
+            rows[i] = self.task.pool(outputs[ends[i] - windows[i] : ends[i]])
+        return rows
+
+    def _batches(self, texts, labels, batch_size, order="grouped", seed=0, with_targets=True):
+        documents = EncodedDocuments(
             texts,
             labels,
-            total=total,
-            encode=lambda text: self.tokenizer.encode(text, self.sequence_length),
-            class_id=self._class_id if with_classes else None,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            length=self.sequence_length if one_length else None,
+            self.tokenizer,
+            self.sequence_length,
+            long=self.long,
+            target=self._target if with_targets else None,
+        )
+        # Under XLA every length is a program of its own, and those of one call serve the next.
+        is_compiled = (
+            keras.backend.backend() == "jax" or getattr(self, "jit_compile", False) is True
+        )
+        padded_lengths = None
+        if self.backbone.arguments["static_length"]:
+            padded_lengths = [self.sequence_length]
+        elif is_compiled and order == "grouped":
+            padded_lengths = _halves(self.sequence_length)
+        target = tf.TensorSpec(self.task.target_shape(self.labels), self.task.target_dtype)
+        return text_batches.TextBatches(
+            documents,
+            batch_size,
+            order=order,
+            seed=seed,
+            padded_lengths=padded_lengths,
+            target=target if with_targets else None,
         )
 
-    def _class_id(self, label):
-        try:
-            return self.labels.index(str(label))
-        except ValueError:
+    def _target(self, label):
+        return self.task.target(label, self.labels)
+
+    def _class_weights(self, class_weight, targets):
+        """Weights by class id, as Keras wants them, of what `fit` takes; targets are class ids."""
+        if not class_weight:
+            return None
+        if self.task.name != "single_label":
             raise ValueError(
-                f"Unknown label {label!r}; this model knows {', '.join(map(repr, self.labels))}."
-            ) from None
+                "`class_weight` is for a task of one label a document. This model's is "
+                f"{self.task.name!r}: leave it out."
+            )
+        if class_weight == "balanced":
+            counts = collections.Counter(int(x) for x in targets)
+            share = sum(counts.values()) / len(counts)
+            return {i: share / counts[i] if counts[i] else 1.0 for i in range(len(self.labels))}
+        if not isinstance(class_weight, dict):
+            raise ValueError(
+                "`class_weight` must be 'balanced' or a dict of label to weight. Received: "
+                f"{class_weight!r}."
+            )
+        by_id = {
+            int(self._target(label)) if isinstance(label, str) else label: weight
+            for label, weight in class_weight.items()
+        }
+        return {i: by_id.get(i, 1.0) for i in range(len(self.labels))}
 
     def save(self, filepath, overwrite=True, **kwargs):
         """As `keras.Model.save`, but the file appears whole or not at all.
@@ -503,8 +635,10 @@ class LongDocumentClassifier(keras.Model):
             "token_dropout": self.token_dropout,
             "learning_rate": self.learning_rate,
             "head_dtype": keras.dtype_policies.serialize(
-                self.get_layer("probabilities").dtype_policy  # its own once it is quantized
+                self.get_layer(self.task.output).dtype_policy  # its own once it is quantized
             ),
+            "task": self.task.get_config(),
+            "long": self.long,
             "name": self.name,
             "trainable": self.trainable,
         }
@@ -520,11 +654,25 @@ class LongDocumentClassifier(keras.Model):
         return cls(**config)
 
 
-def _check_labels(labels):
-    if len(labels) < 2 or len(set(labels)) < len(labels):
-        raise ValueError(
-            f"`labels` must be at least two different names, one a class. Received: {labels!r}."
-        )
+@dataclasses.dataclass
+class _Validation:
+    """What `fit` validates on, while it runs."""
+
+    dataset: tf.data.Dataset
+    batches: text_batches.TextBatches
+
+
+def _check_long(long):
+    if long not in LONG:
+        raise ValueError(f"`long` must be one of {', '.join(map(repr, LONG))}. Received: {long!r}.")
+
+
+def _halves(longest):
+    """`longest`, its half and so on down to some 64, in ascending order."""
+    lengths = [longest]
+    while lengths[0] >= 128:
+        lengths.insert(0, -(-lengths[0] // 2))
+    return lengths
 
 
 def _steps(x, batch_size, validation_split):

@@ -1,13 +1,151 @@
-"""From texts to batches of token ids, as a tf.data pipeline."""
+"""TextBatches: texts as the batches of token ids that a Keras model reads."""
 
-import math
+import itertools
 
 import numpy as np
 import tensorflow as tf
 
-from keras_combiner.text.tokenizer import as_bytes
+from keras_combiner.datasets.batch_plan import BatchPlan
+from keras_combiner.models.encoded_documents import check_labels, is_list
 
-SHUFFLE_BUFFER = 4096  # documents of a reader held in memory to draw from
+# Of a reader, as much is held in memory to draw batches from.
+POOL_EXAMPLES = 4096
+POOL_TOKENS = 2**25
+
+
+class TextBatches:
+    """The batches of documents, epoch after epoch.
+
+    They are a pure function of the documents, the seed and a position, which counts the batches
+    from the first of the first epoch on. To go on at a position costs no more than to go there:
+    pools of batches before it are skipped, a reader's without making ids of them.
+
+    Args:
+        documents: `EncodedDocuments`.
+        batch_size: int, examples a batch.
+        order: "shuffled", "grouped" or "given"; see `keras_combiner.datasets.batch_plan.BatchPlan`.
+        seed: int, of the shuffling.
+        padded_lengths: list of int, the lengths to pad to; chosen for little padding if None.
+        target: `tf.TensorSpec` of an example's target; None if there are none.
+    """
+
+    def __init__(
+        self, documents, batch_size, order="shuffled", seed=0, padded_lengths=None, target=None
+    ):
+        pool_size = None
+        if documents.is_stream:
+            pool_size = min(POOL_EXAMPLES, POOL_TOKENS // documents.sequence_length)
+        self.documents = documents
+        self.plan = BatchPlan(
+            documents.lengths,
+            documents.sequence_length,
+            batch_size,
+            pool_size=pool_size,
+            order=order,
+            seed=seed,
+            padded_lengths=padded_lengths,
+        )
+        self._target = target
+        lengths = self.plan.lengths
+        self._length = int(lengths[0]) if len(lengths) == 1 else None
+
+    def __len__(self):
+        """How many batches an epoch has."""
+        return len(self.plan)
+
+    def __str__(self):
+        """One line: documents, tokens, how many are cut, how much is padding."""
+        documents, num_long = self.documents, int(self.documents.is_long.sum())
+        long = f"{num_long:,} longer than {documents.sequence_length:,}"
+        if len(documents.lengths) > len(documents.windows):
+            long += f", in {len(documents.lengths):,} windows with the others"
+        elif num_long:
+            long += " and cut"
+        return (
+            f"{_counted(len(documents.windows), 'document')}, "
+            f"{_counted(int(documents.tokens.sum(dtype='int64')), 'token')}; {long}; "
+            f"{self.plan.padding():.1%} padding in batches of "
+            f"{_counted(len(self.plan.lengths), 'length')}"
+        )
+
+    def batches(self, position=0):
+        """Gives the batches from a position on, without end.
+
+        Args:
+            position: int, how many batches to skip.
+
+        Returns:
+            iterator of tuples of numpy arrays: int32 `[batch, length]`, 0 for padding, and, unless
+            there are no targets, `[batch, ...]`.
+        """
+        first_epoch, start = divmod(position, len(self))
+        for epoch in itertools.count(first_epoch):
+            yield from self._epoch(epoch, start)
+            start = 0
+
+    def dataset(self, position=0, count=None):
+        """Gives the batches from a position on as a data set.
+
+        Args:
+            position: int, how many batches to skip.
+            count: int, how many to give; None for no end.
+
+        Returns:
+            `tf.data.Dataset` of tuples as in `batches`.
+        """
+        signature = (tf.TensorSpec([None, self._length], tf.int32),)
+        if self._target is not None:
+            signature += (tf.TensorSpec([None, *self._target.shape], self._target.dtype),)
+        dataset = tf.data.Dataset.from_generator(
+            lambda: itertools.islice(self.batches(position), count), output_signature=signature
+        )
+        if count is not None:
+            # Keras shows the time left where it knows the number of steps.
+            dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
+        return dataset.prefetch(tf.data.AUTOTUNE)
+
+    def finite(self):
+        """Gives the batches of the first epoch, as `batches` does."""
+        return itertools.islice(self.batches(), len(self))
+
+    def in_order(self, outputs):
+        """Undoes the order of the first epoch.
+
+        Args:
+            outputs: array `[examples, ...]`, one row an example, as the batches came.
+
+        Returns:
+            array of the same shape, in the order of the documents.
+        """
+        rows = np.empty_like(outputs)
+        rows[self.plan.order()] = outputs
+        return rows
+
+    def _epoch(self, epoch, start):
+        number, skip = divmod(start, self.plan.pool_batches)
+        examples = self.documents.examples(number * self.plan.pool_size)
+        while number < self.plan.num_pools:
+            pool = list(itertools.islice(examples, self.plan.pool_size))
+            if len(pool) != self.plan.examples_in(number):
+                raise ValueError(
+                    "There are fewer documents than at the start of training. Leave the files as "
+                    "they are while they are read."
+                )
+            for rows, length in itertools.islice(self.plan.pool(epoch, number), skip, None):
+                yield _padded([pool[i] for i in rows], length)
+            number, skip = number + 1, 0
+
+
+def _padded(examples, length):
+    token_ids, *targets = zip(*examples, strict=True)
+    batch = np.zeros((len(token_ids), length), "int32")
+    for row, ids in zip(batch, token_ids, strict=True):
+        row[: len(ids)] = ids
+    return batch, *map(np.stack, targets)
+
+
+def _counted(number, noun):
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def is_text(x):
@@ -29,22 +167,6 @@ def refuse_single(x):
         )
 
 
-def count(texts, class_id=None):
-    """Number of documents; a reader is read through once to find out.
-
-    With `class_id`, a label that it refuses in a reader shows now, as the ValueError that it is,
-    and not in the middle of training.
-    """
-    if _is_list(texts):
-        return len(texts)
-    total = 0
-    for document in texts:
-        total += 1
-        if class_id is not None:
-            class_id(document.label)
-    return total
-
-
 def hold_out(texts, labels, share):
     """Splits documents into `((texts, labels), (texts, labels))`, training and validation.
 
@@ -59,12 +181,12 @@ def hold_out(texts, labels, share):
     Raises:
         ValueError: if `share` is out of range.
     """
-    if not _is_list(texts):
+    if not is_list(texts):
         training, validation = texts.split(share)
         return (training, None), (validation, None)
     if not 0 < share < 1:
         raise ValueError(f"`validation_split` must lie between 0 and 1. Received: {share!r}.")
-    _check_labels(texts, labels)
+    check_labels(texts, labels)
     order = np.random.default_rng(0).permutation(len(texts))
     held_out = max(1, round(len(texts) * share))
 
@@ -72,74 +194,3 @@ def hold_out(texts, labels, share):
         return [texts[i] for i in indices], [labels[i] for i in indices]
 
     return pick(order[held_out:]), pick(order[:held_out])
-
-
-def batches(texts, labels, total, encode, class_id, batch_size, shuffle=False, length=None):
-    """Makes the batches that a Keras model reads.
-
-    Args:
-        texts: list of str, whose token ids are kept after the first pass; or a reader, which
-            streams in every pass.
-        labels: list of labels, None with a reader.
-        total: int, number of documents.
-        encode: callable, string tensor `[1]` to RaggedTensor int32 `[1, None]` of token ids.
-        class_id: callable, label to int; or None for batches without classes.
-        batch_size: int, documents a batch.
-        shuffle: bool, whether every pass has its own order.
-        length: int, token ids a document; the longest of the batch decides if None.
-
-    Returns:
-        tf.data.Dataset of `(token_ids int32 [batch, length], class ids int32 [batch])`, or of
-        one-tuples without `class_id`.
-
-    Raises:
-        ValueError: if texts and labels differ in number, or `class_id` refuses a label.
-    """
-    if _is_list(texts):
-        examples = _from_lists(texts, labels, class_id)
-    else:
-        examples = _from_reader(texts, class_id)
-
-    def to_token_ids(text, *classes):
-        return (encode(tf.expand_dims(text, 0))[0], *classes)
-
-    examples = examples.map(to_token_ids, num_parallel_calls=tf.data.AUTOTUNE)
-    if _is_list(texts):
-        examples = examples.cache()
-    if shuffle:
-        examples = examples.shuffle(total if _is_list(texts) else SHUFFLE_BUFFER)
-    shapes = ([length],) if class_id is None else ([length], [])
-    examples = examples.padded_batch(batch_size, padded_shapes=shapes)
-    # Keras shows the time left, and takes the end for an end, where it knows the number of steps.
-    steps = tf.data.experimental.assert_cardinality(math.ceil(total / batch_size))
-    return examples.apply(steps).prefetch(tf.data.AUTOTUNE)
-
-
-def _is_list(x):
-    return isinstance(x, (list, tuple, np.ndarray))
-
-
-def _check_labels(texts, labels):
-    if labels is None or len(texts) != len(labels):
-        received = "no labels" if labels is None else f"{len(labels)} labels"
-        raise ValueError(f"Every text needs a label. Received: {len(texts)} texts, {received}.")
-
-
-def _from_lists(texts, labels, class_id):
-    columns = ([as_bytes(text, i) for i, text in enumerate(texts)],)
-    if class_id is not None:
-        _check_labels(texts, labels)
-        columns += (np.array([class_id(label) for label in labels], "int32"),)
-    return tf.data.Dataset.from_tensor_slices(columns)
-
-
-def _from_reader(documents, class_id):
-    def rows():
-        for i, document in enumerate(documents):
-            row = (as_bytes(document.text, i),)
-            yield row if class_id is None else (*row, class_id(document.label))
-
-    signature = (tf.TensorSpec((), tf.string),)
-    if class_id is not None:
-        signature += (tf.TensorSpec((), tf.int32),)
-    return tf.data.Dataset.from_generator(rows, output_signature=signature)

@@ -21,6 +21,9 @@ class TokenEvidence:
     would not do: a number added to all of them changes no probability.) The sum is exact but for
     rounding; with a quantized last layer, or in mixed precision, that is the rounding of these.
 
+    Where a document may have several labels, weights add up, with the bias, to the log odds of the
+    most probable one; in a regression, to the value. Nothing is subtracted then.
+
     A token's vector has already read the rest of the document through attention: a weight says
     where in the averaged document the evidence lies, not that the token alone brought it about.
 
@@ -50,7 +53,8 @@ class TokenEvidence:
     """
 
     def __init__(self, classifier):
-        self._head = classifier.get_layer("probabilities")
+        self._task = classifier.task
+        self._head = [classifier.get_layer(name) for name in self._task.head]
         pooling = classifier.get_layer("pooling")
         self._model = keras.Model(classifier.input, [pooling.input, classifier.output])
 
@@ -59,22 +63,24 @@ class TokenEvidence:
         x, probabilities = self._model(token_ids, training=False)
         winner = ops.argmax(probabilities, axis=-1)
         # [features, classes] -> [batch, features], those of each document's winning class.
-        direction = ops.take(ops.transpose(self._centred_kernel(x.shape[-1])), winner, axis=0)
+        direction = ops.take(ops.transpose(self._kernel(x.shape[-1])), winner, axis=0)
         weights = ops.matmul(ops.cast(x, "float32"), ops.expand_dims(direction, -1))
         is_token = ops.not_equal(token_ids, Tokenizer.pad_token_id)
         count = ops.sum(ops.cast(is_token, "float32"), axis=-1, keepdims=True)
         weights = ops.where(is_token, ops.squeeze(weights, -1), 0.0)
         return probabilities, weights / ops.maximum(count, 1.0)
 
-    def _centred_kernel(self, features):
-        """`W[f, c] - mean over classes of W[f]`, as the layer itself applies it.
+    def _kernel(self, features):
+        """What a feature adds to each class: for softmax `W[f, c] - mean over classes of W[f]`.
 
         Asking the layer, by way of unit vectors, also does for a kernel that is quantized or has
         LoRA's addition.
         """
         unit_vectors = ops.eye(features, dtype="float32")
-        return self._centred_logits(unit_vectors) - self._centred_logits(0.0 * unit_vectors[:1])
+        return self._linear(unit_vectors) - self._linear(0.0 * unit_vectors[:1])
 
-    def _centred_logits(self, vectors):
-        logits = ops.log(ops.cast(self._head(vectors), "float32"))
-        return logits - ops.mean(logits, axis=-1, keepdims=True)
+    def _linear(self, vectors):
+        x = vectors
+        for layer in self._head:
+            x = layer(x)
+        return self._task.linear(x)

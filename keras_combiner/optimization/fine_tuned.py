@@ -1,11 +1,5 @@
 """fine_tuned: a trained classifier, trained a little more under a compression."""
 
-import math
-
-import keras
-
-from keras_combiner.models import text_batches
-
 # Chosen on the validation documents of the State of the Union eras, for saved_models/sotu_era.
 EPOCHS = 3
 LEARNING_RATE = 5e-4
@@ -23,8 +17,7 @@ def fine_tuned(
 ):
     """Trains a copy of a trained classifier a little more, to get used to being compressed.
 
-    AdamW like the classifier's own recipe, with smaller steps, which grow during the first tenth
-    and then shrink along a cosine to zero.
+    By the classifier's own recipe, with smaller steps.
 
     Args:
         classifier: trained `keras_combiner.LongDocumentClassifier`, or what
@@ -44,26 +37,19 @@ def fine_tuned(
     Raises:
         ValueError: for what `fit` refuses.
     """
-    trained = copied(classifier)
-    steps = math.ceil(text_batches.count(x) / batch_size) * epochs
-    warmup_steps = max(1, steps // 10)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        warmup_target=learning_rate,
-        warmup_steps=warmup_steps,
-        decay_steps=max(1, steps - warmup_steps),
-    )
-    trained.compile(
-        keras.optimizers.AdamW(schedule, weight_decay=0.01, clipnorm=1.0),
-        loss="sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
+    trained = copied(classifier, learning_rate=learning_rate)
     trained.fit(x, y, epochs=epochs, batch_size=batch_size, callbacks=list(callbacks), **kwargs)
-    return copied(trained)  # without the optimizer's state, which files would hold
+    # Without the optimizer's state, which files would hold.
+    return copied(trained, learning_rate=classifier.learning_rate)
 
 
-def copied(classifier):
-    """Returns a classifier with the same configuration and the same weights, not compiled."""
-    copy = type(classifier).from_config(classifier.get_config())
+def copied(classifier, **changes):
+    """Returns a classifier with the same weights, not compiled, and the same configuration.
+
+    Args:
+        classifier: `keras_combiner.LongDocumentClassifier`.
+        **changes: what is to be different in its configuration.
+    """
+    copy = type(classifier).from_config({**classifier.get_config(), **changes})
     copy.set_weights(classifier.get_weights())
     return copy

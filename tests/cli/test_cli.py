@@ -11,8 +11,9 @@ import types
 import numpy as np
 import pytest
 
-from keras_combiner.cli import arguments, errors, evaluate, export, label_counts, train
+from keras_combiner.cli import arguments, errors, export, label_counts, train
 from keras_combiner.cli.main import COMMANDS, main
+from keras_combiner.models.tasks import TASKS, SingleLabel
 
 SEQUENCE_LENGTH = 64
 WORDS = {
@@ -172,7 +173,7 @@ class TestTrain:
         rows = labelled_texts(20)
         rows[_held_out_index(tmp_path, rows)] = ("a text of its own", "rare")
         training, counts, _, validation_counts = _read(tmp_path, rows, validation_split=0.05)
-        assert counts["rare"] == validation_counts["rare"] == 1
+        assert counts.labels["rare"] == validation_counts.labels["rare"] == 1
         assert "rare" not in set(training.labels())
         out = capsys.readouterr().out
         assert "Validation: 1 document (held out): rare 1\n" in out
@@ -182,9 +183,9 @@ class TestTrain:
         training, counts, validation, validation_counts = _read(
             tmp_path, labelled_texts(4), validation_split=0.0
         )
-        assert len(list(training)) == counts.total() == 4
+        assert len(list(training)) == counts.documents == 4
         assert validation is validation_counts is None
-        train._print_metrics({"accuracy": 0.5, "loss": 0.7}, None)
+        train._print_metrics({"accuracy": 0.5, "loss": 0.7}, None, "accuracy")
         out = capsys.readouterr().out
         assert out.endswith(
             "Validation: none\nTraining accuracy 0.500, loss 0.700 (no validation)\n"
@@ -193,7 +194,7 @@ class TestTrain:
 
 def _read(tmp_path, rows, validation_split):
     path = write_jsonl(tmp_path / "texts.jsonl", rows)
-    fields = {"text_field": "text", "label_field": "label"}
+    fields = {"text_field": "text", "label_field": None, "task": None, "class_weight": None}
     options = {"data": path, "validation_data": None, "validation_split": validation_split}
     return train._read(types.SimpleNamespace(**options, **fields))
 
@@ -232,7 +233,7 @@ class TestEvaluate:
         probabilities = np.array(
             [[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.5, 0.25, 0.25], [0.25, 0.5, 0.25]]
         )
-        figures = evaluate.measure(np.array([0, 0, 0, 1]), probabilities, ["a", "b", "c"])
+        figures = SingleLabel().measure(np.array([0, 0, 0, 1]), probabilities, ["a", "b", "c"])
         assert figures == {
             "documents": 4,
             "accuracy": 0.75,
@@ -247,7 +248,7 @@ class TestEvaluate:
         }
 
     def test_sure_and_wrong_is_a_finite_loss(self):
-        figures = evaluate.measure(np.array([0]), np.array([[0.0, 1.0]]), ["a", "b"])
+        figures = SingleLabel().measure(np.array([0]), np.array([[0.0, 1.0]]), ["a", "b"])
         assert figures["loss"] == pytest.approx(-np.log(1e-7))
 
 
@@ -441,7 +442,12 @@ def _files(tmp_path):
     write_jsonl(tmp_path / "broken_label.jsonl", [("a", "x"), ("b", "y\nz")])
     (tmp_path / "bad_line.jsonl").write_text('{"text": "a", "label": "x"}\n{"txet": "b"}\n')
     (tmp_path / "no_labels.jsonl").write_text('{"text": "a"}\n')
-    (tmp_path / "data.parquet").write_text("")
+    (tmp_path / "data.parquet").write_text("no magic")
+    (tmp_path / "data.xml").write_text("")
+    (tmp_path / "mixed.jsonl").write_text(
+        '{"text": "a", "label": "x"}\n{"text": "b", "target": 1}\n'
+    )
+    (tmp_path / "tags.jsonl").write_text('{"text": "a", "labels": ["x"]}\n' * 8)
     (tmp_path / "garbage.keras").write_text("no zip file")
     (tmp_path / "empty").mkdir()
     (tmp_path / "used").mkdir()
@@ -454,7 +460,29 @@ def _files(tmp_path):
 
 BAD = {
     "no data": ("train --data nix.jsonl --output o", "nix.jsonl", "No such file or directory"),
-    "unknown ending": ("train --data data.parquet --output o", "data.parquet: cannot tell"),
+    "unknown ending": ("train --data data.xml --output o", "data.xml: cannot tell"),
+    "no Parquet": ("train --data data.parquet --output o", "data.parquet: no Parquet file"),
+    "no file of a pattern": (
+        "train --data nix-*.jsonl --output o",
+        "nix-*.jsonl",
+        "No file is named so",
+    ),
+    "mixed targets": (
+        "train --data mixed.jsonl --output o",
+        "mixed.jsonl:2: no field 'label'; fields are 'text', 'target'. Name it with --label-field",
+    ),
+    "weights of several labels": (
+        "train --data tags.jsonl --class-weight balanced --output o",
+        "--class-weight is for documents of one label each. tags.jsonl is for the task",
+    ),
+    "another task than the model's": (
+        "evaluate --model {model} --data tags.jsonl",
+        "tags.jsonl:1: no field 'label'; fields are 'text', 'labels'.",
+    ),
+    "two kinds of input": (
+        "predict --model {model} --data good.jsonl good.jsonl",
+        "Name text files or --data, not both.",
+    ),
     "output in use": (
         "train --data good.jsonl --output used",
         "used/model.keras exists. Choose another --output, or replace it with --overwrite.",
@@ -494,7 +522,7 @@ BAD = {
         "evaluate --model {model} --data good.jsonl --json empty",
         "empty is a directory. Name a file for --json.",
     ),
-    "no document": ("predict --model {model}", "There is no document. Name text files, or -"),
+    "no document": ("predict --model {model}", "There is no document. Name text files, - for"),
     "missing document": ("predict --model {model} nix.txt", "nix.txt: No such file or directory"),
     "directory": ("predict --model {model} empty", "empty is a directory. Name the files in it"),
     "standard input twice": ("predict --model {model} - -", "(-) can be read once only"),
@@ -649,8 +677,11 @@ def test_choices_are_those_of_the_package():
     from keras_combiner.export.litert import TAKES
     from keras_combiner.factorizations.summaries import SUMMARIES
     from keras_combiner.models import SIZES
+    from keras_combiner.models.long_document_classifier import LONG
 
     assert tuple(SIZES) == train.SIZES
+    assert tuple(TASKS) == arguments.TASKS
+    assert train.LONG == LONG
     assert tuple(SUMMARIES) == train.SUMMARIES
     assert tuple(QUANTIZATIONS) == export.QUANTIZATIONS
     assert tuple(TAKES) == export.TAKES
@@ -776,7 +807,7 @@ def test_many_classes_are_not_all_listed():
         label_counts.check_known({"x": 1}, list(counts), "data.csv", "the model")
 
 
-@pytest.mark.parametrize("module", [arguments, errors, evaluate, label_counts])
+@pytest.mark.parametrize("module", [arguments, errors, label_counts])
 def test_examples_run(module):
     result = doctest.testmod(module)
     assert result.attempted > 0

@@ -188,7 +188,7 @@ WRONG_FILES = {
         "r.jsonl",
         b'{"text": "a", "label": null}',
         {},
-        "r.jsonl:1: field 'label' is null. Give the document a label or take the line out.",
+        "r.jsonl:1: field 'label' is null. Give the document a label or take the record out.",
     ),
     "jsonl, label is blank": (
         "r.jsonl",
@@ -409,10 +409,11 @@ def test_wrong_folder_says_where_and_what_to_do(case, tmp_path):
     assert str(caught.value).startswith(str(tmp_path / "d"))
 
 
-@pytest.mark.parametrize("name", ["r.json", "r.txt", "r.csv.gz", "r"])
+@pytest.mark.parametrize("name", ["r.json", "r.txt", "r.txt.gz", "r.parquet.gz", "r"])
 def test_other_endings_are_refused_with_those_accepted(name, tmp_path):
     path = make_file(tmp_path, name, b"")
-    with pytest.raises(ValueError, match=r"\.jsonl or \.ndjson .*, \.csv, \.tsv .*directory"):
+    endings = r"\.jsonl or \.ndjson .*, \.csv, \.tsv .*\.parquet.*directory"
+    with pytest.raises(ValueError, match=endings):
         read_documents(path)
 
 

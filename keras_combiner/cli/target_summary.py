@@ -1,0 +1,85 @@
+"""TargetSummary: what is to be learned of a set of documents, summed up as they stream by."""
+
+import dataclasses
+import math
+from collections import Counter
+
+from keras_combiner.cli.label_counts import check_known, describe
+
+
+@dataclasses.dataclass
+class TargetSummary:
+    """How many documents there are, and how their targets are spread.
+
+    Attributes:
+        documents: int.
+        task: str, "single_label", "multi_label" or "regression"; None without documents.
+        labels: `collections.Counter`, documents of each label, in alphabetical order.
+        total: float, the sum of the numbers of a regression.
+        least: float, the least of them.
+        most: float, the greatest.
+    """
+
+    documents: int = 0
+    task: str | None = None
+    labels: Counter = dataclasses.field(default_factory=Counter)
+    total: float = 0.0
+    least: float = math.inf
+    most: float = -math.inf
+
+    @classmethod
+    def of(cls, reader):
+        """Sums up a reader; reads all of it, so that bad data shows early.
+
+        Args:
+            reader: `keras_combiner.datasets.DocumentReader`.
+
+        Returns:
+            `TargetSummary`.
+        """
+        from keras_combiner.datasets.document import task_of
+
+        summary = cls()
+        for label in reader.labels():
+            summary.documents += 1
+            summary.task = summary.task or task_of(label)
+            if summary.task == "regression":
+                summary.total += label
+                summary.least, summary.most = min(summary.least, label), max(summary.most, label)
+            else:
+                summary.labels.update([label] if isinstance(label, str) else label)
+        summary.labels = Counter({label: summary.labels[label] for label in sorted(summary.labels)})
+        return summary
+
+    def check_known(self, labels, data, whose):
+        """As `keras_combiner.cli.label_counts.check_known`."""
+        check_known(self.labels, labels, data, whose)
+
+    def without(self, part):
+        """How many documents of each label there are outside of a part.
+
+        Args:
+            part: `TargetSummary` of some of the documents.
+
+        Returns:
+            `collections.Counter`, without the labels of which there are none.
+        """
+        return self.labels - part.labels
+
+    def as_json(self):
+        """What report.json says: counts by class, or figures in a dict."""
+        if self.task == "single_label":
+            return dict(self.labels)
+        if self.task == "multi_label":
+            return {"documents": self.documents, "labels": dict(self.labels)}
+        mean = self.total / self.documents
+        return {"documents": self.documents, "mean": mean, "min": self.least, "max": self.most}
+
+    def __str__(self):
+        """The targets in a few words."""
+        if self.task == "single_label":
+            return describe(self.labels)
+        if self.task == "multi_label":
+            return f"any of {len(self.labels)} labels: {describe(self.labels)}"
+        mean = self.total / self.documents
+        return f"numbers from {self.least:.6g} to {self.most:.6g}, on average {mean:.6g}"

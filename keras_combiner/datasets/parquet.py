@@ -1,0 +1,105 @@
+"""ParquetReader: documents from the rows of a Parquet file."""
+
+import os
+import pathlib
+
+from keras_combiner.datasets.document_reader import DocumentReader
+from keras_combiner.datasets.fields import Fields, RecordError, listed
+
+# Rows in memory at a time, and bytes of a column that are read ahead: row groups may be larger than
+# memory, and are never read whole.
+_ROWS = 32
+_BUFFER = 2**20
+
+
+class ParquetReader(DocumentReader):
+    """Documents from a Parquet file, a few rows in memory at a time.
+
+    Only the columns of text and target are read. Targets are as in a
+    `keras_combiner.datasets.jsonl.JsonlReader`: a string or a number, a list of them, or a number.
+
+    Args:
+        path: str or path. The file.
+        text_field: str. The name of the column with the text, strings.
+        label_field: str or None. The name of the column with the target; see
+            `keras_combiner.datasets.read_documents`.
+        require_labels: bool. Whether every document must have a label. If not, the label is None
+            where the column is missing or the value null or blank.
+        task: str or None. What kind of target it is; see `keras_combiner.datasets.read_documents`.
+
+    Raises:
+        ImportError: on reading, when pyarrow is missing (extra "parquet").
+        ValueError: on making it, for field names that are empty or equal, or an unknown task; on
+            reading, for whatever is wrong in the file, naming the row, counted from 1.
+
+    Example:
+
+    >>> import tempfile
+    >>> import pyarrow, pyarrow.parquet
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "reviews.parquet"
+    >>> table = pyarrow.table({"text": ["A fine book."], "label": ["good"]})
+    >>> pyarrow.parquet.write_table(table, path)
+    >>> list(ParquetReader(path))
+    [Document(text='A fine book.', label='good')]
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        text_field: str = "text",
+        label_field: str | None = None,
+        require_labels: bool = True,
+        task: str | None = None,
+    ):
+        self._path = pathlib.Path(path)
+        self._fields = Fields(text_field, label_field, task, require_labels)
+
+    def __iter__(self):
+        pyarrow, parquet = _import_pyarrow()
+        try:
+            with parquet.ParquetFile(self._path, buffer_size=_BUFFER, pre_buffer=False) as file:
+                yield from self._documents(file)
+        except pyarrow.ArrowException as error:
+            raise ValueError(f"{self._path}: no Parquet file, or a damaged one: {error}") from None
+
+    def __repr__(self):
+        return f"{type(self).__name__}({str(self._path)!r})"
+
+    def _documents(self, file):
+        names = file.schema_arrow.names
+        try:
+            fields = self._fields.fixed(names)
+        except RecordError as error:
+            raise ValueError(f"{self._path}: {error}") from None
+        wanted = [("text_field", fields.text_field)]
+        if fields.require_labels or fields.label_field in names:
+            wanted.append(("label_field", fields.label_field))
+        for argument, name in wanted:
+            if name not in names:
+                raise ValueError(
+                    f"{self._path}: no column {name!r}; columns are {listed(names)}. Name it with "
+                    f"{argument}=..."
+                )
+        if file.metadata.num_rows == 0:
+            raise ValueError(f"{self._path}: no rows.")
+        number = 0
+        columns = [name for _, name in wanted]
+        for batch in file.iter_batches(batch_size=_ROWS, columns=columns, use_threads=False):
+            for record in batch.to_pylist():
+                number += 1
+                try:
+                    yield fields.document(record)
+                except RecordError as error:
+                    raise ValueError(f"{self._path}: row {number}: {error}") from None
+
+
+def _import_pyarrow():
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImportError(
+            "Parquet files are read with pyarrow. "
+            "Install it with: pip install keras_combiner[parquet]"
+        ) from error
+    return pyarrow, pyarrow.parquet

@@ -1,0 +1,126 @@
+"""TFRecordReader: documents from files of tf.train.Example."""
+
+import os
+import pathlib
+import re
+
+from keras_combiner.datasets.document_reader import DocumentReader
+from keras_combiner.datasets.fields import Fields, RecordError
+
+
+class TFRecordReader(DocumentReader):
+    """Documents from a TFRecord file of `tf.train.Example`, one record in memory at a time.
+
+    The text is a feature of one byte string, in UTF-8. A label is one byte string, integer or
+    float; several labels are any number of byte strings or integers; the target of a regression is
+    one float or integer. Other features are ignored.
+
+    Args:
+        path: str or path. The file; one that ends in .gz is decompressed.
+        text_field: str. The name of the feature with the text.
+        label_field: str or None. The name of the feature with the target; see
+            `keras_combiner.datasets.read_documents`.
+        require_labels: bool. Whether every document must have a label. If not, the label is None
+            where the feature is missing, empty or blank.
+        task: str or None. What kind of target it is; see `keras_combiner.datasets.read_documents`.
+
+    Raises:
+        ValueError: on making it, for field names that are empty or equal, or an unknown task; on
+            reading, for whatever is wrong in the file, naming the record, counted from 1.
+
+    Example:
+
+    >>> import tempfile
+    >>> import tensorflow as tf
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "reviews.tfrecord"
+    >>> def feature(value):
+    ...     return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+    >>> features = {"text": feature(b"A fine book."), "label": feature(b"good")}
+    >>> example = tf.train.Example(features=tf.train.Features(feature=features))
+    >>> with tf.io.TFRecordWriter(str(path)) as writer:
+    ...     writer.write(example.SerializeToString())
+    >>> list(TFRecordReader(path))
+    [Document(text='A fine book.', label='good')]
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        text_field: str = "text",
+        label_field: str | None = None,
+        require_labels: bool = True,
+        task: str | None = None,
+    ):
+        self._path = pathlib.Path(path)
+        self._fields = Fields(text_field, label_field, task, require_labels)
+
+    def __iter__(self):
+        # Imported here so that other formats do not wait for TensorFlow to load.
+        import tensorflow as tf
+        from google.protobuf.message import DecodeError
+
+        fields, number = self._fields, 0
+        try:
+            for content in self._records(tf):
+                number += 1
+                try:
+                    features = tf.train.Example.FromString(content).features.feature
+                except DecodeError:
+                    raise RecordError("no tf.train.Example.") from None
+                if number == 1:
+                    fields = fields.fixed(features)
+                yield fields.document(_record(features, fields))
+        except RecordError as error:
+            raise ValueError(f"{self._path}: record {number}: {error}") from None
+        except tf.errors.OpError as error:
+            # Without the names of graph nodes around it.
+            reason = re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:.*", "", error.message, flags=re.DOTALL)
+            raise ValueError(
+                f"{self._path}: record {number + 1}: no TFRecord data, or damaged: {reason}"
+            ) from None
+        if number == 0:
+            raise ValueError(f"{self._path}: no records.")
+
+    def __repr__(self):
+        return f"{type(self).__name__}({str(self._path)!r})"
+
+    def _records(self, tf):
+        """Yield the content of every record, without a graph or a thread of its own."""
+        compression = "GZIP" if self._path.suffix.lower() == ".gz" else ""
+        dataset = tf.data.TFRecordDataset(str(self._path), compression, buffer_size=2**20)
+        for record in dataset:
+            yield record.numpy()
+
+
+def _record(features, fields):
+    """Make a mapping of the features that are wanted."""
+    record = {}
+    for name, feature in features.items():
+        if name not in (fields.text_field, fields.label_field):
+            record[name] = None  # for messages, which list the names
+            continue
+        values = _values(feature, name)
+        if name == fields.label_field and fields.task == "multi_label":
+            record[name] = values
+        elif len(values) > 1:
+            record[name] = values  # which is refused as an array
+        else:
+            record[name] = values[0] if values else None
+    return record
+
+
+def _values(feature, name):
+    """Give the values of a `tf.train.Feature` as a list."""
+    which = feature.WhichOneof("kind")
+    if which is None:
+        return []
+    values = list(getattr(feature, which).value)
+    if which != "bytes_list":
+        return values
+    try:
+        return [value.decode() for value in values]
+    except UnicodeDecodeError as error:
+        raise RecordError(
+            f"feature {name!r} is not UTF-8 at byte {error.start} "
+            f"(0x{error.object[error.start]:02x}, {error.reason}). Write the text as UTF-8."
+        ) from None

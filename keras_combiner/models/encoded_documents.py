@@ -1,0 +1,167 @@
+"""EncodedDocuments: documents as token ids, surveyed once and read as often as need be."""
+
+import array
+import collections
+import concurrent.futures
+import itertools
+import os
+
+import numpy as np
+
+from keras_combiner.text.tokenizer import as_bytes
+from keras_combiner.text.windows import split_into_windows
+
+# Texts that a thread makes into ids at once. Tokenizers pad within them, so a long one goes alone.
+_CHUNK = 16
+_LONG_BYTES = 65536
+_THREADS = min(8, os.cpu_count() or 1)
+
+
+class EncodedDocuments:
+    """Texts as examples: rows of token ids, each with its target.
+
+    Making one goes through all of the texts, to learn how many examples there are and how long they
+    are, and to find what is wrong with them before training starts. The ids of a list are kept;
+    those of a reader are made anew whenever they are asked for.
+
+    Args:
+        texts: list (or array) of str, or a reader of `keras_combiner.datasets`.
+        labels: list of labels, one a text; None with a reader, or without targets.
+        tokenizer: `keras_combiner.text.Tokenizer`.
+        sequence_length: int, the most ids of an example.
+        long: "cut", or "windows" for several examples of a document that is longer.
+        target: callable, label to a numpy number or array; None for examples without targets.
+
+    Attributes:
+        lengths: int32 array `[examples]`, ids of each.
+        windows: int32 array `[documents]`, examples of each.
+        tokens: int32 array `[documents]`, ids of each that are read.
+        is_long: bool array `[documents]`, whether there were more than `sequence_length`.
+
+    Raises:
+        TypeError: for what is no text.
+        ValueError: if texts and labels differ in number, `target` refuses a label, or a reader
+            finds something wrong in a file.
+    """
+
+    def __init__(self, texts, labels, tokenizer, sequence_length, long="cut", target=None):
+        self.sequence_length = sequence_length
+        self.is_stream = not is_list(texts)
+        self._texts, self._labels = texts, labels
+        self._tokenizer = tokenizer
+        self._long = long
+        self._target = target
+        self._kept = None
+        if target is not None and not self.is_stream:
+            check_labels(texts, labels)
+            # A label that is wrong shows before the texts are read.
+            collections.deque(map(target, labels), maxlen=0)
+        # Arrays, and not lists of ints: of a reader's documents, this is all that is held.
+        lengths, windows, tokens = (array.array("i") for _ in range(3))
+        is_long, kept = bytearray(), []
+        for examples, num_tokens in self._documents():
+            windows.append(len(examples))
+            lengths.extend(len(token_ids) for token_ids, *_ in examples)
+            is_long.append(num_tokens > sequence_length)
+            tokens.append(num_tokens if long == "windows" else min(num_tokens, sequence_length))
+            if not self.is_stream:
+                kept.extend(examples)
+        if not self.is_stream:
+            self._kept = kept
+        self.lengths, self.windows, self.tokens = (
+            np.array(x, "int32") for x in (lengths, windows, tokens)
+        )
+        self.is_long = np.array(is_long, bool)
+
+    def examples(self, first=0):
+        """Gives the examples in order.
+
+        Args:
+            first: int, the example to start with. Those before it are skipped: of a reader, their
+                documents are read, but not made into ids.
+
+        Returns:
+            iterator of tuples: int32 array of token ids, and, unless there are no targets, what
+            `target` made of the label.
+        """
+        if self._kept is not None:
+            return itertools.islice(self._kept, first, None)
+        ends = np.cumsum(self.windows, dtype="int64")
+        document = int(np.searchsorted(ends, first, side="right"))
+        before = int(ends[document - 1]) if document else 0
+        rows = (row for examples, _ in self._documents(document) for row in examples)
+        return itertools.islice(rows, first - before, None)
+
+    def _documents(self, first=0):
+        """Yields every document's examples, and how many ids it has, more than are read if cut."""
+        waiting = collections.deque()
+        with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
+            for texts, targets in _chunks(itertools.islice(self._pairs(), first, None)):
+                # Outside of any graph, and so in threads of ours: a tf.data pipeline in the one
+                # that Keras reads from would wait for a thread that this one holds.
+                waiting.append((threads.submit(self._encode, texts), targets))
+                if len(waiting) > 2 * _THREADS:
+                    yield from self._framed(*waiting.popleft())
+            while waiting:
+                yield from self._framed(*waiting.popleft())
+
+    def _pairs(self):
+        """Yields the texts as bytes, each in a tuple with its target if there are any."""
+        if self.is_stream:
+            pairs = self._texts
+        else:
+            labels = itertools.repeat(None) if self._labels is None else self._labels
+            pairs = zip(self._texts, labels, strict=False)
+        for i, (text, label) in enumerate(pairs):
+            text = as_bytes(text, i)
+            yield (text,) if self._target is None else (text, self._target(label))
+
+    def _encode(self, texts):
+        # One id more than there may be shows which texts are too long.
+        limit = self.sequence_length + 1
+        if self._long == "windows":
+            limit = max(limit, max(map(len, texts)) + 2)  # a token is a byte at least
+        ids = self._tokenizer.encode(texts, limit)
+        return np.split(ids.values.numpy(), ids.row_splits.numpy()[1:-1])
+
+    def _framed(self, encoded, targets):
+        for token_ids, target in zip(encoded.result(), targets, strict=True):
+            if len(token_ids) <= self.sequence_length:
+                pieces = [token_ids]
+            elif self._long == "windows":
+                pieces = split_into_windows(token_ids, self.sequence_length)
+            else:
+                # As the tokenizer cuts: the end token stays.
+                pieces = [np.append(token_ids[: self.sequence_length - 1], token_ids[-1])]
+            yield [(piece, *target) for piece in pieces], len(token_ids)
+
+
+def is_list(x):
+    """Whether `x` is texts in memory, and not a reader."""
+    return isinstance(x, (list, tuple, np.ndarray))
+
+
+def check_labels(texts, labels):
+    """Raises a ValueError unless there is a label for every text."""
+    if labels is None or len(texts) != len(labels):
+        received = "no labels" if labels is None else f"{len(labels)} labels"
+        raise ValueError(f"Every text needs a label. Received: {len(texts)} texts, {received}.")
+
+
+def _chunks(rows):
+    """Yields lists of texts that are made into ids together, with lists of the rest of the rows."""
+    texts, targets = [], []
+    for text, *target in rows:
+        if len(text) > _LONG_BYTES:
+            if texts:
+                yield texts, targets
+                texts, targets = [], []
+            yield [text], [target]
+            continue
+        texts.append(text)
+        targets.append(target)
+        if len(texts) == _CHUNK:
+            yield texts, targets
+            texts, targets = [], []
+    if texts:
+        yield texts, targets

@@ -1,0 +1,137 @@
+"""Regression: a document has a number."""
+
+import math
+
+import keras
+import numpy as np
+
+from keras_combiner.models.tasks.task import Task
+
+
+class Regression(Task):
+    """A number for every document.
+
+    The last layer works in units of the training targets' spread around their mean, so that prices
+    in the millions are learned as fast as shares; outputs, losses and metrics are in the targets'
+    own unit.
+
+    Args:
+        mean: float, the mean of the training targets.
+        scale: float, their standard deviation.
+
+    Example:
+
+    >>> task, names = Regression().learned([1.0, 2.0, 3.0])
+    >>> names, task.mean, round(task.scale, 3)
+    ([], 2.0, 0.816)
+    """
+
+    name = "regression"
+    output = "value"
+    head = ("value", "unit")
+    activation = "linear"
+    loss = "mean_squared_error"
+    headline = "mean_absolute_error"
+
+    def __init__(self, mean=0.0, scale=1.0):
+        self.mean, self.scale = float(mean), float(scale)
+
+    def learned(self, labels):
+        """The task with mean and standard deviation of the targets."""
+        targets = np.array([self.target(label, []) for label in labels], "float64")
+        if len(targets) == 0:
+            raise ValueError("There is no target to learn from.")
+        # Targets that are all the same have no spread.
+        return Regression(targets.mean(), targets.std() or 1.0), []
+
+    def check_names(self, names):
+        """There are none."""
+        if names:
+            raise ValueError(f"A regression has no labels. Received: {names!r}.")
+
+    def units(self, names):
+        """One."""
+        return 1
+
+    def target(self, label, names):
+        """The number, float32 `[1]`."""
+        try:
+            value = float("nan") if isinstance(label, (str, bytes)) else float(label)
+        except (TypeError, ValueError):
+            value = float("nan")
+        if not math.isfinite(value):
+            raise self._kind_error(label, "a finite number for every document")
+        return np.array([value], "float32")
+
+    def target_shape(self, names):
+        """A number, in a row of its own."""
+        return [1]
+
+    def metrics(self):
+        """Mean absolute error."""
+        return ["mean_absolute_error"]
+
+    def finish(self, outputs):
+        """Brings what the last layer gives to the unit of the targets."""
+        return keras.layers.Rescaling(self.scale, self.mean, dtype="float32", name="unit")(outputs)
+
+    def linear(self, outputs):
+        """As it is."""
+        return outputs
+
+    def pool(self, outputs):
+        """The mean."""
+        return outputs.mean(0)
+
+    def result(self, outputs, names):
+        """The "value"."""
+        return {"value": float(outputs[0])}
+
+    def sentence(self, result):
+        """The value."""
+        return f"{result['value']:.6g}"
+
+    def signature(self, outputs, names):
+        """`value`, one number a document."""
+        return {"value": outputs[:, 0]}
+
+    def same(self, expected, received):
+        """None: numbers differ by more or less."""
+        return None
+
+    def measure(self, targets, outputs, names):
+        """Errors, and those of always saying the mean of these documents.
+
+        Example:
+
+        >>> figures = Regression().measure(np.array([[1.0], [3.0]]), np.array([[1.0], [2.0]]), [])
+        >>> figures["mean_absolute_error"], figures["mean_baseline"], figures["r2"]
+        (0.5, 1.0, 0.5)
+        """
+        targets, outputs = targets[:, 0].astype("float64"), outputs[:, 0].astype("float64")
+        errors, spread = outputs - targets, targets - targets.mean()
+        variance = float((spread**2).mean())
+        return {
+            "documents": len(targets),
+            "mean_absolute_error": float(np.abs(errors).mean()),
+            "mean_baseline": float(np.abs(spread).mean()),
+            "loss": float((errors**2).mean()),
+            "r2": 1 - float((errors**2).mean()) / variance if variance else None,
+        }
+
+    def table(self, figures):
+        """Figures of all documents."""
+        r2 = "-" if figures["r2"] is None else f"{figures['r2']:.4f}"
+        return "\n".join(
+            [
+                f"documents            {figures['documents']:,}",
+                f"mean absolute error  {figures['mean_absolute_error']:.6g}",
+                f"always the mean      {figures['mean_baseline']:.6g}",
+                f"mean squared error   {figures['loss']:.6g}",
+                f"R squared            {r2}",
+            ]
+        )
+
+    def get_config(self):
+        """The name, mean and scale."""
+        return {"name": self.name, "mean": self.mean, "scale": self.scale}

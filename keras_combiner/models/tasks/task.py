@@ -1,0 +1,228 @@
+"""Task: what all of them answer for."""
+
+import abc
+
+import keras
+import numpy as np
+
+# As Keras does, so that one sure and wrong answer does not make a loss infinite.
+LEAST_PROBABILITY = 1e-7
+
+
+class Task(abc.ABC):
+    """What the outputs of a `LongDocumentClassifier` mean, from the labels to the answer.
+
+    Everything that tells one kind of target from another stands in a subclass: how a label becomes
+    a number, the last layer, loss and metrics, and how an answer is worded.
+
+    Attributes:
+        name: str, as a user names it.
+        output: str, the name of the last layer with weights, and of the output of exports.
+        activation: str, of the last layer with weights.
+        head: tuple of str, the names of that layer and of those behind it.
+        loss: str, for `compile`.
+        headline: str, the metric to show first.
+    """
+
+    name: str
+    output = "probabilities"
+    head = ("probabilities",)
+    activation: str
+    loss: str
+    headline = "accuracy"
+
+    def learned(self, labels):
+        """Gives the task and the names of the outputs for a training set.
+
+        Args:
+            labels: iterable of labels.
+
+        Returns:
+            pair of `Task` and list of str.
+        """
+        return self, sorted(self._names(labels))
+
+    @abc.abstractmethod
+    def check_names(self, names):
+        """Raises a ValueError if a model cannot have outputs of these names (list of str)."""
+
+    @abc.abstractmethod
+    def units(self, names):
+        """How many numbers the last layer gives."""
+
+    @abc.abstractmethod
+    def target(self, label, names):
+        """Makes what a loss takes out of a label.
+
+        Args:
+            label: what a reader or a user gives for a document.
+            names: list of str, the names of the outputs.
+
+        Returns:
+            numpy number or array, of `target_shape` and `target_dtype`.
+
+        Raises:
+            ValueError: if the label is of another kind, or unknown.
+        """
+
+    @abc.abstractmethod
+    def target_shape(self, names):
+        """Shape of a target, list of int."""
+
+    target_dtype = "float32"
+
+    @abc.abstractmethod
+    def metrics(self):
+        """Metrics for `compile`."""
+
+    def finish(self, outputs):
+        """Makes the model's outputs out of those of the last layer with weights."""
+        return outputs
+
+    @abc.abstractmethod
+    def linear(self, outputs):
+        """Undoes the activation.
+
+        Args:
+            outputs: float tensor `[batch, units]`, of the model.
+
+        Returns:
+            float tensor `[batch, units]`: numbers that add up and can be averaged, as `ops` or
+            numpy have them.
+        """
+
+    @abc.abstractmethod
+    def pool(self, outputs):
+        """Makes one answer of those of a document's windows: the mean of what is linear.
+
+        Args:
+            outputs: float array `[windows, units]`.
+
+        Returns:
+            float array `[units]`.
+        """
+
+    @abc.abstractmethod
+    def result(self, outputs, names):
+        """Words the answer for one document.
+
+        Args:
+            outputs: float array `[units]`.
+            names: list of str.
+
+        Returns:
+            dict that JSON can hold.
+        """
+
+    @abc.abstractmethod
+    def sentence(self, result):
+        """The same in words: str, from what `result` returned."""
+
+    @abc.abstractmethod
+    def signature(self, outputs, names):
+        """The outputs of a SavedModel: dict of name to tensor, in TensorFlow operations."""
+
+    def evidence_for(self, outputs, names):
+        """What tells which output token weights speak for, where `signature` does not: a dict."""
+        return {}
+
+    def same(self, expected, received):
+        """Compares the answers of a model and its export.
+
+        Args:
+            expected: float array `[documents, units]`.
+            received: float array `[documents, units]`.
+
+        Returns:
+            float array `[documents]`, 1 where both say the same; or None where that has no meaning.
+        """
+        return self.right(self.named(expected), received)
+
+    def named(self, outputs):
+        """What the outputs say, in the form of targets."""
+        return outputs
+
+    def right(self, targets, outputs):
+        """How much of each answer is right.
+
+        Args:
+            targets: array `[documents, ...]` of targets.
+            outputs: float array `[documents, units]`.
+
+        Returns:
+            float array `[documents]`, from 0 to 1; or None where that has no meaning.
+        """
+        return None
+
+    @abc.abstractmethod
+    def measure(self, targets, outputs, names):
+        """Compares outputs with the truth.
+
+        Args:
+            targets: array `[documents, ...]`, at least one.
+            outputs: float array `[documents, units]`.
+            names: list of str.
+
+        Returns:
+            dict of figures that JSON can hold.
+        """
+
+    @abc.abstractmethod
+    def table(self, figures):
+        """What `measure` returned, as text of several lines."""
+
+    def get_config(self):
+        """Returns what `keras_combiner.models.tasks.get` makes an equal task of."""
+        return {"name": self.name}
+
+    def _names(self, labels):
+        raise NotImplementedError
+
+    def _kind_error(self, label, expected):
+        return ValueError(
+            f"Expected {expected} (task={self.name!r}). Received: {label!r}. "
+            "Say what the labels are with task='single_label', 'multi_label' or 'regression'."
+        )
+
+
+def log(x):
+    """Logarithm of probabilities, never infinite; of a numpy array as one, or of a tensor."""
+    if isinstance(x, np.ndarray):
+        return np.log(np.maximum(x.astype("float64"), LEAST_PROBABILITY))
+    return keras.ops.log(keras.ops.maximum(keras.ops.cast(x, "float32"), LEAST_PROBABILITY))
+
+
+def per_label(truth, said, names):
+    """Counts documents, precision and recall of every label.
+
+    Args:
+        truth: bool array `[documents, labels]`.
+        said: bool array `[documents, labels]`.
+        names: list of str.
+
+    Returns:
+        dict of name to dict: "documents", "precision" (None if the label is never given) and
+        "recall" (None if it has no documents).
+    """
+    of_label, of_answer, right = truth.sum(0), said.sum(0), (truth & said).sum(0)
+    return {
+        name: {
+            "documents": int(of_label[i]),
+            "precision": float(right[i] / of_answer[i]) if of_answer[i] else None,
+            "recall": float(right[i] / of_label[i]) if of_label[i] else None,
+        }
+        for i, name in enumerate(names)
+    }
+
+
+def per_label_table(heading, rows):
+    """The lines of a table of what `per_label` returned."""
+    width = max(len(heading), *map(len, rows))
+    lines = [f"{heading:<{width}}  documents  precision  recall"]
+    for name, row in rows.items():
+        precision, recall = (
+            "-" if row[figure] is None else f"{row[figure]:.3f}"
+            for figure in ("precision", "recall")
+        )
+        lines.append(f"{name:<{width}}  {row['documents']:>9,}  {precision:>9}  {recall:>6}")
+    return lines

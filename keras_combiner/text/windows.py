@@ -1,0 +1,40 @@
+"""split_into_windows: a document that is too long, as overlapping pieces that are not."""
+
+import numpy as np
+
+_OVERLAP = 4  # neighbouring windows share at least a quarter of their tokens
+
+
+def split_into_windows(token_ids, sequence_length):
+    """Covers a document with as few overlapping windows as it takes.
+
+    Each window is framed by the document's start and end tokens, as if it were a document. Windows
+    are as long as they may be and evenly spaced; neighbours share at least a quarter of their
+    tokens, so that what stands at the end of one stands well inside the next.
+
+    Args:
+        token_ids: int array `[length]`, what a tokenizer made of the text: start token, tokens,
+            end token.
+        sequence_length: int, at least 3, the most ids of a window.
+
+    Returns:
+        list of int arrays; of the document itself if it is not too long.
+
+    Example:
+
+    >>> ids = np.array([1, 11, 12, 13, 14, 15, 16, 2])
+    >>> [window.tolist() for window in split_into_windows(ids, sequence_length=6)]
+    [[1, 11, 12, 13, 14, 2], [1, 13, 14, 15, 16, 2]]
+    >>> len(split_into_windows(ids, sequence_length=8))
+    1
+    """
+    if len(token_ids) <= sequence_length:
+        return [token_ids]
+    room, tokens = sequence_length - 2, token_ids[1:-1]
+    overlap = room // _OVERLAP
+    count = -(-(len(tokens) - overlap) // (room - overlap))
+    starts = (i * (len(tokens) - room) // (count - 1) for i in range(count))
+    start_token, end_token = token_ids[:1], token_ids[-1:]
+    return [
+        np.concatenate([start_token, tokens[start : start + room], end_token]) for start in starts
+    ]

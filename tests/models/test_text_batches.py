@@ -1,0 +1,147 @@
+"""Batches of texts: the same from any position, of a list and of a stream, cut or in windows."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_combiner.datasets import read_documents, write_jsonl
+from keras_combiner.models import encoded_documents, text_batches
+from keras_combiner.models.encoded_documents import EncodedDocuments
+from keras_combiner.models.text_batches import TextBatches
+from keras_combiner.text import ByteTokenizer
+
+LENGTH = 40
+TEXTS = ["x" * (i * 7 % 35) + f" {i}" for i in range(61)]
+LABELS = [str(i) for i in range(61)]
+TARGET = tf.TensorSpec([], "int32")
+
+
+@pytest.fixture
+def reader(tmp_path):
+    write_jsonl(tmp_path / "r.jsonl", zip(TEXTS, LABELS, strict=True))
+    return read_documents(tmp_path / "r.jsonl")
+
+
+def encoded(texts, labels=None, **options):
+    return EncodedDocuments(texts, labels, ByteTokenizer(), LENGTH, target=np.int32, **options)
+
+
+def as_lists(batches):
+    return [(token_ids.tolist(), targets.tolist()) for token_ids, targets in batches]
+
+
+@pytest.fixture
+def small_pools(monkeypatch):
+    monkeypatch.setattr(text_batches, "POOL_EXAMPLES", 24)
+
+
+@pytest.mark.parametrize("source", ["list", "reader"])
+@pytest.mark.parametrize("long", ["cut", "windows"])
+def test_go_on_at_any_position_with_what_would_have_come(source, long, reader, small_pools):
+    texts, labels = (reader, None) if source == "reader" else (TEXTS, LABELS)
+    texts = texts if source == "reader" else [x + "y" * (40 * (len(x) > 30)) for x in texts]
+    batches = TextBatches(encoded(texts, labels, long=long), 5, seed=3, target=TARGET)
+    total = 2 * len(batches) + 3
+    whole = as_lists(itertools.islice(batches.batches(), total))
+    for position in (0, 1, 7, len(batches) - 1, len(batches), len(batches) + 9):
+        rest = as_lists(itertools.islice(batches.batches(position), total - position))
+        assert rest == whole[position:]
+    # Every epoch has everything once, in another order.
+    epochs = [whole[: len(batches)], whole[len(batches) : 2 * len(batches)]]
+    assert epochs[0] != epochs[1]
+    rows = [
+        sorted(str(np.trim_zeros(row)) for token_ids, _ in epoch for row in token_ids)
+        for epoch in epochs
+    ]
+    assert rows[0] == rows[1]
+
+
+def test_what_was_seen_is_not_made_into_ids_again(reader, small_pools, monkeypatch):
+    batches = TextBatches(encoded(reader), 5, target=TARGET)
+    made = []
+    encode = ByteTokenizer.encode
+    monkeypatch.setattr(
+        ByteTokenizer, "encode", lambda self, x, n: made.extend(x) or encode(self, x, n)
+    )
+    monkeypatch.setattr(encoded_documents, "_THREADS", 1)
+    next(batches.batches(position=len(batches) - 1))
+    assert 0 < len(made) < len(TEXTS) / 2
+
+
+def test_a_stream_has_the_batches_of_the_list_where_it_fits_a_pool(reader):
+    results = [
+        as_lists(TextBatches(encoded(*x), 8, seed=1, target=TARGET).finite())
+        for x in ((reader, None), (TEXTS, LABELS))
+    ]
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("order", ["shuffled", "grouped", "given"])
+def test_outputs_come_back_in_order(order):
+    batches = TextBatches(encoded(TEXTS, LABELS), 8, order=order, target=TARGET)
+    targets = np.concatenate([targets for _, targets in batches.finite()])
+    np.testing.assert_array_equal(batches.in_order(targets), np.arange(61))
+
+
+def test_token_ids_are_the_tokenizers():
+    documents = encoded([*TEXTS, "long " * 100, "", "caf\xe9 \udcff"], [*LABELS, 0, 0, 0])
+    expected = ByteTokenizer()([*TEXTS, "long " * 100, "", "caf\xe9 \udcff"], LENGTH).numpy()
+    for (ids, _), row in zip(documents.examples(), expected, strict=True):
+        np.testing.assert_array_equal(ids, row[: len(ids)])
+        assert not row[len(ids) :].any()
+    assert documents.is_long.tolist() == [False] * 61 + [True, False, False]
+
+
+def test_windows_share_the_label_and_short_documents_are_left_alone():
+    long = "".join(map(chr, range(33, 126)))
+    documents = encoded(["short", long, "x" * 100_000], ["0", "1", "2"], long="windows")
+    assert documents.windows.tolist() == [1, 3, 3448]
+    examples = list(documents.examples())
+    assert [int(target) for _, target in examples[:5]] == [0, 1, 1, 1, 2]
+    np.testing.assert_array_equal(examples[0][0], ByteTokenizer().encode(["short"], LENGTH)[0])
+    covered = np.concatenate([ids[1:-1] for ids, _ in examples[1:4]])
+    assert set(covered - 3) == set(long.encode())
+    assert documents.tokens.tolist() == [7, len(long) + 2, 100_002]
+    # Taken up in the middle of a document.
+    for first in (2, 4, 5):
+        rest = [ids.tolist() for ids, _ in documents.examples(first)]
+        assert rest == [ids.tolist() for ids, _ in examples[first:]]
+
+
+@pytest.mark.parametrize(
+    ("texts", "long", "line"),
+    [
+        (["ab"] * 3, "cut", "3 documents, 12 tokens; 0 longer than 40; 50.0% padding in batches"),
+        (["ab", "x" * 99], "cut", "2 documents, 44 tokens; 1 longer than 40 and cut; 8.3% padding"),
+        (["x" * 99], "windows", "1 document, 101 tokens; 1 longer than 40, in 4 windows with the"),
+    ],
+)
+def test_says_what_there_is(texts, long, line):
+    batches = TextBatches(encoded(texts, ["0"] * len(texts), long=long), 1, target=TARGET)
+    assert str(batches).startswith(line)
+
+
+def test_data_sets_have_the_batches():
+    batches = TextBatches(encoded(TEXTS, LABELS), 8, target=TARGET)
+    assert as_lists(batches.dataset(position=3, count=9).as_numpy_iterator()) == as_lists(
+        itertools.islice(batches.batches(3), 9)
+    )
+    assert int(batches.dataset(count=9).cardinality()) == 9
+    plain = EncodedDocuments(TEXTS, None, ByteTokenizer(), LENGTH)
+    one_length = TextBatches(plain, 8, padded_lengths=[LENGTH]).dataset()
+    assert one_length.element_spec == (tf.TensorSpec([None, LENGTH], tf.int32),)
+
+
+def test_documents_that_change_while_they_are_read(reader, tmp_path):
+    batches = TextBatches(encoded(reader), 8, target=TARGET)
+    write_jsonl(tmp_path / "r.jsonl", zip(TEXTS[:40], LABELS, strict=False))
+    with pytest.raises(ValueError, match="fewer documents than at the start"):
+        list(batches.finite())
+
+
+def test_an_error_of_a_reader_is_its_own(tmp_path):
+    (tmp_path / "r.jsonl").write_text('{"text": "a", "label": "1"}\n{"text": "b"}\n')
+    with pytest.raises(ValueError, match=r"r\.jsonl:2: no field 'label'"):
+        encoded(read_documents(tmp_path / "r.jsonl"))

@@ -1,0 +1,40 @@
+"""Windows cover a document: no token is lost, and what fits is left alone."""
+
+import doctest
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keras_combiner.text import windows
+from keras_combiner.text.windows import split_into_windows
+
+
+def test_examples_run():
+    result = doctest.testmod(windows)
+    assert result.attempted > 0 and result.failed == 0
+
+
+@given(tokens=st.integers(0, 300), sequence_length=st.integers(3, 60))
+def test_every_token_is_in_a_window(tokens, sequence_length):
+    document = np.array([1, *range(10, 10 + tokens), 2])
+    pieces = split_into_windows(document, sequence_length)
+    assert set(np.concatenate(pieces)) == set(document)
+    for piece in pieces:
+        assert len(piece) <= sequence_length
+        assert (piece[0], piece[-1]) == (1, 2)
+        assert (np.diff(piece[1:-1]) == 1).all()  # a run of the document's tokens
+    if len(document) <= sequence_length:
+        assert len(pieces) == 1
+        np.testing.assert_array_equal(pieces[0], document)
+    else:
+        assert all(len(piece) == sequence_length for piece in pieces)
+        starts = [piece[1] for piece in pieces]
+        room = sequence_length - 2
+        assert max(np.diff(starts)) <= room - room // 4  # neighbours overlap by a quarter
+
+
+@pytest.mark.parametrize(("tokens", "count"), [(98, 1), (99, 2), (172, 2), (173, 3), (1000, 14)])
+def test_no_more_windows_than_it_takes(tokens, count):
+    assert len(split_into_windows(np.arange(tokens + 2), 100)) == count
