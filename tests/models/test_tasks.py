@@ -236,7 +236,10 @@ def test_says_what_it_trains_on(capsys):
 # Windows
 
 
-@pytest.mark.parametrize("task", ["single_label", "multi_label", "regression"])
+@pytest.mark.parametrize(
+    "task",
+    ["single_label", *(pytest.param(x, marks=pytest.mark.slow) for x in list(tasks.TASKS)[1:])],
+)
 def test_logits_of_windows_are_averaged(task):
     labels = {"single_label": LABELS, "multi_label": SEVERAL, "regression": NUMBERS}[task]
     model = make(labels, task=task, long="windows")
