@@ -1,4 +1,4 @@
-"""The examples of the docstrings, in every module of the four packages, run."""
+"""The examples of the docstrings, in every module of these packages, run."""
 
 import doctest
 import importlib
@@ -6,7 +6,7 @@ import pkgutil
 
 import pytest
 
-PACKAGES = ("factorizations", "layers", "models", "export")
+PACKAGES = ("factorizations", "layers", "models", "export", "optimization")
 
 
 def modules():
@@ -56,5 +56,9 @@ def test_examples_were_found():
         "export.next_version",
         "export.saved_model",
         "export.tf_serving",
+        "factorizations.products",
+        "optimization.magnitude_pruning",
+        "optimization.quantization_aware",
+        "optimization.weight_clustering",
     }
     assert {f"keras_combiner.{name}" for name in classes} <= with_examples
