@@ -179,7 +179,7 @@ class Checkpoints(keras.callbacks.Callback):
             for name, variables in groups.items()
             for i, variable in enumerate(variables)
         }
-        self._check_finite(arrays, epoch, step)
+        self._check_finite(epoch, step)
         callbacks, more = callback_state.saved(self._callbacks)
         state = {
             "format": FORMAT,
@@ -208,13 +208,12 @@ class Checkpoints(keras.callbacks.Callback):
                 str(self.path),
             ) from error
 
-    def _check_finite(self, arrays, epoch, step):
-        for value in arrays.values():
-            if value.dtype.kind == "f" and not np.isfinite(value).all():
+    def _check_finite(self, epoch, step):
+        for variable in self.model.trainable_variables:
+            if not np.isfinite(keras.ops.convert_to_numpy(variable).astype("float32")).all():
                 raise RuntimeError(
-                    f"After step {step} of epoch {epoch + 1} there are weights, or figures of the "
-                    f"optimizer or of metrics, that are not finite. {self.path} keeps those of "
-                    "the last checkpoint. Take a smaller learning rate."
+                    f"After {epoch} epochs and {step} steps there are weights that are not finite. "
+                    f"{self.path} keeps those of before. Take a smaller learning rate."
                 )
 
 

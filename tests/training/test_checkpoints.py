@@ -108,7 +108,7 @@ def test_a_resumed_training_ends_with_the_same_weights_and_history(tmp_path):
                 **{**OPTIONS, **changed},
             )
     with pytest.raises(ValueError, match="with other callbacks"):
-        classifier().fit(TEXTS, LABELS, callbacks=[over[-1]], **OPTIONS)
+        classifier(eager=False).fit(TEXTS, LABELS, callbacks=[over[-1]], **OPTIONS)
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
