@@ -20,30 +20,26 @@ def saved(callbacks):
             figure have a state, and whatever has the methods `get_state` and `set_state`.
 
     Returns:
-        pair of a list, one dict that JSON can hold (or None) a callback, and a dict of name to
-        numpy array.
+        pair of a list, for each callback with a state the name of its class and a dict that JSON
+        can hold, and a dict of name to numpy array.
 
     Example:
 
     >>> states, arrays = saved([keras.callbacks.EarlyStopping(), keras.callbacks.TerminateOnNaN()])
-    >>> states[0]["wait"], states[1], arrays
-    (0, None, {})
+    >>> [(kind, state["wait"]) for kind, state in states], arrays
+    ([('EarlyStopping', 0)], {})
     """
     states, arrays = [], {}
-    for i, callback in enumerate(callbacks):
+    for i, callback in enumerate(_with_state(callbacks)):
         if hasattr(callback, "get_state"):
-            states.append(callback.get_state())
-            continue
-        names = _names(callback)
-        if names is None:
-            states.append(None)
-            continue
-        state = {name: _plain(getattr(callback, name, None)) for name in names}
-        weights = state.get("best_weights")
-        if weights is not None:
-            arrays.update({f"callbacks/{i}/{j}": x for j, x in enumerate(weights)})
-            state["best_weights"] = len(weights)
-        states.append(state)
+            state = callback.get_state()
+        else:
+            state = {name: _plain(getattr(callback, name, None)) for name in _names(callback)}
+            weights = state.get("best_weights")
+            if weights is not None:
+                arrays.update({f"callbacks/{i}/{j}": x for j, x in enumerate(weights)})
+                state["best_weights"] = len(weights)
+        states.append([type(callback).__name__, state])
     return states, arrays
 
 
@@ -51,22 +47,22 @@ def restore(callbacks, states, arrays):
     """Undoes `saved`, in place.
 
     Args:
-        callbacks: list of `keras.callbacks.Callback`, as in `saved`.
-        states: list of dict or None.
+        callbacks: list of `keras.callbacks.Callback`, as in `saved`; those without a state may be
+            others.
+        states: list of pairs, as `saved` returned them.
         arrays: dict of name to numpy array.
 
     Raises:
         ValueError: if the states are those of other callbacks.
     """
-    kinds = [hasattr(x, "get_state") or _names(x) is not None for x in callbacks]
-    if kinds != [state is not None for state in states]:
+    callbacks = _with_state(callbacks)
+    received, expected = [type(x).__name__ for x in callbacks], [kind for kind, _ in states]
+    if received != expected:
         raise ValueError(
-            "The checkpoint is of a training with other callbacks. Resume with the same ones, in "
-            "the same order."
+            f"The checkpoint is of a training with other callbacks: {', '.join(expected)}. Resume "
+            f"with the same ones, in the same order. Received: {', '.join(received)}."
         )
-    for i, (callback, state) in enumerate(zip(callbacks, states, strict=True)):
-        if state is None:
-            continue
+    for i, (callback, (_, state)) in enumerate(zip(callbacks, states, strict=True)):
         if hasattr(callback, "set_state"):
             callback.set_state(state)
             continue
@@ -74,6 +70,10 @@ def restore(callbacks, states, arrays):
             if name == "best_weights" and value is not None:
                 value = [arrays[f"callbacks/{i}/{j}"] for j in range(value)]
             setattr(callback, name, value)
+
+
+def _with_state(callbacks):
+    return [x for x in callbacks if hasattr(x, "get_state") or _names(x) is not None]
 
 
 def _names(callback):

@@ -240,7 +240,8 @@ def _pass_over(model, steps):
 
 def _read(path):
     try:
-        with np.load(path) as file:
+        # Opened here: what numpy opens and cannot read, it leaves open.
+        with open(path, "rb") as content, np.load(content) as file:
             arrays = dict(file)
         state = json.loads(str(arrays.pop("state")))
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
