@@ -71,18 +71,19 @@ def callbacks(folder, **options):
     ]
 
 
-def test_a_resumed_training_ends_with_the_same_weights_and_history(tmp_path):
-    whole = classifier(eager=False)
+@pytest.mark.parametrize("eager", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_a_resumed_training_ends_with_the_same_weights_and_history(eager, tmp_path):
+    whole = classifier(eager)
     uninterrupted = callbacks(tmp_path / "whole", every=2)
     history = whole.fit(TEXTS, LABELS, callbacks=uninterrupted, **OPTIONS).history
 
-    stopped = classifier(eager=False)
+    stopped = classifier(eager)
     folder = tmp_path / "stopped"
     with pytest.raises(InterruptedError):
         stopped.fit(TEXTS, LABELS, callbacks=[*callbacks(folder, every=2), Stop(1, 2)], **OPTIONS)
     assert Checkpoints(folder / "last.npz", resume=True).position == (1, 2)
 
-    resumed = classifier(eager=False)
+    resumed = classifier(eager)
     resumed.set_weights([x + 1 for x in resumed.get_weights()])  # nothing of it may remain
     again = callbacks(folder, every=2, resume=True)
     assert resumed.fit(TEXTS, LABELS, callbacks=[*again, Stop(9, 9)], **OPTIONS).history == history
@@ -96,7 +97,7 @@ def test_a_resumed_training_ends_with_the_same_weights_and_history(tmp_path):
 
     # A training that is over has nothing left to do, but still a history.
     over = callbacks(folder, resume=True)
-    assert classifier(eager=False).fit(TEXTS, LABELS, callbacks=over, **OPTIONS).history == history
+    assert classifier(eager).fit(TEXTS, LABELS, callbacks=over, **OPTIONS).history == history
 
     # What would not be the same training is refused.
     for changed in ({"seed": 2}, {"batch_size": 4}, {"epochs": 3}):
@@ -108,7 +109,7 @@ def test_a_resumed_training_ends_with_the_same_weights_and_history(tmp_path):
                 **{**OPTIONS, **changed},
             )
     with pytest.raises(ValueError, match="with other callbacks"):
-        classifier(eager=False).fit(TEXTS, LABELS, callbacks=[over[-1]], **OPTIONS)
+        classifier(eager).fit(TEXTS, LABELS, callbacks=[over[-1]], **OPTIONS)
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
