@@ -65,6 +65,14 @@ class CsvReader(DocumentReader):
         self._delimiter = delimiter
 
     def __iter__(self):
+        return (document for _, document in self._numbered())
+
+    def places(self):
+        """Yield the file and the line on which every document starts."""
+        return (f"{self._path}:{number}" for number, _ in self._numbered())
+
+    def _numbered(self):
+        """Yield every document after the number of its line."""
         records = self._records()
         number, header = next(records, (1, None))
         if header is None:
@@ -91,8 +99,11 @@ class CsvReader(DocumentReader):
             empty = False
             target = None if label_column is None else _target(record[label_column], fields.task)
             try:
-                yield fields.document(
-                    {fields.text_field: record[text_column], fields.label_field: target}
+                yield (
+                    number,
+                    fields.document(
+                        {fields.text_field: record[text_column], fields.label_field: target}
+                    ),
                 )
             except RecordError as error:
                 raise self._error(number, str(error)) from None

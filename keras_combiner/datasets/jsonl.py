@@ -53,6 +53,14 @@ class JsonlReader(DocumentReader):
         self._fields = Fields(text_field, label_field, task, require_labels)
 
     def __iter__(self):
+        return (document for _, document in self._numbered())
+
+    def places(self):
+        """Yield the file and the line of every document."""
+        return (f"{self._path}:{number}" for number, _ in self._numbered())
+
+    def _numbered(self):
+        """Yield every document after the number of its line."""
         fields, empty = self._fields, True
         for number, line in enumerate(decoded_lines(self._path), start=1):
             if not line or line.isspace():
@@ -62,7 +70,7 @@ class JsonlReader(DocumentReader):
                 if empty:
                     fields = fields.fixed(record)
                 empty = False
-                yield fields.document(record)
+                yield number, fields.document(record)
             except RecordError as error:
                 raise ValueError(f"{self._path}:{number}: {error}") from None
         if empty:
