@@ -1,8 +1,7 @@
 """run_locally: a pipeline on Beam's direct runner, in a process of its own.
 
 When a worker process of the direct runner dies, the runner waits for it for ever. So each run is a
-process that notices this and ends with `WORKER_DIED`; its other workers end with it. This file is
-also that process's program.
+process that notices this and ends with `WORKER_DIED`; its other workers end with it.
 """
 
 import contextlib
@@ -33,11 +32,15 @@ def run_locally(shards, settings, beam_options):
         RuntimeError: if the pipeline raised an error, which is on standard error.
     """
     job = json.dumps({"shards": shards, "settings": settings, "beam_options": beam_options})
-    command = [sys.executable, "-m", "keras_combiner.scoring.local_run"]
+    command = [sys.executable, "-c", "from keras_combiner.scoring import local_run as x; x.main()"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, start_new_session=True)
     try:
-        process.communicate(job)
+        with contextlib.suppress(BrokenPipeError):  # it has ended, and its code says why
+            process.stdin.write(job + "\n")
+            process.stdin.flush()
+        process.wait()
     finally:
+        process.stdin.close()
         # Whatever is left of its workers, also after an interrupt.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -52,14 +55,16 @@ def run_locally(shards, settings, beam_options):
     return True
 
 
-def _main():
+def main():
+    """Runs the job on standard input, whose end is that of the process that waits for it."""
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
     from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
     from keras_combiner.scoring.pipeline import add_scoring
 
-    job = json.load(sys.stdin)
+    job = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     threading.excepthook = _end_with_workers
     # By name: DirectRunner would first try to fetch another runner.
     with beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions(job["beam_options"])) as run:
@@ -69,13 +74,14 @@ def _main():
     os._exit(0)  # threads of gRPC may linger
 
 
+def _end_with_parent():
+    sys.stdin.read()
+    os._exit(1)
+
+
 def _end_with_workers(error):
     """Ends this process when the thread that watches a worker reports its death."""
     if "Worker subprocess exited" in str(error.exc_value):
         print(f"keras-combiner: {error.exc_value}", file=sys.stderr, flush=True)
         os._exit(WORKER_DIED)
     threading.__excepthook__(error)
-
-
-if __name__ == "__main__":
-    _main()

@@ -96,6 +96,7 @@ def score_corpus(
 
 
 def _run_in_parts(shards, settings, workers, beam_options):
+    beam_options = ["--default_sdk_harness_log_level=ERROR", *beam_options]
     if workers > 1:
         beam_options = [
             f"--direct_num_workers={workers}",

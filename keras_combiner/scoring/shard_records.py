@@ -36,9 +36,9 @@ def shard_records(path, text_field="text", name=None):
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "some.jsonl"
     >>> _ = path.write_text('{"text": "a fine book"}\\n{"text": 3}\\n')
     >>> for place, text, reason in shard_records(str(path)):
-    ...     print(place, text, "" if reason is None else reason[:35])
-    {'line': 1} a fine book
-    {'line': 2} None field 'text' must be a string, rece
+    ...     print(place, text, reason and reason[:30])
+    {'line': 1} a fine book None
+    {'line': 2} None field 'text' must be a string,
     """
     reader = read_documents(
         pathlib.Path(path), text_field=text_field, label_field=_NO_LABEL, require_labels=False
