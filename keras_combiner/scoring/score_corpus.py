@@ -1,6 +1,7 @@
 """score_corpus: every document of a corpus through an exported model, once."""
 
 import itertools
+import os
 from collections import deque
 from typing import NamedTuple
 
@@ -67,7 +68,8 @@ def score_corpus(
         RuntimeError: if the pipeline raised an error.
     """
     import_beam()
-    model, output = _saved_model(str(model).rstrip("/")), str(output).rstrip("/")
+    model, input, output = (_absolute(str(path)) for path in (model, input, output))
+    model = _saved_model(model)
     settings = {
         "output": output,
         "model": model,
@@ -77,7 +79,7 @@ def score_corpus(
     }
     # The output's place says nothing of its content.
     stamp = {**settings, "output": None, "model": _fingerprint(model)}
-    shards = find_shards(str(input), output, stamp)
+    shards = find_shards(input, output, stamp)
     unfinished = [shard for shard in shards if shard.finished(output) is None]
     beam_options = list(beam_options)
     if not any(x.split("=")[0] == "--runner" for x in beam_options):
@@ -128,6 +130,11 @@ def _run_elsewhere(shards, settings, beam_options):
 
     with beam.Pipeline(options=PipelineOptions(beam_options)) as pipeline:
         add_scoring(pipeline, shards, **settings)
+
+
+def _absolute(path):
+    """The path as all workers understand it; those on other file systems are so already."""
+    return path.rstrip("/") if "://" in path else os.path.abspath(path)
 
 
 def _saved_model(model):
