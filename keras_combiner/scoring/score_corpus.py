@@ -8,6 +8,7 @@ from typing import NamedTuple
 from keras_combiner.scoring.beam_import import import_beam
 from keras_combiner.scoring.local_run import run_locally
 from keras_combiner.scoring.shard import find_shards
+from keras_combiner.scoring.shard_records import shard_reader
 from keras_combiner.version_folders import no_saved_model, saved_models
 
 # How often a shard is tried alone before it is given up.
@@ -65,6 +66,7 @@ def score_corpus(
     Raises:
         ImportError: if Apache Beam is missing (extra "beam").
         FileNotFoundError: if there is no such file, or no such model.
+        ValueError: if a file's ending is none of those that have records, or for a wrong name.
         RuntimeError: if the pipeline raised an error.
     """
     import_beam()
@@ -77,10 +79,13 @@ def score_corpus(
         "text_field": text_field,
         "batch_size": batch_size,
     }
-    # The output's place says nothing of its content.
-    stamp = {**settings, "output": None, "model": _fingerprint(model)}
+    # What results follow from, beside the shard; a smaller batch must not cost what is done.
+    stamp = {"model": _fingerprint(model), "labels": labels, "text_field": text_field}
     shards = find_shards(input, output, stamp)
     unfinished = [shard for shard in shards if shard.finished(output) is None]
+    for shard in unfinished:
+        if os.path.exists(shard.path):
+            shard_reader(shard.path, text_field)  # refuses what a worker would, and at once
     beam_options = list(beam_options)
     if not any(x.split("=")[0] == "--runner" for x in beam_options):
         _run_in_parts(unfinished, settings, workers, beam_options)

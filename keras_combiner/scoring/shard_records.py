@@ -40,14 +40,7 @@ def shard_records(path, text_field="text", name=None):
     {'line': 1} a fine book None
     {'line': 2} None field 'text' must be a string,
     """
-    reader = read_documents(
-        pathlib.Path(path), text_field=text_field, label_field=_NO_LABEL, require_labels=False
-    )
-    if not isinstance(reader, RecordReader):
-        raise ValueError(
-            f"{name or path}: expected a file of records, .jsonl or .ndjson, .csv or .tsv (each "
-            "also with .gz or .zst), .parquet or .tfrecord."
-        )
+    reader = shard_reader(path, text_field)
     try:
         for number, document in reader.records():
             place = {reader.unit: number}
@@ -57,6 +50,30 @@ def shard_records(path, text_field="text", name=None):
                 yield place, document.text, None
     except ValueError as error:
         yield {}, None, f"Nothing more was read. {str(error).replace(str(path), name or str(path))}"
+
+
+def shard_reader(path, text_field="text"):
+    """Gives what reads a shard, without reading it yet.
+
+    Args:
+        path: str, a local file.
+        text_field: str, the field or column with the text.
+
+    Returns:
+        `RecordReader` that asks for no label.
+
+    Raises:
+        ValueError: if the file's ending is none of those that have records, or for a wrong name.
+    """
+    reader = read_documents(
+        pathlib.Path(path), text_field=text_field, label_field=_NO_LABEL, require_labels=False
+    )
+    if not isinstance(reader, RecordReader):
+        raise ValueError(
+            f"{path}: expected a file of records, .jsonl or .ndjson, .csv or .tsv (each also with "
+            ".gz or .zst), .parquet or .tfrecord."
+        )
+    return reader
 
 
 def _reason(error, path, unit, number):

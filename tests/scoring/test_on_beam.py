@@ -240,5 +240,8 @@ def test_a_model_that_fails_is_an_error(corpus):
     ran = score(corpus / "model", corpus)
     assert ran.returncode == 1
     assert ran.stderr.splitlines()[-1].startswith("keras-combiner: error: The pipeline failed")
+    (corpus / "shard-7.txt").touch()
+    ran = score(corpus / "model", corpus)
+    assert "shard-7.txt: cannot tell what it holds" in ran.stderr.splitlines()[-1]
     ran = score(corpus / "nix", corpus)
     assert ran.stderr.splitlines()[-1].startswith("keras-combiner: error: There is no directory")
