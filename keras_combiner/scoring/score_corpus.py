@@ -87,7 +87,7 @@ def score_corpus(
         if os.path.exists(shard.path):
             shard_reader(shard.path, text_field)  # refuses what a worker would, and at once
     beam_options = list(beam_options)
-    if not any(x.split("=")[0] == "--runner" for x in beam_options):
+    if _is_direct(beam_options):
         _run_in_parts(unfinished, settings, workers, beam_options)
     elif unfinished:
         _run_elsewhere(unfinished, settings, beam_options)
@@ -100,6 +100,13 @@ def score_corpus(
         bad=sum(x["bad"] for x in finished),
         lost=tuple(name for name, x in reports.items() if x is None),
     )
+
+
+def _is_direct(beam_options):
+    from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+
+    runner = PipelineOptions(beam_options).view_as(StandardOptions).runner
+    return runner in (None, "DirectRunner")
 
 
 def _run_in_parts(shards, settings, workers, beam_options):

@@ -162,6 +162,12 @@ def test_relative_paths_and_a_newer_model(corpus):
         assert list(row["probabilities"]) == ["short", "long"]
 
 
+def test_a_runner_that_is_named(model, corpus):
+    ran = score(model, corpus, "--", "--runner=FnApiRunner")
+    assert ran.returncode == 0, ran.stderr
+    assert_each_is_scored_once(corpus)
+
+
 def test_poisoned_shards(model, corpus):
     write_shard(corpus / "shard-2.jsonl.gz", 2, bad={5, 30})
     whole = (corpus / "shard-3.jsonl.gz").read_bytes()
