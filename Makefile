@@ -4,7 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PEERS := $(VENV)/.peers
-TFMOT := $(VENV)/.tfmot
 # Apache Beam wants other versions of some packages, and so an environment of its own.
 BEAM := .venv-beam
 # Two processes, a file of tests at a time, so that what a file prepares is prepared once.
@@ -62,7 +61,7 @@ conversion: $(INSTALLED)
 
 # Every kind of export by size, latency and accuracy, into docs/deployment.md. Fine-tuning takes half
 # an hour the first time, and is kept in build/deploy-report; the rest some twenty minutes.
-deploy-report: $(TFMOT)
+deploy-report: $(INSTALLED)
 	$(BIN)/python -m benchmarks.deploy_report
 
 test: $(INSTALLED) lint
@@ -98,10 +97,6 @@ $(PEERS): $(INSTALLED)
 	    --no-build-isolation --no-deps seqeval
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,peers]"
 	touch $(PEERS)
-
-$(TFMOT): $(INSTALLED)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,tfmot]"
-	touch $(TFMOT)
 
 $(BEAM)/.installed: setup.cfg pyproject.toml constraints.txt constraints-beam.txt
 	$(PYTHON) -m venv $(BEAM)

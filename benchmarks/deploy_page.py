@@ -22,7 +22,7 @@ from benchmarks.speed_report import table
 from keras_combiner.whole_files import written_whole
 
 README_ROWS = (SAVED_MODEL, ONNX, FLOAT32, DYNAMIC, INT8, INT4)
-README_COLUMNS = ("MB", "ms", "accuracy", "accuracy, beginnings")
+README_COLUMNS = ("MB", "ms", "accuracy", "accuracy, padded")
 
 
 def write(folder, figures):

@@ -1,6 +1,5 @@
 """quantization_aware: from a trained classifier to one that gets used to integers."""
 
-from keras_combiner.export.saved_model import require_tensorflow_backend
 from keras_combiner.models import LongDocumentClassifier
 from keras_combiner.optimization.quantization_aware_classifier import QuantizationAwareClassifier
 
@@ -45,7 +44,6 @@ def quantization_aware(classifier):
     Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient
     Integer-Arithmetic-Only Inference", CVPR 2018, https://arxiv.org/abs/1712.05877.
     """
-    require_tensorflow_backend()
     if not isinstance(classifier, LongDocumentClassifier):
         raise TypeError(
             f"`classifier` must be a LongDocumentClassifier. Received: {type(classifier).__name__}."

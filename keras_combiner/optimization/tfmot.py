@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import os
+import warnings
 
 import keras
 
@@ -33,7 +34,9 @@ def import_module(name):
             f"{keras.backend.backend()}. Save the model to a .keras file, and go on in a process "
             "with KERAS_BACKEND=tensorflow."
         )
-    with _environment_put_back():
+    with _environment_put_back(), warnings.catch_warnings():
+        # About how it compares versions, which is none of its users' affair.
+        warnings.simplefilter("ignore", DeprecationWarning)
         try:
             return importlib.import_module(f"{_CORE}.{name}")
         except ImportError as error:

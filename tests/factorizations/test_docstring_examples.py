@@ -7,7 +7,7 @@ import pkgutil
 
 import pytest
 
-PACKAGES = ("factorizations", "layers", "models", "convert", "export")
+PACKAGES = ("factorizations", "layers", "models", "convert", "optimization", "export")
 # Modules that need what is not always installed.
 OPTIONAL = {"keras_combiner.convert.scaffold_attention": "tf_keras"}
 
@@ -64,5 +64,9 @@ def test_examples_were_found():
         "export.next_version",
         "export.saved_model",
         "export.tf_serving",
+        "factorizations.products",
+        "optimization.magnitude_pruning",
+        "optimization.quantization_aware",
+        "optimization.weight_clustering",
     }
     assert {f"keras_combiner.{name}" for name in classes} <= with_examples
