@@ -40,7 +40,8 @@ def run_locally(shards, settings, beam_options):
             process.stdin.flush()
         process.wait()
     finally:
-        process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
         # Whatever is left of its workers, also after an interrupt.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
