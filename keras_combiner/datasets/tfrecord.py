@@ -98,7 +98,7 @@ class TFRecordReader(RecordReader):
 def _record(features, fields):
     """Make a mapping of the features that are wanted."""
     record = {}
-    for name, feature in features.items():
+    for name, feature in sorted(features.items()):  # a protobuf map has no order
         if name not in (fields.text_field, fields.label_field):
             record[name] = None  # for messages, which list the names
             continue
