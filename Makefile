@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PEERS := $(VENV)/.peers
+# Apache Beam wants other versions of some packages, and so an environment of its own.
+BEAM := .venv-beam
 # Two processes, a file of tests at a time, so that what a file prepares is prepared once.
 SIDE_BY_SIDE := -n 2 --dist loadfile
 
@@ -14,7 +16,7 @@ WEB := examples/web
 MODEL ?= saved_models/sotu_era
 LITERT_JS := $(WEB)/node_modules/@litertjs
 
-.PHONY: demo web ablation bench quality conversion deploy-report saved-models test test-slow lint format clean
+.PHONY: demo web ablation bench quality conversion deploy-report saved-models test test-slow test-beam lint format clean
 
 demo: $(INSTALLED)
 	$(BIN)/keras-combiner demo
@@ -68,6 +70,10 @@ test: $(INSTALLED) lint
 test-slow: $(INSTALLED)
 	$(BIN)/pytest $(SIDE_BY_SIDE)
 
+# `keras-combiner score` on Beam's direct runner; elsewhere these tests are skipped.
+test-beam: $(BEAM)/.installed
+	$(BEAM)/bin/pytest -m "slow or not slow" tests/scoring
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -92,5 +98,14 @@ $(PEERS): $(INSTALLED)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,peers]"
 	touch $(PEERS)
 
+$(BEAM)/.installed: setup.cfg pyproject.toml constraints.txt constraints-beam.txt
+	$(PYTHON) -m venv $(BEAM)
+	awk -F== 'NR == FNR { own[$$1]; print; next } !($$1 in own)' \
+	    constraints-beam.txt constraints.txt > $(BEAM)/constraints.txt
+	@echo "Installing TensorFlow and Apache Beam into $(BEAM) (a minute or two) ..."
+	$(BEAM)/bin/pip install --quiet --disable-pip-version-check -c $(BEAM)/constraints.txt \
+	    -e ".[beam,parquet,zst]" pytest hypothesis
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info $(WEB)/litert $(WEB)/node_modules .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BEAM) build dist *.egg-info $(WEB)/litert $(WEB)/node_modules .pytest_cache .ruff_cache .hypothesis

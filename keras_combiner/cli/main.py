@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 
-from keras_combiner.cli import demo, evaluate, export, predict, serve, train
+from keras_combiner.cli import demo, evaluate, export, predict, score, serve, train
 from keras_combiner.cli.errors import one_line
 from keras_combiner.version import __version__
 
@@ -15,6 +15,7 @@ COMMANDS = {
     "evaluate": evaluate,
     "predict": predict,
     "export": export,
+    "score": score,
     "serve": serve,
     "demo": demo,
 }
@@ -32,7 +33,9 @@ def build_parser():
     """
     parser = argparse.ArgumentParser(
         prog="keras-combiner",
-        description="Classify whole long documents: train, evaluate, predict, export, serve.",
+        description=(
+            "Classify whole long documents: train, evaluate, predict, export, score, serve."
+        ),
         epilog="keras-combiner COMMAND --help explains a command and shows an example.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")

@@ -37,7 +37,7 @@ class BatchPlan:
 
     >>> plan = BatchPlan(np.array([9, 100, 12, 90]), longest=128, batch_size=2, order="grouped")
     >>> [(rows.tolist(), length) for rows, length in plan.pool(epoch=0, number=0)]
-    [([0, 2], 16), ([3, 1], 104)]
+    [([0, 2], 16), ([1, 3], 104)]
     >>> round(plan.padding(), 2)
     0.12
     """

@@ -6,8 +6,8 @@ import os
 import pathlib
 import threading
 
-from keras_combiner.datasets.document_reader import DocumentReader
 from keras_combiner.datasets.fields import Fields, RecordError, listed
+from keras_combiner.datasets.record_reader import RecordReader
 from keras_combiner.datasets.text_lines import decoded_lines
 
 # The csv module refuses fields of more than 128 KiB unless told otherwise, and can be told only
@@ -19,7 +19,7 @@ _limit_lock = threading.Lock()
 LABEL_SEPARATOR = "|"
 
 
-class CsvReader(DocumentReader):
+class CsvReader(RecordReader):
     """Documents from a CSV file whose first line names the columns, in UTF-8, maybe compressed.
 
     Quoting is that of the csv module and of spreadsheets: a field that holds the delimiter, a line
@@ -51,6 +51,8 @@ class CsvReader(DocumentReader):
     [Document(text='Fine, and long.', label='5')]
     """
 
+    unit = "line"
+
     def __init__(
         self,
         path: str | os.PathLike,
@@ -64,17 +66,12 @@ class CsvReader(DocumentReader):
         self._fields = Fields(text_field, label_field, task, require_labels)
         self._delimiter = delimiter
 
-    def __iter__(self):
-        return (document for _, document in self._numbered())
-
-    def places(self):
-        """Yield the file and the line on which every document starts."""
-        return (f"{self._path}:{number}" for number, _ in self._numbered())
-
-    def _numbered(self):
-        """Yield every document after the number of its line."""
+    def records(self):
+        """Yield every record by the line on which it starts; see `RecordReader`."""
         records = self._records()
         number, header = next(records, (1, None))
+        if isinstance(header, ValueError):
+            raise header
         if header is None:
             raise ValueError(f"{self._path}: empty. Expected a first line that names the columns.")
         try:
@@ -89,32 +86,31 @@ class CsvReader(DocumentReader):
 
         empty = True
         for number, record in records:
-            if len(record) != len(header):
-                raise self._error(
-                    number,
-                    f"expected {len(header)} fields as in the first line, received {len(record)}. "
-                    f"A field that holds {self._delimiter!r} or a line end must be in double "
-                    "quotes.",
-                )
             empty = False
-            target = None if label_column is None else _target(record[label_column], fields.task)
-            try:
-                yield (
-                    number,
-                    fields.document(
-                        {fields.text_field: record[text_column], fields.label_field: target}
-                    ),
-                )
-            except RecordError as error:
-                raise self._error(number, str(error)) from None
+            document = record
+            if not isinstance(record, ValueError):
+                try:
+                    document = self._document(record, header, fields, text_column, label_column)
+                except RecordError as error:
+                    document = self._error(number, str(error))
+            yield number, document
         if empty:
             raise ValueError(f"{self._path}: no records below the line that names the columns.")
 
     def __repr__(self):
         return f"{type(self).__name__}({str(self._path)!r})"
 
+    def _document(self, record, header, fields, text_column, label_column):
+        if len(record) != len(header):
+            raise RecordError(
+                f"expected {len(header)} fields as in the first line, received {len(record)}. "
+                f"A field that holds {self._delimiter!r} or a line end must be in double quotes."
+            )
+        target = None if label_column is None else _target(record[label_column], fields.task)
+        return fields.document({fields.text_field: record[text_column], fields.label_field: target})
+
     def _records(self):
-        """Yield every record that is not a blank line, after the line it starts on."""
+        """Yield every record that is not a blank line, or an error, after the line it starts on."""
         # Strict, or else a quote that is never closed would swallow the rest of the file.
         reader = csv.reader(decoded_lines(self._path), delimiter=self._delimiter, strict=True)
         while True:
@@ -122,11 +118,11 @@ class CsvReader(DocumentReader):
             try:
                 record = _next_without_limit(reader)
             except csv.Error as error:
-                raise self._error(
+                record = self._error(
                     number,
                     f"invalid CSV: {error}. A field that holds a double quote must be in double "
                     "quotes, with the quote in it doubled.",
-                ) from None
+                )
             if record is None:
                 return
             if record:

@@ -6,13 +6,13 @@ import pathlib
 from collections.abc import Iterable
 
 from keras_combiner.datasets.document import Document, task_of
-from keras_combiner.datasets.document_reader import DocumentReader
 from keras_combiner.datasets.fields import TARGET_FIELDS, Fields, RecordError, kind
-from keras_combiner.datasets.text_lines import decoded_lines
+from keras_combiner.datasets.record_reader import RecordReader
+from keras_combiner.datasets.text_lines import numbered_lines
 from keras_combiner.whole_files import written_whole
 
 
-class JsonlReader(DocumentReader):
+class JsonlReader(RecordReader):
     """Documents from a JSON Lines file: one JSON object a line, in UTF-8, maybe compressed.
 
     Blank lines are skipped. A label may be a string, a number or a boolean; the last two become
@@ -41,6 +41,8 @@ class JsonlReader(DocumentReader):
     [Document(text='A fine book.', label='5')]
     """
 
+    unit = "line"
+
     def __init__(
         self,
         path: str | os.PathLike,
@@ -52,27 +54,23 @@ class JsonlReader(DocumentReader):
         self._path = pathlib.Path(path)
         self._fields = Fields(text_field, label_field, task, require_labels)
 
-    def __iter__(self):
-        return (document for _, document in self._numbered())
-
-    def places(self):
-        """Yield the file and the line of every document."""
-        return (f"{self._path}:{number}" for number, _ in self._numbered())
-
-    def _numbered(self):
-        """Yield every document after the number of its line."""
-        fields, empty = self._fields, True
-        for number, line in enumerate(decoded_lines(self._path), start=1):
-            if not line or line.isspace():
+    def records(self):
+        """Yield every line that is not blank; see `RecordReader`."""
+        fields, settled, empty = self._fields, False, True
+        for number, line in numbered_lines(self._path):
+            if isinstance(line, str) and (not line or line.isspace()):
                 continue
-            try:
-                record = _record(line, fields.text_field)
-                if empty:
-                    fields = fields.fixed(record)
-                empty = False
-                yield number, fields.document(record)
-            except RecordError as error:
-                raise ValueError(f"{self._path}:{number}: {error}") from None
+            empty = False
+            document = line
+            if isinstance(line, str):
+                try:
+                    record = _record(line, fields.text_field)
+                    if not settled:
+                        fields, settled = fields.fixed(record), True
+                    document = fields.document(record)
+                except RecordError as error:
+                    document = ValueError(f"{self._path}:{number}: {error}")
+            yield number, document
         if empty:
             raise ValueError(f"{self._path}: empty. Expected one JSON object a line.")
 

@@ -3,8 +3,8 @@
 import os
 import pathlib
 
-from keras_combiner.datasets.document_reader import DocumentReader
 from keras_combiner.datasets.fields import Fields, RecordError, listed
+from keras_combiner.datasets.record_reader import RecordReader
 
 # Rows in memory at a time, and bytes of a column that are read ahead: row groups may be larger than
 # memory, and are never read whole.
@@ -12,7 +12,7 @@ _ROWS = 32
 _BUFFER = 2**20
 
 
-class ParquetReader(DocumentReader):
+class ParquetReader(RecordReader):
     """Documents from a Parquet file, a few rows in memory at a time.
 
     Only the columns of text and target are read. Targets are as in a
@@ -43,6 +43,8 @@ class ParquetReader(DocumentReader):
     [Document(text='A fine book.', label='good')]
     """
 
+    unit = "row"
+
     def __init__(
         self,
         path: str | os.PathLike,
@@ -54,7 +56,8 @@ class ParquetReader(DocumentReader):
         self._path = pathlib.Path(path)
         self._fields = Fields(text_field, label_field, task, require_labels)
 
-    def __iter__(self):
+    def records(self):
+        """Yield every row; see `RecordReader`."""
         pyarrow, parquet = _import_pyarrow()
         try:
             with parquet.ParquetFile(self._path, buffer_size=_BUFFER, pre_buffer=False) as file:
@@ -88,9 +91,10 @@ class ParquetReader(DocumentReader):
             for record in batch.to_pylist():
                 number += 1
                 try:
-                    yield fields.document(record)
+                    document = fields.document(record)
                 except RecordError as error:
-                    raise ValueError(f"{self._path}: row {number}: {error}") from None
+                    document = ValueError(f"{self._path}: row {number}: {error}")
+                yield number, document
 
 
 def _import_pyarrow():

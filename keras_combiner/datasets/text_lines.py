@@ -30,6 +30,33 @@ def decoded_lines(path: pathlib.Path) -> Iterator[str]:
     >>> list(decoded_lines(path))
     ['one\\r\\n', 'two']
     """
+    for _, line in numbered_lines(path):
+        if isinstance(line, ValueError):
+            raise line
+        yield line
+
+
+def numbered_lines(path: pathlib.Path) -> Iterator[tuple[int, str | ValueError]]:
+    """Yield the lines of a UTF-8 file as `decoded_lines` does, past those that are not UTF-8.
+
+    Args:
+        path: pathlib.Path. The file; one that ends in .gz or .zst is decompressed.
+
+    Returns:
+        An iterator of pairs: the number of the line, from 1, and the line, or a `ValueError` that
+        says why it is none.
+
+    Raises:
+        ValueError: the compressed data are damaged or end too early.
+
+    Example:
+
+    >>> import tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "three.txt"
+    >>> _ = path.write_bytes(b"one\\n\\xff\\nthree")
+    >>> [(number, type(line).__name__) for number, line in numbered_lines(path)]
+    [(1, 'str'), (2, 'ValueError'), (3, 'str')]
+    """
     offset = 0  # of the line in the file, in bytes
     with open_bytes(path) as file:
         for number, line in _numbered(file, path):
@@ -39,8 +66,8 @@ def decoded_lines(path: pathlib.Path) -> Iterator[str]:
             try:
                 text = line.decode("utf-8")
             except UnicodeDecodeError as error:
-                raise ValueError(_not_utf8(path, number, line, error, offset)) from None
-            yield text
+                text = ValueError(_not_utf8(path, number, line, error, offset))
+            yield number, text
             offset += len(line)
 
 

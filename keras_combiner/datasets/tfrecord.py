@@ -4,11 +4,11 @@ import os
 import pathlib
 import re
 
-from keras_combiner.datasets.document_reader import DocumentReader
 from keras_combiner.datasets.fields import Fields, RecordError
+from keras_combiner.datasets.record_reader import RecordReader
 
 
-class TFRecordReader(DocumentReader):
+class TFRecordReader(RecordReader):
     """Documents from a TFRecord file of `tf.train.Example`, one record in memory at a time.
 
     The text is a feature of one byte string, in UTF-8. A label is one byte string, integer or
@@ -54,35 +54,38 @@ class TFRecordReader(DocumentReader):
         self._path = pathlib.Path(path)
         self._fields = Fields(text_field, label_field, task, require_labels)
 
-    def __iter__(self):
+    def records(self):
+        """Yield every record; see `RecordReader`."""
         # Imported here so that other formats do not wait for TensorFlow to load.
         import tensorflow as tf
         from google.protobuf.message import DecodeError
 
-        fields, number = self._fields, 0
+        fields, settled, number = self._fields, False, 0
         try:
             for content in self._records(tf):
                 number += 1
                 try:
                     features = tf.train.Example.FromString(content).features.feature
+                    if not settled:
+                        fields, settled = fields.fixed(features), True
+                    document = fields.document(_record(features, fields))
                 except DecodeError:
-                    raise RecordError("no tf.train.Example.") from None
-                if number == 1:
-                    fields = fields.fixed(features)
-                yield fields.document(_record(features, fields))
-        except RecordError as error:
-            raise ValueError(f"{self._path}: record {number}: {error}") from None
+                    document = self._error(number, "no tf.train.Example.")
+                except RecordError as error:
+                    document = self._error(number, error)
+                yield number, document
         except tf.errors.OpError as error:
             # Without the names of graph nodes around it.
             reason = re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:.*", "", error.message, flags=re.DOTALL)
-            raise ValueError(
-                f"{self._path}: record {number + 1}: no TFRecord data, or damaged: {reason}"
-            ) from None
+            raise self._error(number + 1, f"no TFRecord data, or damaged: {reason}") from None
         if number == 0:
             raise ValueError(f"{self._path}: no records.")
 
     def __repr__(self):
         return f"{type(self).__name__}({str(self._path)!r})"
+
+    def _error(self, number, message):
+        return ValueError(f"{self._path}: record {number}: {message}")
 
     def _records(self, tf):
         """Yield the content of every record, without a graph or a thread of its own."""
@@ -95,7 +98,7 @@ class TFRecordReader(DocumentReader):
 def _record(features, fields):
     """Make a mapping of the features that are wanted."""
     record = {}
-    for name, feature in features.items():
+    for name, feature in sorted(features.items()):  # a protobuf map has no order
         if name not in (fields.text_field, fields.label_field):
             record[name] = None  # for messages, which list the names
             continue

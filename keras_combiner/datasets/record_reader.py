@@ -1,0 +1,54 @@
+"""RecordReader: documents of one file, each a record with a number."""
+
+import abc
+from collections.abc import Iterator
+
+from keras_combiner.datasets.document import Document
+from keras_combiner.datasets.document_reader import DocumentReader
+
+
+class RecordReader(DocumentReader):
+    """A `DocumentReader` of a file of records, which can also be read past records that are bad.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> from keras_combiner.datasets import read_documents
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "reviews.jsonl"
+    >>> _ = path.write_text('{"text": 3}\\n{"text": "A fine book."}\\n')
+    >>> reader = read_documents(path, require_labels=False)
+    >>> [(number, type(document).__name__) for number, document in reader.records()]
+    [(1, 'ValueError'), (2, 'Document')]
+    """
+
+    # What `records` counts: "line", "row" or "record".
+    unit = "record"
+
+    @abc.abstractmethod
+    def records(self) -> Iterator[tuple[int, Document | ValueError]]:
+        """Yield every record with its number in the file, from 1.
+
+        Returns:
+            An iterator of pairs: the number, and the document, or a `ValueError` that names the
+            place and says why there is none.
+
+        Raises:
+            ValueError: nothing more can be read from the file; the message says why.
+        """
+
+    def __iter__(self) -> Iterator[Document]:
+        for _, document in self.records():
+            if isinstance(document, ValueError):
+                raise document
+            yield document
+
+    def places(self) -> Iterator[str]:
+        """Yield the file, and the line or the number, of every record; see `DocumentReader`."""
+        for number, document in self.records():
+            if isinstance(document, ValueError):
+                raise document
+            yield self._place(number)
+
+    def _place(self, number):
+        unit = ":" if self.unit == "line" else f": {self.unit} "
+        return f"{self.name}{unit}{number}"

@@ -1,0 +1,93 @@
+"""SavedModelScorer: an exported SavedModel that scores a batch of texts."""
+
+import numpy as np
+
+_SCORES = "serving_scores"
+_DEFAULT = "serving_default"
+_TOKENS = {"token_ids", "token_ends"}
+
+
+class SavedModelScorer:
+    """A SavedModel that `keras_combiner.export.export_saved_model` wrote, in memory.
+
+    Args:
+        path: str or path of the SavedModel's directory.
+        labels: list of str, the classes in the order of the model's probabilities, which are named
+            by them then; None for a plain list of probabilities.
+
+    Raises:
+        ImportError: if tensorflow-text is missing (extra "text").
+        ValueError: if the SavedModel takes no text, or has another number of classes.
+    """
+
+    def __init__(self, path, labels=None):
+        import tensorflow as tf
+
+        try:
+            import tensorflow_text  # noqa: F401  registers the tokenizer's operations
+        except (ImportError, tf.errors.NotFoundError) as error:
+            raise ImportError(
+                "A SavedModel that takes text needs tensorflow-text in the version of the "
+                f"installed TensorFlow ({tf.__version__}): pip install 'keras_combiner[text]'. "
+                f"The import said: {error}"
+            ) from error
+        # Signatures do not keep the variables alive; the object that was loaded does.
+        self._loaded = tf.saved_model.load(str(path))
+        signatures = self._loaded.signatures
+        if _DEFAULT not in signatures or set(_inputs(signatures[_DEFAULT])) != {"text"}:
+            raise ValueError(
+                f"Expected a SavedModel whose signature {_DEFAULT!r} takes `text`. Received: "
+                f"{path} with the signatures {sorted(signatures) or 'none'}."
+            )
+        self._names = sorted(signatures[_DEFAULT].structured_outputs)
+        self._tells_tokens = (
+            _SCORES in signatures and set(signatures[_SCORES].structured_outputs) >= _TOKENS
+        )
+        self._run = signatures[_SCORES if self._tells_tokens else _DEFAULT]
+        self._constant = tf.constant
+        self._labels = labels
+        self.score([""])  # the first run is slower, once, and shows what does not run
+
+    def score(self, texts):
+        """Scores texts together.
+
+        Args:
+            texts: list of str, at least one.
+
+        Returns:
+            list of dict, one a text, of what JSON can hold: "label" and "probabilities", or
+            "value", as the model has it; "tokens" (int, how many the model read) and "truncated"
+            (bool, whether there was more), unless an old export does not tell.
+        """
+        contents = [text.encode() for text in texts]
+        outputs = {k: v.numpy() for k, v in self._run(text=self._constant(contents)).items()}
+        rows = []
+        for i, content in enumerate(contents):
+            row = {name: _plain(outputs[name][i]) for name in self._names}
+            if self._labels is not None and "probabilities" in row:
+                row["probabilities"] = self._named(row["probabilities"])
+            if self._tells_tokens:
+                row["tokens"] = int(np.count_nonzero(outputs["token_ids"][i]))
+                # Blanks at the end are no tokens.
+                end = int(outputs["token_ends"][i].max(initial=0))
+                row["truncated"] = bool(content[end:].strip())
+            rows.append(row)
+        return rows
+
+    def _named(self, probabilities):
+        if len(probabilities) != len(self._labels):
+            raise ValueError(
+                f"Expected a label for each of the model's {len(probabilities)} classes. Received: "
+                f"{len(self._labels)} labels. Name the labels.txt that was written for this model."
+            )
+        return dict(zip(self._labels, probabilities, strict=True))
+
+
+def _inputs(signature):
+    return signature.structured_input_signature[1]
+
+
+def _plain(value):
+    if isinstance(value, bytes):
+        return value.decode()
+    return value.tolist()
