@@ -66,10 +66,15 @@ class Classifier:
             token_ids: np.ndarray int32 [length], of a length that `sequence_length_for` gave.
 
         Returns:
-            np.ndarray float32 [num_labels]: probabilities. A model without a softmax at its end
-            gives logits; they are told by not being positive numbers that sum to one.
+            np.ndarray float32 [num_labels]: probabilities. A model that does not name its output
+            so may lack a softmax at its end and give logits; they are told by not being positive
+            numbers that sum to one.
         """
-        scores = self._signatures[len(token_ids)](token_ids)
+        signature = self._signatures[len(token_ids)]
+        scores = signature(token_ids)
+        # Those of a model with several labels a document do not sum to one.
+        if signature.output == "probabilities":
+            return scores
         if scores.min() >= 0 and abs(scores.sum() - 1) < 0.02:
             return scores
         scores = np.exp(scores - scores.max())
@@ -91,7 +96,9 @@ class _Signature:
                 f"{shape}. Export it with a batch of 1 and a fixed length."
             )
         self.sequence_length = shape[1]
-        self._output, details = self._only(self._runner.get_output_details(), "output", path)
+        self.output, details = self._only(self._runner.get_output_details(), "output", path)
+        if self.output == "value":
+            raise ValueError(f"{path} gives a number, not the probabilities of labels.")
         shape = details["shape"].tolist()
         if len(shape) != 2 or shape[0] != 1:
             raise ValueError(f"{path} must give scores of shape [1, labels], but gives {shape}.")
@@ -106,7 +113,7 @@ class _Signature:
         return next(iter(details.items()))
 
     def __call__(self, token_ids):
-        scores = self._runner(**{self._input: token_ids[np.newaxis]})[self._output][0]
+        scores = self._runner(**{self._input: token_ids[np.newaxis]})[self.output][0]
         scale, zero_point = self._quantization
         scores = scores.astype(np.float32)
         if scale:  # An integer output: the real value is (q - zero_point) * scale.

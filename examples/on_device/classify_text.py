@@ -43,6 +43,8 @@ class TextClassifier:
         if signature.get("inputs") != ["text"]:
             raise ValueError(f"{path} does not take text. Export it with takes='text'.")
         self._run = interpreter.get_signature_runner("serving_default")
+        if "probabilities" not in self._run.get_output_details():
+            raise ValueError(f"{path} gives a number, not the probabilities of labels.")
 
     def __call__(self, text):
         """Runs the model.

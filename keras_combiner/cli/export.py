@@ -6,7 +6,12 @@ import sys
 from pathlib import Path
 
 from keras_combiner.cli import arguments as shared
-from keras_combiner.cli.companions import VOCABULARY_FILE, companion_texts, written_together
+from keras_combiner.cli.companions import (
+    LABELS_FILE,
+    VOCABULARY_FILE,
+    companion_texts,
+    written_together,
+)
 
 # Spelled out, since the module that defines them imports Keras; the tests compare.
 QUANTIZATIONS = ("float32", "float16", "dynamic_int8", "int8", "int4", "int16x8")
@@ -189,6 +194,8 @@ def _exports(classifier, arguments, calibration_data, options):
 def _with_companions(classifier, export, path, overwrite, takes="token_ids"):
     """A function that exports to `path` and writes what goes with it, all of it or nothing."""
     directory, companions = Path(path).parent, companion_texts(classifier)
+    if not overwrite:
+        _refuse_strangers({LABELS_FILE, VOCABULARY_FILE} - set(companions), path)
     if takes == "text":
         companions.pop(VOCABULARY_FILE, None)  # it is in the file
     to_write = companions if overwrite else _missing(companions, path)
@@ -196,7 +203,8 @@ def _with_companions(classifier, export, path, overwrite, takes="token_ids"):
     def run():
         with written_together(directory, to_write):
             report = export(path)
-        return report, f"\n\n{' and '.join(companions)} for it in {directory}"
+        also = f"\n\n{' and '.join(companions)} for it in {directory}" if companions else ""
+        return report, also
 
     return run
 
@@ -290,8 +298,20 @@ def _missing(texts, export):
         if not path.exists():
             missing[name] = text
         elif not path.is_file() or path.read_bytes() != text.encode("utf-8"):
-            raise FileExistsError(
-                f"{path} exists and belongs to another model. Choose another place for {export}, "
-                "or replace it with --overwrite."
-            )
+            raise _stranger(path, export)
     return missing
+
+
+def _refuse_strangers(names, export):
+    """Raises a FileExistsError for files beside an export that its model does not have."""
+    for name in sorted(names):
+        path = Path(export).with_name(name)
+        if path.exists():
+            raise _stranger(path, export)
+
+
+def _stranger(path, export):
+    return FileExistsError(
+        f"{path} exists and belongs to another model. Choose another place for {export}, "
+        "or replace it with --overwrite."
+    )

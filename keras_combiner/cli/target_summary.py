@@ -47,7 +47,7 @@ class TargetSummary:
                 summary.total += label
                 summary.least, summary.most = min(summary.least, label), max(summary.most, label)
             else:
-                summary.labels.update([label] if isinstance(label, str) else label)
+                summary.labels.update({label} if isinstance(label, str) else set(label))
         summary.labels = Counter({label: summary.labels[label] for label in sorted(summary.labels)})
         return summary
 
@@ -80,6 +80,7 @@ class TargetSummary:
         if self.task == "single_label":
             return describe(self.labels)
         if self.task == "multi_label":
-            return f"any of {len(self.labels)} labels: {describe(self.labels)}"
+            found = f": {describe(self.labels)}" if self.labels else ""
+            return f"any of {len(self.labels)} labels{found}"
         mean = self.total / self.documents
         return f"numbers from {self.least:.6g} to {self.most:.6g}, on average {mean:.6g}"

@@ -136,9 +136,10 @@ class Fields:
             return None
         if self.label_field not in record:
             raise self._missing(record, "label_field", self.label_field)
+        wanted = "number" if self.task == "regression" else "label"
         raise RecordError(
             f"field {self.label_field!r} is {'null' if value is None else 'blank'}. "
-            "Give the document a label or take the record out."
+            f"Give the document a {wanted} or take the record out."
         )
 
     def _single_label(self, value):
@@ -178,11 +179,13 @@ class Fields:
         return float(value)
 
     def _missing(self, record, argument, name):
-        message = f"no field {name!r}; fields are {listed(record)}. Name it with {argument}=..."
+        message = f"no field {name!r}; fields are {listed(record)}."
         others = [x for x in TARGET_FIELDS.values() if x in record and x != name]
         if argument == "label_field" and others:
-            message += f" All records of a data set must have the same kind of target: {name!r}."
-        return RecordError(message)
+            return RecordError(
+                f"{message} All records of a data set must have the same kind of target: {name!r}."
+            )
+        return RecordError(f"{message} Name it with {argument}=...")
 
 
 def listed(names: Iterable[str]) -> str:

@@ -194,7 +194,9 @@ def _checked_calibration_data(calibration_data, quantization, learns_ranges):
     if not texts:
         raise ValueError(
             f"{quantization!r} needs `calibration_data`: a list of texts like those to come, from "
-            f"which it learns how large activations get. Received: {calibration_data!r}."
+            "which it learns how large activations get, or, for 'int8', a classifier that "
+            "keras_combiner.optimization.quantization_aware has made. Received: "
+            f"{calibration_data!r}."
         )
     return texts
 
@@ -204,7 +206,10 @@ def _checked_lengths(sequence_lengths, classifier, takes):
     longest = classifier.sequence_length
     if sequence_lengths is None:
         return [longest]
-    lengths = list(sequence_lengths)
+    try:
+        lengths = list(sequence_lengths)
+    except TypeError:
+        lengths = []
     are_valid = all(isinstance(x, int) and MIN_SEQUENCE_LENGTH <= x <= longest for x in lengths)
     if not lengths or not are_valid or len(set(lengths)) < len(lengths):
         raise ValueError(

@@ -229,7 +229,7 @@ WRONG_FILES = {
     "mixed targets": (
         "r.jsonl",
         jsonl([ROWS["multi_label"][0], ROWS["regression"][0]]),
-        "r.jsonl:2: no field 'labels'; fields are 'text', 'target'. Name it with label_field=... "
+        "r.jsonl:2: no field 'labels'; fields are 'text', 'target'. "
         "All records of a data set must have the same kind of target: 'labels'.",
     ),
     "two kinds of target": (
