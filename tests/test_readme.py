@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import speed_report
+from benchmarks import deploy_page, speed_report
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -103,3 +103,15 @@ def test_the_speeds_of_the_readme_are_those_of_the_benchmark():
         )
         for name, ratios in speed_report.headlines(figures).items()
     }
+
+
+def test_the_exports_of_the_readme_are_those_of_the_report():
+    figures = json.loads((ROOT / "docs/deployment.json").read_text())
+    header, rows = re.search(
+        r"^\| export \| (.+) \|\n\|[- |]+\|\n((?:\|.+\|\n)+)", README, flags=re.MULTILINE
+    ).groups()
+    assert tuple(header.split(" | ")) == deploy_page.README_COLUMNS
+    found = re.findall(r"^\| (.+?) \| (.+) \|$", rows, flags=re.MULTILINE)
+    assert {name: cells.split(" | ") for name, cells in found} == deploy_page.readme_rows(figures)
+    met = [is_met for *_, is_met in deploy_page.targets(figures)]
+    assert f"{sum(met)} of {len(met)} targets" in README

@@ -3,7 +3,7 @@
 import json
 import os
 import shlex
-import sys
+import shutil
 import time
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from keras_combiner.cli.companions import (
 )
 from keras_combiner.cli.label_counts import documents_in
 from keras_combiner.cli.target_summary import TargetSummary
+from keras_combiner.cli.training_folder import TrainingFolder
 
 # Spelled out, since the modules that define them import Keras; the tests compare.
 SIZES = ("tiny", "small", "base")
@@ -24,6 +25,9 @@ SUMMARIES = ("max", "mean", "deepset", "variational")
 LONG = ("cut", "windows")
 
 REPORT_FILE = "report.json"
+HISTORY_PLOT = "training.png"
+CONFUSION_PLOT = "confusion.png"
+LOGS = "logs"
 
 
 def add_parser(subparsers):
@@ -34,13 +38,15 @@ def add_parser(subparsers):
         help="train a classifier on your documents",
         description=(
             "Trains a classifier of whole documents and writes model.keras, labels.txt, vocab.txt "
-            "(for word pieces) and report.json into a directory. Documents have one label each, or "
-            "a list of labels, or a number to be predicted."
+            "(for word pieces), report.json, plots, logs for TensorBoard and checkpoints into a "
+            "directory. Documents have one label each, or a list of labels, or a number to be "
+            "predicted. A training that was stopped, however, goes on with --resume."
         ),
         example="""
             keras-combiner train --data reviews.jsonl --output runs/a
             keras-combiner train --data reviews.csv --text-field review --label-field stars \\
                 --sequence-length 2048 --epochs 4 --output runs/b
+            keras-combiner train --data reviews.jsonl --output runs/a --resume
         """,
     )
     parser.add_argument(
@@ -139,7 +145,43 @@ def add_parser(subparsers):
         help="balanced: every class weighs as much as any other, however few documents it has "
         "(default: every document weighs the same)",
     )
-    shared.add_overwrite(parser, "the model in --output")
+    training.add_argument(
+        "--patience",
+        type=shared.integer(1),
+        metavar="EPOCHS",
+        help="stop when the loss on the validation documents (without them, the training loss) "
+        "has not become smaller for so many epochs, and keep the model of the best epoch "
+        "(default: train all --epochs, and keep the last)",
+    )
+    training.add_argument(
+        "--accumulate",
+        type=shared.integer(1),
+        default=1,
+        metavar="STEPS",
+        help="average the gradients of so many steps for each change of the weights: the effect "
+        "of a batch so many times larger, in the memory of one (default: %(default)s)",
+    )
+    training.add_argument(
+        "--mixed-precision",
+        choices=("bfloat16",),
+        help="compute in bfloat16 and keep the weights in float32, for hardware that is faster so "
+        "(default: float32 throughout)",
+    )
+    training.add_argument(
+        "--checkpoint-every",
+        type=checkpoint_every,
+        default="epoch",
+        metavar="STEPS",
+        help="steps between two checkpoints, besides the one after each epoch; or epoch for those "
+        "alone (default: %(default)s)",
+    )
+    training.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the training in --output that was stopped, with the same options; from "
+        "the beginning if there is none",
+    )
+    shared.add_overwrite(parser, "the model and the checkpoints in --output")
     parser.set_defaults(run=run)
 
 
@@ -147,9 +189,21 @@ def run(arguments):
     """Trains, and returns the exit code."""
     output = Path(arguments.output)
     model_file = output / shared.MODEL_FILE
-    if model_file.exists() and not arguments.overwrite:
+    folder = TrainingFolder(output, _recorded(arguments))
+    resumes = arguments.resume and folder.holds_training
+    if resumes:
+        folder.check_settings()
+        if folder.is_finished and model_file.exists():
+            print(f"This training has finished: {model_file}. There is nothing to resume.")
+            return 0
+    elif model_file.exists() and not arguments.overwrite:
         raise FileExistsError(
             f"{model_file} exists. Choose another --output, or replace it with --overwrite."
+        )
+    elif folder.holds_training and not arguments.overwrite:
+        raise FileExistsError(
+            f"{folder.path} holds a training that was stopped. Go on with it with --resume, or "
+            "start anew with --overwrite."
         )
     if output.exists() and not output.is_dir():
         raise NotADirectoryError(f"{output} is a file. --output is a directory to write to.")
@@ -165,7 +219,95 @@ def run(arguments):
     from keras_combiner.whole_files import written_whole
 
     keras.utils.set_random_seed(arguments.seed)
-    classifier = LongDocumentClassifier.from_texts(
+    if resumes:
+        classifier = LongDocumentClassifier.load(folder.start)
+    else:
+        if arguments.resume:
+            print(f"Nothing to resume in {output}: training starts from the beginning.")
+        folder.clear()
+        shutil.rmtree(output / LOGS, ignore_errors=True)
+        classifier = _untrained(training, counts, arguments)
+        folder.begin(classifier)
+    print(
+        f"Training a {arguments.size} model, {classifier.count_params():,} parameters, on "
+        f"documents of up to {classifier.sequence_length:,} tokens.",
+        flush=True,
+    )
+    callbacks = _callbacks(arguments, folder, "loss" if validation is None else "val_loss")
+    start = time.perf_counter()
+    history = classifier.fit(
+        training,
+        validation_data=validation,
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        class_weight=arguments.class_weight,
+        seed=arguments.seed,
+        gradient_accumulation_steps=arguments.accumulate if arguments.accumulate > 1 else None,
+        callbacks=list(callbacks.values()),
+        verbose=0,  # the callbacks show how it goes
+    ).history
+    seconds = time.perf_counter() - start
+
+    num_epochs = max(map(len, history.values()))
+    best_epoch = callbacks["best"].epoch
+    kept = num_epochs - 1
+    if arguments.patience and best_epoch is not None:
+        kept = best_epoch
+        if num_epochs < arguments.epochs:
+            print(f"Stopped after epoch {num_epochs}: {arguments.patience} without a smaller loss.")
+        if kept != num_epochs - 1:
+            print(f"The model is that of the best epoch, {kept + 1}.")
+            classifier = LongDocumentClassifier.load(folder.best)
+    metrics = {name: values[kept] for name, values in history.items() if values}
+    report = {
+        "arguments": _recorded(arguments),
+        "documents": {
+            "all": counts.as_json(),
+            "validation": validation_counts and validation_counts.as_json(),
+        },
+        "training_data": callbacks["progress"].data,
+        "parameters": classifier.count_params(),
+        "training_seconds": seconds,
+        "resumed_at": callbacks["checkpoints"].position if resumes else None,
+        "history": history,
+        "epochs": callbacks["progress"].epochs,
+        "best_epoch": None if best_epoch is None else best_epoch + 1,
+        "epoch": kept + 1,
+        "metrics": metrics,
+        "versions": _versions(),
+    }
+    texts = companion_texts(classifier)
+    texts[REPORT_FILE] = json.dumps(report, indent=2, default=float) + "\n"
+    plots = _plots(output, history, classifier, validation)
+    # The model gets its name last: where there is one, the other files are its own.
+    with (
+        written_whole(model_file, overwrite=arguments.overwrite or resumes) as unfinished,
+        written_together(output, texts),
+    ):
+        classifier.save(unfinished)
+    for name in {VOCABULARY_FILE, LABELS_FILE, HISTORY_PLOT, CONFUSION_PLOT} - {*texts, *plots}:
+        # An earlier model's, which this one has replaced.
+        (output / name).unlink(missing_ok=True)
+    folder.finish()
+    _print_metrics(metrics, validation_counts, classifier.task.headline)
+    written = ", ".join([*texts, *plots])
+    print(f"Wrote {model_file}, {written} in {output} after {seconds:.0f} s of training.")
+    _print_next(arguments)
+    return 0
+
+
+def checkpoint_every(string):
+    """An argparse type: an int of at least 1, or "epoch"."""
+    return string if string == "epoch" else shared.integer(1)(string)
+
+
+def _untrained(training, counts, arguments):
+    from keras_combiner.models import LongDocumentClassifier
+
+    options = {}
+    if arguments.mixed_precision:
+        options["dtype"] = f"mixed_{arguments.mixed_precision}"
+    return LongDocumentClassifier.from_texts(
         training.texts(),
         _labels_to_learn(training, counts),
         sequence_length=arguments.sequence_length,
@@ -176,53 +318,50 @@ def run(arguments):
         summary=arguments.summary,
         task=counts.task,
         long=arguments.long,
+        **options,
     )
-    print(
-        f"Training a {arguments.size} model, {classifier.count_params():,} parameters, on "
-        f"documents of up to {classifier.sequence_length:,} tokens.",
-        flush=True,
-    )
-    start = time.perf_counter()
-    history = classifier.fit(
-        training,
-        validation_data=validation,
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-        class_weight=arguments.class_weight,
-        seed=arguments.seed,
-        # The bar redraws itself on a terminal; in a log it would be a line a step.
-        verbose=1 if sys.stdout.isatty() else 2,
-    ).history
-    seconds = time.perf_counter() - start
 
-    metrics = {name: values[-1] for name, values in history.items() if values}
-    report = {
-        "arguments": _recorded(arguments),
-        "documents": {
-            "all": counts.as_json(),
-            "validation": validation_counts and validation_counts.as_json(),
-        },
-        "parameters": classifier.count_params(),
-        "training_seconds": seconds,
-        "history": history,
-        "metrics": metrics,
-        "versions": _versions(),
+
+def _callbacks(arguments, folder, monitor):
+    """What watches over `fit`, by name, in the order in which they are asked."""
+    import keras
+
+    from keras_combiner.training import BestModel, Checkpoints, FiniteLoss, Progress
+
+    callbacks = {
+        "finite": FiniteLoss(),
+        "progress": Progress(),
+        "best": BestModel(folder.best, monitor),
+        "logs": keras.callbacks.TensorBoard(Path(arguments.output) / LOGS, write_graph=False),
     }
-    texts = companion_texts(classifier)
-    texts[REPORT_FILE] = json.dumps(report, indent=2, default=float) + "\n"
-    # The model gets its name last: where there is one, the other files are its own.
-    with (
-        written_whole(model_file, overwrite=arguments.overwrite) as unfinished,
-        written_together(output, texts),
-    ):
-        classifier.save(unfinished)
-    for name in {VOCABULARY_FILE, LABELS_FILE} - set(texts):
-        # An earlier model's, which this one has replaced.
-        (output / name).unlink(missing_ok=True)
-    _print_metrics(metrics, validation_counts, classifier.task.headline)
-    print(f"Wrote {model_file}, {', '.join(texts)} in {output} after {seconds:.0f} s of training.")
-    _print_next(arguments)
-    return 0
+    if arguments.patience:
+        callbacks["patience"] = keras.callbacks.EarlyStopping(
+            monitor, mode="min", patience=arguments.patience
+        )
+    every = None if arguments.checkpoint_every == "epoch" else arguments.checkpoint_every
+    callbacks["checkpoints"] = Checkpoints(folder.last, every=every, resume=arguments.resume)
+    return callbacks
+
+
+def _plots(output, history, classifier, validation):
+    """Draws what there is to draw; returns the names of the files."""
+    import numpy as np
+
+    from keras_combiner.training.plots import plot_confusion, plot_history
+
+    try:
+        plot_history(output / HISTORY_PLOT, history)
+    except ImportError as error:
+        print(f"No plots: {error}")
+        return []
+    if validation is None or classifier.task.name != "single_label":
+        return [HISTORY_PLOT]
+    names = classifier.labels
+    answers = classifier.predict(validation, verbose=0).argmax(-1)
+    matrix = np.zeros((len(names), len(names)), int)
+    np.add.at(matrix, ([names.index(x) for x in validation.labels()], answers), 1)
+    plot_confusion(output / CONFUSION_PLOT, matrix, names)
+    return [HISTORY_PLOT, CONFUSION_PLOT]
 
 
 def _read(arguments):

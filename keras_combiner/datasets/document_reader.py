@@ -49,6 +49,14 @@ class DocumentReader(abc.ABC):
         """
         return next(filter(None, map(task_of, self.labels())), None)
 
+    def places(self) -> Iterator[str]:
+        """Yield where every document stands, as an error would name it; reads as it goes.
+
+        The file and the line, or the number of the record in the file, from 1.
+        """
+        for number, _ in enumerate(self, start=1):
+            yield f"{self.name}: record {number}"
+
     def texts(self) -> Iterable[str]:
         """Give the texts alone, for a vocabulary to be learned from.
 
@@ -167,6 +175,11 @@ class _Part(DocumentReader):
         for index, document in enumerate(self._reader):
             if _is_held_out(index, self._fraction, self._seed) == self._validation:
                 yield document
+
+    def places(self):
+        for index, place in enumerate(self._reader.places()):
+            if _is_held_out(index, self._fraction, self._seed) == self._validation:
+                yield place
 
     def __repr__(self):
         part = "validation" if self._validation else "training"

@@ -40,6 +40,15 @@ class FolderReader(DocumentReader):
         self._require_labels = require_labels
 
     def __iter__(self):
+        for label, path in self._files():
+            yield Document(decoded_file(path), label)
+
+    def places(self):
+        """Yield the file of every document."""
+        return (str(path) for _, path in self._files())
+
+    def _files(self):
+        """Yield every file after its label."""
         loose_files, folders = _sorted_entries(self._path)
         if self._require_labels:
             if not folders:
@@ -51,7 +60,7 @@ class FolderReader(DocumentReader):
         elif not loose_files and not folders:
             raise ValueError(f"{self._path}: no .txt files and no folders with .txt files.")
         for path in loose_files:
-            yield Document(decoded_file(path), None)
+            yield None, path
         classes = {folder.name: list(_text_files(folder)) for folder in folders}
         for label, paths in classes.items():
             if not paths:
@@ -59,8 +68,7 @@ class FolderReader(DocumentReader):
                     f"{self._path / label}: no .txt files. Every folder in {self._path} is taken "
                     "for a class: put text files in it or take it out."
                 )
-        for label, path in _interleaved(classes):
-            yield Document(decoded_file(path), label)
+        yield from _interleaved(classes)
 
     def __repr__(self):
         return f"{type(self).__name__}({str(self._path)!r})"

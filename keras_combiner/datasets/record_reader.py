@@ -36,8 +36,12 @@ class RecordReader(DocumentReader):
             ValueError: nothing more can be read from the file; the message says why.
         """
 
-    def __iter__(self) -> Iterator[Document]:
-        for _, document in self.records():
+    def good_records(self) -> Iterator[tuple[int, Document]]:
+        """Yield every document after its number; the first bad record is an error."""
+        for number, document in self.records():
             if isinstance(document, ValueError):
                 raise document
-            yield document
+            yield number, document
+
+    def __iter__(self) -> Iterator[Document]:
+        return (document for _, document in self.good_records())

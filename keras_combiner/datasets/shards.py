@@ -43,5 +43,10 @@ class ShardsReader(DocumentReader):
                 task = task or found
                 yield document
 
+    def places(self):
+        """Yield those of the shards."""
+        for shard in self._shards:
+            yield from shard.places()
+
     def __repr__(self):
         return f"{type(self).__name__}({list(self._shards)!r})"

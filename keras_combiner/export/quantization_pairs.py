@@ -58,6 +58,8 @@ def take_out(content):
             may_be_integer = _code(model, operator) in _INTEGER_MOVES | _COMPUTES
             if may_be_integer and activations and activations <= set(found):
                 integer.append(subgraph.tensors[operator.outputs[0]].name.decode())
+    for index in range(len(model.subgraphs)):
+        _drop_unused_tensors(model, index)
     content = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
     return LearnedRanges(content, ranges, integer)
 
@@ -83,6 +85,27 @@ def _remove_pairs(model, subgraph):
         x for x in subgraph.operators if _code(model, x) not in (_CODES.QUANTIZE, _CODES.DEQUANTIZE)
     ]
     return found
+
+
+def _drop_unused_tensors(model, subgraph_index):
+    """Removes what the pairs leave behind, whose names would be a tenth of a small file."""
+    subgraph = model.subgraphs[subgraph_index]
+    arguments = [subgraph.inputs, subgraph.outputs]
+    arguments += [x for operator in subgraph.operators for x in (operator.inputs, operator.outputs)]
+    used = sorted({int(i) for indices in arguments for i in indices if i >= 0})
+    moved = {old: new for new, old in enumerate(used)} | {-1: -1}
+
+    def renumbered(indices):
+        return [moved[int(i)] for i in indices]
+
+    subgraph.tensors = [subgraph.tensors[i] for i in used]
+    subgraph.inputs, subgraph.outputs = map(renumbered, (subgraph.inputs, subgraph.outputs))
+    for operator in subgraph.operators:
+        operator.inputs, operator.outputs = map(renumbered, (operator.inputs, operator.outputs))
+    for signature in model.signatureDefs:
+        if signature.subgraphIndex == subgraph_index:
+            for x in (*signature.inputs, *signature.outputs):
+                x.tensorIndex = moved[x.tensorIndex]
 
 
 def _range(tensor):

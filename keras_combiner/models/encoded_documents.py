@@ -92,6 +92,25 @@ class EncodedDocuments:
         rows = (row for examples, _ in self._documents(document) for row in examples)
         return itertools.islice(rows, first - before, None)
 
+    def places(self, examples):
+        """Says where examples come from.
+
+        Args:
+            examples: int array, their places.
+
+        Returns:
+            list of str, one a document, in their order: file and line where they are known, or the
+            document's place in the list, from 0.
+        """
+        ends = np.cumsum(self.windows, dtype="int64")
+        wanted = sorted(set(np.searchsorted(ends, examples, side="right").tolist()))
+        if not hasattr(self._texts, "places"):
+            return [f"document {i}" for i in wanted]
+        # Where a reader is needed once, to explain an error, it may read all over again.
+        named = itertools.islice(self._texts.places(), wanted[-1] + 1)
+        chosen = set(wanted)
+        return [place for i, place in enumerate(named) if i in chosen]
+
     def _documents(self, first=0):
         """Yields every document's examples, and how many ids it has, more than are read if cut."""
         waiting = collections.deque()

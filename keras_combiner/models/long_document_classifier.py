@@ -273,7 +273,7 @@ class LongDocumentClassifier(keras.Model):
             return False
         return id(self.optimizer) != self._recipe_optimizer_id
 
-    def _compile_by_default(self, steps=None):
+    def _compile_by_default(self, steps=None, gradient_accumulation_steps=None):
         """AdamW; a tenth of the steps to warm up, then a cosine to zero, if `steps` is known."""
         # The wider the layers, the smaller the steps that they bear.
         learning_rate = self.learning_rate
@@ -288,7 +288,12 @@ class LongDocumentClassifier(keras.Model):
                 decay_steps=max(1, steps - warmup_steps),
             )
         self.compile(
-            keras.optimizers.AdamW(learning_rate, weight_decay=0.01, clipnorm=1.0),
+            keras.optimizers.AdamW(
+                learning_rate,
+                weight_decay=0.01,
+                clipnorm=1.0,
+                gradient_accumulation_steps=gradient_accumulation_steps,
+            ),
             loss=self.task.loss,
             metrics=self.task.metrics(),
         )
@@ -308,6 +313,7 @@ class LongDocumentClassifier(keras.Model):
         validation_data=None,
         class_weight=None,
         seed=None,
+        gradient_accumulation_steps=None,
         **kwargs,
     ):
         """Trains on texts, or as `keras.Model.fit` on token ids.
@@ -328,19 +334,28 @@ class LongDocumentClassifier(keras.Model):
                 every class then weighs as much as any other. For a task of one label.
             seed: int, of the order of the texts, which is a function of it and the epoch; drawn
                 from Python's own generator, which `keras.utils.set_random_seed` sets, if None.
-            **kwargs: what else `keras.Model.fit` takes.
+            gradient_accumulation_steps: int, steps whose gradients `fit`'s own recipe averages for
+                each change of the weights; None for one.
+            **kwargs: what else `keras.Model.fit` takes. `callbacks` may hold those of
+                `keras_combiner.training`, which need texts.
 
         Returns:
             `keras.callbacks.History`.
 
         Raises:
             ValueError: if texts and labels differ in number, a label is unknown, there is nothing
-                to train on, or `class_weight` does not go with the task.
+                to train on, `class_weight` does not go with the task, or
+                `gradient_accumulation_steps` with a model that you compiled.
         """
+        if gradient_accumulation_steps and self._compiled_by_user:
+            raise ValueError(
+                "`gradient_accumulation_steps` is for the recipe of `fit`. Give it to the "
+                "optimizer that you compile with."
+            )
         if not text_batches.is_text(x):
             if not self._compiled_by_user:
                 steps = _steps(x, batch_size, validation_split)
-                self._compile_by_default(steps and steps * epochs)
+                self._compile_by_default(steps and steps * epochs, gradient_accumulation_steps)
             return super().fit(
                 x,
                 y,
@@ -359,6 +374,12 @@ class LongDocumentClassifier(keras.Model):
         if validation_split and validation_data is None:
             (x, y), validation_data = text_batches.hold_out(x, y, validation_split)
         shuffle = kwargs.pop("shuffle", True)
+        callbacks = kwargs.pop("callbacks", None)
+        checkpoints = None
+        if isinstance(callbacks, (list, tuple)):
+            checkpoints = next((x for x in callbacks if hasattr(x, "begin")), None)
+        if seed is None:
+            seed = checkpoints and checkpoints.seed
         batches = self._batches(
             x,
             y,
@@ -380,13 +401,27 @@ class LongDocumentClassifier(keras.Model):
                 self._validation = _Validation(validation_data, validation)
         steps = kwargs.pop("steps_per_epoch", None) or len(batches)
         if not self._compiled_by_user:
-            self._compile_by_default(steps * epochs)
+            self._compile_by_default(steps * epochs, gradient_accumulation_steps)
         if kwargs.get("verbose", "auto") != 0:
             print(f"Training on {batches}.", flush=True)
+        epoch, step = kwargs.pop("initial_epoch", 0), 0
+        if checkpoints is not None:
+            # After all others: what they know then belongs to the checkpoint.
+            others = [x for x in callbacks if x is not checkpoints]
+            if not any(isinstance(x, keras.callbacks.History) for x in others):
+                others.append(keras.callbacks.History())
+            callbacks = [*others, checkpoints]
+            settings = {"epochs": epochs, "steps": steps, **batches.fingerprint()}
+            epoch, step = checkpoints.begin(settings, callbacks)
+        for callback in callbacks if isinstance(callbacks, (list, tuple)) else ():
+            if hasattr(callback, "follow"):
+                callback.follow(batches, steps=steps, epochs=epochs, position=(epoch, step))
         try:
             return super().fit(
                 # One stream of all epochs: a position in it says what was seen.
-                batches.dataset(position=kwargs.get("initial_epoch", 0) * steps),
+                batches.dataset(position=epoch * steps + step),
+                callbacks=callbacks,
+                initial_epoch=epoch,
                 epochs=epochs,
                 steps_per_epoch=steps,
                 validation_data=validation_data,

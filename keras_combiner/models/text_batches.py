@@ -1,6 +1,7 @@
 """TextBatches: texts as the batches of token ids that a Keras model reads."""
 
 import itertools
+import zlib
 
 import numpy as np
 import tensorflow as tf
@@ -27,6 +28,10 @@ class TextBatches:
         seed: int, of the shuffling.
         padded_lengths: list of int, the lengths to pad to; chosen for little padding if None.
         target: `tf.TensorSpec` of an example's target; None if there are none.
+
+    Attributes:
+        seed: int, as above.
+        target: as above.
     """
 
     def __init__(
@@ -45,7 +50,9 @@ class TextBatches:
             seed=seed,
             padded_lengths=padded_lengths,
         )
-        self._target = target
+        self.seed = seed
+        self.target = target
+        self._pool = (None, None)
         lengths = self.plan.lengths
         self._length = int(lengths[0]) if len(lengths) == 1 else None
 
@@ -67,6 +74,52 @@ class TextBatches:
             f"{self.plan.padding():.1%} padding in batches of "
             f"{_counted(len(self.plan.lengths), 'length')}"
         )
+
+    def summary(self):
+        """Gives what `str` says as figures: a dict that JSON can hold."""
+        documents = self.documents
+        return {
+            "documents": len(documents.windows),
+            "windows": len(documents.lengths),
+            "tokens": int(documents.tokens.sum(dtype="int64")),
+            "longer_than_sequence_length": int(documents.is_long.sum()),
+            "padding": self.plan.padding(),
+        }
+
+    def fingerprint(self):
+        """Gives what the batches are a function of: a dict that JSON can hold."""
+        lengths = self.documents.lengths
+        return {
+            "seed": self.seed,
+            "batch_size": self.plan.batch_size,
+            "examples": len(lengths),
+            "checksum of lengths": zlib.crc32(lengths.tobytes()),
+        }
+
+    def rows(self, position):
+        """Gives the examples of a batch.
+
+        Args:
+            position: int, as in `batches`.
+
+        Returns:
+            int array `[batch]` of places in `documents`.
+        """
+        epoch, start = divmod(position, len(self))
+        number, skip = divmod(start, self.plan.pool_batches)
+        key = epoch, number
+        if self._pool[0] != key:
+            self._pool = key, self.plan.pool(epoch, number)
+        return number * self.plan.pool_size + self._pool[1][skip][0]
+
+    def size(self, position):
+        """Gives how many examples and how many tokens a batch has, padding aside: pair of int."""
+        rows = self.rows(position)
+        return len(rows), int(self.documents.lengths[rows].sum())
+
+    def places(self, position):
+        """Says where the documents of a batch come from: list of str, each document once."""
+        return self.documents.places(self.rows(position))
 
     def batches(self, position=0):
         """Gives the batches from a position on, without end.
@@ -94,8 +147,8 @@ class TextBatches:
             `tf.data.Dataset` of tuples as in `batches`.
         """
         signature = (tf.TensorSpec([None, self._length], tf.int32),)
-        if self._target is not None:
-            signature += (tf.TensorSpec([None, *self._target.shape], self._target.dtype),)
+        if self.target is not None:
+            signature += (tf.TensorSpec([None, *self.target.shape], self.target.dtype),)
         dataset = tf.data.Dataset.from_generator(
             lambda: itertools.islice(self.batches(position), count), output_signature=signature
         )

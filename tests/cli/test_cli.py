@@ -98,7 +98,16 @@ class TestTrain:
 
     def test_writes_a_model_and_its_companions_and_nothing_else(self, trained):
         names = {path.name for path in trained.directory.iterdir()}
-        assert names == {"model.keras", "labels.txt", "vocab.txt", "report.json"}
+        assert names == {
+            *("model.keras", "labels.txt", "vocab.txt", "report.json"),
+            *("training.png", "confusion.png", "logs", "checkpoints"),
+        }
+        checkpoints = {path.name for path in (trained.directory / "checkpoints").iterdir()}
+        assert checkpoints == {"best.keras", "last.npz", "settings.json", "start.keras"}
+        assert list((trained.directory / "logs" / "train").glob("events.*"))
+        assert list((trained.directory / "logs" / "validation").glob("events.*"))
+        for name in ("training.png", "confusion.png"):
+            assert (trained.directory / name).read_bytes().startswith(b"\x89PNG")
         assert (trained.directory / "labels.txt").read_text() == "tale\nweather\n"
         vocabulary = (trained.directory / "vocab.txt").read_text().splitlines()
         assert vocabulary[0] == "[PAD]" and len(vocabulary) <= 100
@@ -110,6 +119,9 @@ class TestTrain:
         assert not {"run", "command", "debug"} & set(report["arguments"])
         assert report["documents"]["all"] == {"tale": 20, "weather": 20}
         assert sum(report["documents"]["validation"].values()) == 4
+        assert report["training_data"]["documents"] == 36
+        assert report["epochs"][0]["documents_per_second"] > 0
+        assert report["best_epoch"] == report["epoch"] == 1
         assert set(report["history"]) == {"accuracy", "loss", "val_accuracy", "val_loss"}
         assert report["metrics"]["val_loss"] == report["history"]["val_loss"][-1]
         assert {"keras", "tensorflow", "keras_combiner"} <= set(report["versions"])
@@ -157,7 +169,11 @@ class TestTrain:
         assert "\nValidation accuracy 0.750, loss 0.600 on 4 documents (always saying" in out
         assert f"--model '{output}'" in out
         names = {path.name for path in output.iterdir()}
-        assert names == {"model.keras", "labels.txt", "report.json", "notes.txt"}
+        plots = {"training.png", "confusion.png"}
+        assert (
+            names
+            == {"model.keras", "labels.txt", "report.json", "notes.txt", "checkpoints"} | plots
+        )
         assert arguments.load_model(output).backbone.arguments["block_size"] == 8
 
     def test_failed_training_leaves_no_file(self, data, tmp_path, capsys, monkeypatch):
@@ -168,6 +184,22 @@ class TestTrain:
         assert "pip install keras_combiner[text]" in captured.err
         assert "Learning" not in captured.out
         assert list((tmp_path / "a").iterdir()) == []
+
+    def test_a_finished_training_is_not_resumed(self, trained, data, capsys):
+        options = [
+            *("train", "--data", str(data), "--output", str(trained.directory), "--size", "tiny"),
+            *("--sequence-length", str(SEQUENCE_LENGTH), "--vocabulary-size", "100"),
+            *("--epochs", "1", "--batch-size", "4", "--resume"),
+        ]
+        assert main([*options, "--seed", "3"]) == 0
+        assert "There is nothing to resume" in capsys.readouterr().out
+        assert main([*options, "--seed", "4"]) == 1
+        assert "a training with another --seed (it was 3)" in capsys.readouterr().err
+
+    def test_without_matplotlib_there_are_no_plots(self, tmp_path, capsys, monkeypatch):
+        monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+        assert train._plots(tmp_path, {"loss": [1.0]}, None, None) == []
+        assert "pip install keras_combiner[benchmarks]" in capsys.readouterr().out
 
     def test_a_class_that_is_all_held_out_is_pointed_at(self, tmp_path, capsys):
         rows = labelled_texts(20)

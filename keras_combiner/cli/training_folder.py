@@ -1,0 +1,74 @@
+"""TrainingFolder: what `train` keeps beside the model, so that it can be resumed."""
+
+import json
+import shutil
+from pathlib import Path
+
+# They change neither the model nor what it is trained on.
+_FREE = ("output", "overwrite", "resume", "checkpoint_every")
+
+
+class TrainingFolder:
+    """The folder `checkpoints` of a training's output.
+
+    It holds start.keras (the model before training), settings.json, last.npz (all that a
+    resumption needs) and best.keras (the model after its best epoch).
+
+    Args:
+        output: str or path, the directory that `train` writes to.
+        settings: dict that JSON can hold, the options of the command line.
+    """
+
+    def __init__(self, output, settings):
+        self.path = Path(output) / "checkpoints"
+        self.start, self.last, self.best = (
+            self.path / name for name in ("start.keras", "last.npz", "best.keras")
+        )
+        self._settings_file = self.path / "settings.json"
+        self._settings = {name: x for name, x in settings.items() if name not in _FREE}
+
+    @property
+    def holds_training(self):
+        """bool, whether there is a training to resume, finished or not."""
+        return all(x.exists() for x in (self.start, self.last, self._settings_file))
+
+    @property
+    def is_finished(self):
+        """bool, whether there is one, and its model has been written."""
+        return self.holds_training and self._read()["finished"]
+
+    def check_settings(self):
+        """Raises a ValueError if the training there is of other settings."""
+        before = self._read()["settings"]
+        names = [name for name in self._settings if self._settings[name] != before.get(name)]
+        if names:
+            changed = ", ".join(
+                f"--{name.replace('_', '-')} (it was {before.get(name)})" for name in names
+            )
+            raise ValueError(
+                f"{self.path} is of a training with another {changed}. Resume with the same "
+                "options, or start anew with --overwrite."
+            )
+
+    def clear(self):
+        """Removes what an earlier training left."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def begin(self, classifier):
+        """Keeps an untrained model and the settings."""
+        classifier.save(self.start)
+        self._write(finished=False)
+
+    def finish(self):
+        """Notes that the model has been written."""
+        self._write(finished=True)
+
+    def _read(self):
+        return json.loads(self._settings_file.read_text())
+
+    def _write(self, finished):
+        from keras_combiner.whole_files import written_whole
+
+        text = json.dumps({"settings": self._settings, "finished": finished}, indent=2) + "\n"
+        with written_whole(self._settings_file, overwrite=True) as unfinished:
+            unfinished.write_text(text)

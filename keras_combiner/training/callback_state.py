@@ -1,0 +1,92 @@
+"""The state of callbacks as JSON and arrays."""
+
+import keras
+import numpy as np
+
+# Keras has no protocol for it. Of its own callbacks, these know more than they were made with.
+_OF_KERAS = {
+    keras.callbacks.EarlyStopping: ("wait", "best", "best_epoch", "stopped_epoch", "best_weights"),
+    keras.callbacks.ModelCheckpoint: ("best",),
+    keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
+    keras.callbacks.History: ("epoch", "history"),
+}
+
+
+def saved(callbacks):
+    """Gives the state of callbacks.
+
+    Args:
+        callbacks: list of `keras.callbacks.Callback`. Those of Keras that stop or choose by a
+            figure have a state, and whatever has the methods `get_state` and `set_state`.
+
+    Returns:
+        pair of a list, for each callback with a state the name of its class and a dict that JSON
+        can hold, and a dict of name to numpy array.
+
+    Example:
+
+    >>> states, arrays = saved([keras.callbacks.EarlyStopping(), keras.callbacks.TerminateOnNaN()])
+    >>> [(kind, state["wait"]) for kind, state in states], arrays
+    ([('EarlyStopping', 0)], {})
+    """
+    states, arrays = [], {}
+    for i, callback in enumerate(_with_state(callbacks)):
+        if hasattr(callback, "get_state"):
+            state = callback.get_state()
+        else:
+            state = {name: _plain(getattr(callback, name, None)) for name in _names(callback)}
+            weights = state.get("best_weights")
+            if weights is not None:
+                arrays.update({f"callbacks/{i}/{j}": x for j, x in enumerate(weights)})
+                state["best_weights"] = len(weights)
+        states.append([type(callback).__name__, state])
+    return states, arrays
+
+
+def restore(callbacks, states, arrays):
+    """Undoes `saved`, in place.
+
+    Args:
+        callbacks: list of `keras.callbacks.Callback`, as in `saved`; those without a state may be
+            others.
+        states: list of pairs, as `saved` returned them.
+        arrays: dict of name to numpy array.
+
+    Raises:
+        ValueError: if the states are those of other callbacks.
+    """
+    callbacks = _with_state(callbacks)
+    received, expected = [type(x).__name__ for x in callbacks], [kind for kind, _ in states]
+    if received != expected:
+        raise ValueError(
+            f"The checkpoint is of a training with other callbacks: {', '.join(expected)}. Resume "
+            f"with the same ones, in the same order. Received: {', '.join(received)}."
+        )
+    for i, (callback, (_, state)) in enumerate(zip(callbacks, states, strict=True)):
+        if hasattr(callback, "set_state"):
+            callback.set_state(state)
+            continue
+        for name, value in state.items():
+            if name == "best_weights" and value is not None:
+                value = [arrays[f"callbacks/{i}/{j}"] for j in range(value)]
+            setattr(callback, name, value)
+
+
+def _with_state(callbacks):
+    return [x for x in callbacks if hasattr(x, "get_state") or _names(x) is not None]
+
+
+def _names(callback):
+    return next((names for kind, names in _OF_KERAS.items() if isinstance(callback, kind)), None)
+
+
+def _plain(value):
+    """Numbers as Python's own, which JSON gives back exactly."""
+    if isinstance(value, dict):
+        return {name: _plain(x) for name, x in value.items()}
+    if isinstance(value, list):
+        return [_plain(x) for x in value]
+    if value is None or isinstance(value, (int, float)):
+        return value
+    value = keras.ops.convert_to_numpy(value)
+    return value if np.ndim(value) else value.item()

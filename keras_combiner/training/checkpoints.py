@@ -1,0 +1,245 @@
+"""Checkpoints: training that goes on where it was stopped, as if it had not been."""
+
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from keras_combiner.training import callback_state
+from keras_combiner.whole_files import written_whole
+
+# A version of the file's contents, to be raised when it changes.
+FORMAT = 1
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Writes all that training consists of to a file, and takes it up again from there.
+
+    That is weights, the state of the optimizer and of every random generator, metrics, history,
+    the state of the other callbacks (early stopping, best model), and the position in the data. A
+    training that was killed at any moment and resumed sees the batches that it would have seen,
+    and ends, on a CPU, with the same weights bit for bit.
+
+    The file is replaced only when the new one is whole: there is always a good one, whenever the
+    process ends and when the disk is full. It is written at the start, after every epoch, and
+    every so many steps. Weights that are no longer finite are not written.
+
+    For `LongDocumentClassifier.fit` on texts. The model must be built as it was the first time.
+
+    Args:
+        path: str or path of the file, ending in ".npz".
+        every: int, steps between two checkpoints within an epoch; None for none there. Needs the
+            TensorFlow backend.
+        resume: bool, whether to go on from the file if there is one.
+
+    Raises:
+        ValueError: for another ending, an `every` that is no positive int, a file that is no
+            checkpoint, or, in `fit`, of another model, other documents or other settings.
+        OSError: in `fit`, if the file cannot be written.
+
+    Example:
+
+    >>> checkpoints = Checkpoints("runs/a/last.npz", every=500, resume=True)
+    >>> checkpoints.position  # there is no such file yet: `fit(callbacks=[checkpoints])` makes it
+    (0, 0)
+    """
+
+    def __init__(self, path, every=None, resume=False):
+        super().__init__()
+        self.path = Path(path)
+        if self.path.suffix != ".npz":
+            raise ValueError(f"A checkpoint is a file that ends in .npz. Received: {path}.")
+        if every is not None and (not isinstance(every, int) or every < 1):
+            raise ValueError(f"`every` must be an int of at least 1, or None. Received: {every!r}.")
+        if every is not None and keras.backend.backend() != "tensorflow":
+            raise ValueError("`every` needs the TensorFlow backend: leave it out.")
+        self.every = every
+        self._state, self._arrays = None, None
+        if resume and self.path.exists():
+            self._state, self._arrays = _read(self.path)
+        self._settings = None
+
+    @property
+    def seed(self):
+        """int, of the order of documents in the training to be resumed; None without one."""
+        return self._state and self._state["settings"]["seed"]
+
+    @property
+    def position(self):
+        """Pair of int, epoch and step in it with which training starts."""
+        return (self._state["epoch"], self._state["step"]) if self._state else (0, 0)
+
+    def begin(self, settings, callbacks):
+        """What `fit` says before it starts.
+
+        Args:
+            settings: dict that JSON can hold, what the batches and the recipe are made from.
+            callbacks: list of `keras.callbacks.Callback`, whose state belongs to the training.
+
+        Returns:
+            pair of int, epoch and step in it to start with.
+
+        Raises:
+            ValueError: if the training to be resumed had other settings or callbacks.
+        """
+        self._settings = settings
+        self._callbacks = [x for x in callbacks if x is not self]
+        if self._state is None:
+            return 0, 0
+        before = self._state["settings"]
+        changed = [name for name in settings if settings[name] != before.get(name)]
+        if changed:
+            was = ", ".join(f"{name} {before.get(name)}, now {settings[name]}" for name in changed)
+            raise ValueError(
+                f"{self.path} is of a training on other documents or with other settings: {was}. "
+                "Resume with the same, or start anew."
+            )
+        return (settings["epochs"], 0) if self._state["stopped"] else self.position
+
+    def follow(self, batches, steps, epochs, position):
+        """As in `FiniteLoss.follow`."""
+        self._target = batches.target
+
+    def on_train_begin(self, logs=None):
+        """Takes up what was saved."""
+        if self._settings is None:
+            raise ValueError("Checkpoints are for `LongDocumentClassifier.fit` on texts.")
+        model = self.model
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        self._epoch = 0
+        self._steps_before = 0
+        if self._state is None:
+            for leftover in self.path.parent.glob(f"{self.path.stem}.tmp-*{self.path.suffix}"):
+                leftover.unlink()
+            self._save(0, 0)
+            return
+        self._assign("variables", _variables(model))
+        callback_state.restore(self._callbacks, self._state["callbacks"], self._arrays)
+        for callback in self._callbacks:
+            if isinstance(callback, keras.callbacks.History):
+                model.history = callback
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Passes over the steps that were taken before."""
+        self._epoch = epoch
+        self._steps_before = 0
+        if self._state is None or (epoch, 0) == self.position or epoch != self.position[0]:
+            return
+        self._steps_before = self.position[1]
+        # Keras has just set them to zero, or not made them yet, which a first example does.
+        y = np.zeros([1, *self._target.shape], self._target.dtype.as_numpy_dtype)
+        y_pred = np.zeros([1, *self.model.output_shape[1:]], "float32")
+        self.model.compute_metrics(None, *map(keras.ops.convert_to_tensor, (y, y_pred)))
+        self._assign("metrics", self.model.metrics_variables)
+        _pass_over(self.model, self._steps_before)
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Saves every so many steps."""
+        step, steps = batch + 1, self._settings["steps"]
+        # What comes after the last step is saved at the end of the epoch, with the validation.
+        if self.every and self._steps_before < step < steps:
+            position = self._epoch * steps + step
+            if position // self.every > (position - self.model.steps_per_execution) // self.every:
+                self._save(self._epoch, step)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Saves."""
+        self._save(epoch + 1, 0)
+
+    def _assign(self, name, variables):
+        saved = [self._arrays[f"{name}/{i}"] for i in range(self._state[name])]
+        if [x.shape for x in saved] != [tuple(x.shape) for x in variables]:
+            raise ValueError(
+                f"{self.path} is of another model, or of one compiled otherwise. Build the model "
+                "as it was, or start anew."
+            )
+        for variable, value in zip(variables, saved, strict=True):
+            # numpy has no bfloat16 of its own: it comes back as bytes.
+            dtype = keras.ops.convert_to_numpy(variable).dtype
+            variable.assign(value.view(dtype) if value.dtype.kind == "V" else value)
+
+    def _save(self, epoch, step):
+        model = self.model
+        groups = {"variables": _variables(model), "metrics": model.metrics_variables}
+        arrays = {
+            f"{name}/{i}": keras.ops.convert_to_numpy(variable)
+            for name, variables in groups.items()
+            for i, variable in enumerate(variables)
+        }
+        self._check_finite(epoch, step)
+        callbacks, more = callback_state.saved(self._callbacks)
+        state = {
+            "format": FORMAT,
+            "epoch": epoch,
+            "step": step,
+            "stopped": bool(model.stop_training),
+            "settings": self._settings,
+            "callbacks": callbacks,
+            **{name: len(variables) for name, variables in groups.items()},
+        }
+        try:
+            with (
+                written_whole(self.path, overwrite=True) as unfinished,
+                open(unfinished, "wb") as file,
+            ):
+                np.savez(file, state=np.array(json.dumps(state)), **arrays, **more)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            kept = "there is none before it"
+            if self.path.exists():
+                kept = "the last good one is kept: make room, and resume from there"
+            raise OSError(
+                error.errno,
+                f"the checkpoint cannot be written: {error.strerror}; {kept}",
+                str(self.path),
+            ) from error
+
+    def _check_finite(self, epoch, step):
+        for variable in self.model.trainable_variables:
+            if not np.isfinite(keras.ops.convert_to_numpy(variable).astype("float32")).all():
+                raise RuntimeError(
+                    f"After {epoch} epochs and {step} steps there are weights that are not finite. "
+                    f"{self.path} keeps those of before. Take a smaller learning rate."
+                )
+
+
+def _variables(model):
+    """All that training changes, but for metrics: weights, random states, the optimizer's."""
+    variables = [*model.variables, *model.optimizer.variables]
+    return list({id(x): x for x in variables}.values())
+
+
+def _pass_over(model, steps):
+    """Makes the model take no step, nor a batch, the next times that Keras asks it to."""
+    train_function = model.train_function
+    left = steps // model.steps_per_execution
+
+    def idle(iterator):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            model.train_function = train_function
+        return model.get_metrics_result()
+
+    model.train_function = idle
+
+
+def _read(path):
+    try:
+        # Opened here: what numpy opens and cannot read, it leaves open.
+        with open(path, "rb") as content, np.load(content) as file:
+            arrays = dict(file)
+        state = json.loads(str(arrays.pop("state")))
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is no checkpoint, or a damaged one: {error}") from None
+    if state["format"] != FORMAT:
+        raise ValueError(
+            f"{path} was written by another version of keras_combiner. Resume with that, or start "
+            "anew."
+        )
+    return state, arrays

@@ -1,0 +1,122 @@
+"""Progress: how fast training goes, and how long it will take."""
+
+import sys
+import time
+
+import keras
+
+_SECONDS_BETWEEN = 0.2
+
+
+class Progress(keras.callbacks.Callback):
+    """Shows documents/s, tokens/s, loss and the time left, on one line that redraws itself.
+
+    Where the output is no terminal, there is a line an epoch. Tokens are those that are read,
+    without padding; with `long="windows"` a window counts as a document. The time left is that of
+    training alone, without validation.
+
+    For `LongDocumentClassifier.fit` on texts, with `verbose=0`.
+
+    Args:
+        file: what to write to; standard output if None.
+
+    Attributes:
+        epochs: list of dict, one an epoch: "epoch" (from 1), "seconds", "documents_per_second" and
+            "tokens_per_second" of its training steps, those of before a resumption aside.
+        data: dict, what there is to train on.
+
+    Example:
+
+    >>> Progress.duration(3725)
+    '1:02:05'
+    """
+
+    def __init__(self, file=None):
+        super().__init__()
+        self._file = file
+        self.epochs = []
+        self.data = {}
+
+    def follow(self, batches, steps, epochs, position):
+        """As in `FiniteLoss.follow`; says what is trained on."""
+        self._batches, self._steps, self._num_epochs = batches, steps, epochs
+        self._position = position
+        self.data = batches.summary()
+        print(f"Training on {batches}.", file=self._file, flush=True)
+        if position != (0, 0) and position[0] < epochs:
+            epoch, step = position
+            print(f"Resuming at step {step + 1} of epoch {epoch + 1}.", file=self._file, flush=True)
+        self._seconds, self._steps_here = 0.0, 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Starts the clock."""
+        self._epoch = epoch
+        self._first = self._position[1] if epoch == self._position[0] else 0
+        self._documents = self._tokens = 0
+        self._start = self._shown = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Counts, and shows the line on a terminal."""
+        now = time.perf_counter()
+        if batch < self._first:  # a step of before the resumption
+            self._start = now
+            return
+        documents, tokens = self._batches.size(self._epoch * self._steps + batch)
+        self._documents += documents
+        self._tokens += tokens
+        self._steps_here += 1
+        self._now = now
+        out = self._file or sys.stdout
+        if out.isatty() and now - self._shown > _SECONDS_BETWEEN:
+            self._shown = now
+            out.write(f"\r\x1b[K{self._line(batch + 1, logs)}")
+            out.flush()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Shows the epoch's line, with the validation."""
+        if self._documents:
+            seconds = max(self._now - self._start, 1e-9)
+            self._seconds += seconds
+            self._start = self._now
+            self.epochs.append(
+                {
+                    "epoch": epoch + 1,
+                    "seconds": seconds,
+                    "documents_per_second": self._documents / seconds,
+                    "tokens_per_second": self._tokens / seconds,
+                }
+            )
+        out = self._file or sys.stdout
+        line = self._line(self._steps, logs)
+        out.write(f"\r\x1b[K{line}\n" if out.isatty() else f"{line}\n")
+        out.flush()
+
+    def get_state(self):
+        """dict, for `Checkpoints`."""
+        return {"epochs": self.epochs}
+
+    def set_state(self, state):
+        """Undoes `get_state`."""
+        self.epochs = state["epochs"]
+
+    @staticmethod
+    def duration(seconds):
+        """Writes seconds (float) as minutes and seconds, or hours, minutes and seconds."""
+        minutes, seconds = divmod(round(seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+    def _line(self, step, logs):
+        line = f"epoch {self._epoch + 1}/{self._num_epochs}  step {step:,}/{self._steps:,}"
+        line += "".join(f"  {name} {float(x):.4f}" for name, x in (logs or {}).items())
+        running = max(self._now - self._start, 0.0) if self._documents else 0.0
+        spent = self._seconds + running
+        if running:
+            rates = self._documents / running, self._tokens / running
+        elif self._documents:
+            rates = self.epochs[-1]["documents_per_second"], self.epochs[-1]["tokens_per_second"]
+        else:
+            return line
+        left = (self._num_epochs - self._epoch) * self._steps - step
+        line += f"  {rates[0]:,.1f} documents/s  {rates[1]:,.0f} tokens/s"
+        return f"{line}  {self.duration(left * spent / self._steps_here)} left"

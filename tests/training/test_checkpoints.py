@@ -1,0 +1,200 @@
+"""Training that is stopped and resumed ends as if it had not been."""
+
+import doctest
+import errno
+import importlib
+
+import keras
+import numpy as np
+import pytest
+
+from keras_combiner.datasets import read_documents
+from keras_combiner.models import LongDocumentClassifier
+from keras_combiner.training import BestModel, Checkpoints, FiniteLoss, Progress
+
+# Of one length, so that no time goes into graphs for others.
+TEXTS = [f"{('rain and wind', 'tales of kings')[i % 2]:<14} {i:02}" for i in range(40)]
+LABELS = [("weather", "tale")[i % 2] for i in range(40)]
+OPTIONS = {"epochs": 2, "batch_size": 8, "seed": 1, "verbose": 0, "validation_split": 0.2}
+
+
+@pytest.mark.parametrize(
+    "name", ["callback_state", "best_model", "checkpoints", "finite_loss", "progress"]
+)
+def test_examples_run(name):
+    module = importlib.import_module(f"keras_combiner.training.{name}")
+    result = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+def classifier(eager=True):
+    keras.utils.set_random_seed(0)
+    model = LongDocumentClassifier.from_texts(
+        TEXTS,
+        LABELS,
+        sequence_length=32,
+        tokenizer="bytes",
+        verbose=False,
+        num_layers=1,
+        block_size=8,
+        hidden_dim=16,
+        intermediate_dim=16,
+        num_heads=2,
+    )
+    if eager:  # a few steps are sooner taken than compiled
+        loss = "sparse_categorical_crossentropy"
+        model.compile("adam", loss, metrics=["accuracy"], run_eagerly=True)
+    return model
+
+
+class Stop(keras.callbacks.Callback):
+    """Ends training as a signal would: in the middle, with an error."""
+
+    def __init__(self, epoch, step):
+        super().__init__()
+        self.at = epoch, step
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == self.at:
+            raise InterruptedError
+
+
+def callbacks(folder, **options):
+    return [
+        keras.callbacks.EarlyStopping(patience=5, restore_best_weights=True),
+        BestModel(folder / "best.keras"),
+        Checkpoints(folder / "last.npz", **options),
+    ]
+
+
+@pytest.mark.parametrize("eager", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_a_resumed_training_ends_with_the_same_weights_and_history(eager, tmp_path):
+    whole = classifier(eager)
+    uninterrupted = callbacks(tmp_path / "whole", every=2)
+    history = whole.fit(TEXTS, LABELS, callbacks=uninterrupted, **OPTIONS).history
+
+    stopped = classifier(eager)
+    folder = tmp_path / "stopped"
+    with pytest.raises(InterruptedError):
+        stopped.fit(TEXTS, LABELS, callbacks=[*callbacks(folder, every=2), Stop(1, 2)], **OPTIONS)
+    assert Checkpoints(folder / "last.npz", resume=True).position == (1, 2)
+
+    resumed = classifier(eager)
+    resumed.set_weights([x + 1 for x in resumed.get_weights()])  # nothing of it may remain
+    again = callbacks(folder, every=2, resume=True)
+    assert resumed.fit(TEXTS, LABELS, callbacks=[*again, Stop(9, 9)], **OPTIONS).history == history
+    for one, other in zip(whole.variables, resumed.variables, strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=one.path)
+    for one, other in zip(whole.optimizer.variables, resumed.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(one, other, err_msg=one.path)
+    for name in ("wait", "best", "best_epoch", "stopped_epoch"):
+        assert getattr(uninterrupted[0], name) == getattr(again[0], name)
+    assert uninterrupted[1].get_state() == again[1].get_state()
+
+    # A training that is over has nothing left to do, but still a history.
+    over = callbacks(folder, resume=True)
+    assert classifier(eager).fit(TEXTS, LABELS, callbacks=over, **OPTIONS).history == history
+
+    # What would not be the same training is refused.
+    for changed in ({"seed": 2}, {"batch_size": 4}, {"epochs": 3}):
+        with pytest.raises(ValueError, match=f"other settings: .*{next(iter(changed))}"):
+            classifier().fit(
+                TEXTS,
+                LABELS,
+                callbacks=callbacks(folder, resume=True),
+                **{**OPTIONS, **changed},
+            )
+    with pytest.raises(ValueError, match="with other callbacks"):
+        classifier(eager).fit(TEXTS, LABELS, callbacks=[over[-1]], **OPTIONS)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
+    savez, calls = np.savez, []
+
+    def full(file, **arrays):
+        calls.append(file.name)
+        if len(calls) > 2:
+            file.write(b"a part of it")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        savez(file, **arrays)
+
+    monkeypatch.setattr(np, "savez", full)
+    checkpoints = Checkpoints(tmp_path / "last.npz", every=2)
+    with pytest.raises(OSError, match="last good one is kept: make room") as caught:
+        classifier().fit(TEXTS, LABELS, callbacks=[checkpoints], **OPTIONS)
+    assert caught.value.errno == errno.ENOSPC
+    assert [path.name for path in tmp_path.iterdir()] == ["last.npz"]
+    assert Checkpoints(tmp_path / "last.npz", resume=True).position == (0, 2)
+
+
+class TestRefusals:
+    def test_arguments(self, tmp_path):
+        with pytest.raises(ValueError, match=r"ends in \.npz"):
+            Checkpoints(tmp_path / "last.keras")
+        with pytest.raises(ValueError, match="`every` must be"):
+            Checkpoints(tmp_path / "last.npz", every=0)
+
+    @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a file", b"text"])
+    def test_what_is_no_checkpoint(self, tmp_path, content):
+        (tmp_path / "last.npz").write_bytes(content)
+        with pytest.raises(ValueError, match="no checkpoint, or a damaged one"):
+            Checkpoints(tmp_path / "last.npz", resume=True)
+
+    def test_token_ids(self, tmp_path):
+        model = classifier()
+        with pytest.raises(ValueError, match="on texts"):
+            model.fit(
+                np.ones((4, 32), "int32"),
+                np.zeros(4, "int32"),
+                callbacks=[Checkpoints(tmp_path / "last.npz")],
+                verbose=0,
+            )
+
+
+def test_a_loss_that_is_no_number_names_the_documents(tmp_path):
+    model = classifier()
+    weights = model.get_weights()
+    weights[-1][:] = np.nan
+    model.set_weights(weights)
+    path = tmp_path / "texts.csv"
+    path.write_text(
+        "text,label\n" + "".join(f"{t},{y}\n" for t, y in zip(TEXTS, LABELS, strict=True))
+    )
+    training, _ = read_documents(path).split(0.1)
+    with pytest.raises(RuntimeError, match="The loss is nan at step 1 of epoch 1") as caught:
+        model.fit(training, batch_size=3, verbose=0, callbacks=[FiniteLoss()])
+    named = str(caught.value).split("The batch was: ")[1].split(". Take")[0].split(", ")
+    assert len(named) == 3
+    lines = {int(place.removeprefix(f"{path}:")) for place in named}
+    assert lines <= set(range(2, 42))
+    with pytest.raises(RuntimeError, match=r"The batch was: document \d+, document \d+\. Take"):
+        model.fit(TEXTS, LABELS, batch_size=2, verbose=0, callbacks=[FiniteLoss()])
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    class Spoil(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.set_weights([x * np.nan for x in self.model.get_weights()])
+
+    model = classifier()
+    with pytest.raises(RuntimeError, match="not finite"):
+        model.fit(TEXTS, LABELS, callbacks=[Spoil(), Checkpoints(tmp_path / "last.npz")], **OPTIONS)
+    assert Checkpoints(tmp_path / "last.npz", resume=True).position == (0, 0)
+
+
+def test_progress_counts_documents_and_tokens(capsys):
+    progress = Progress()
+    model = classifier()
+    model.fit(TEXTS, LABELS, callbacks=[progress], **{**OPTIONS, "validation_split": 0.0})
+    first, *epochs = capsys.readouterr().out.splitlines()
+    assert first.startswith("Training on 40 documents, ")
+    assert [line.split("  ")[0] for line in epochs] == ["epoch 1/2", "epoch 2/2"]
+    assert "documents/s" in epochs[0] and epochs[1].endswith(" 0:00 left")
+    for epoch in progress.epochs:
+        assert epoch["documents_per_second"] * epoch["seconds"] == pytest.approx(40)
+        tokens = epoch["tokens_per_second"] * epoch["seconds"]
+        assert tokens == pytest.approx(progress.data["tokens"])
