@@ -66,10 +66,6 @@ class CsvReader(RecordReader):
         self._fields = Fields(text_field, label_field, task, require_labels)
         self._delimiter = delimiter
 
-    def places(self):
-        """Yield the file and the line on which every document starts."""
-        return (f"{self._path}:{number}" for number, _ in self.good_records())
-
     def records(self):
         """Yield every record by the line on which it starts; see `RecordReader`."""
         records = self._records()

@@ -54,10 +54,6 @@ class JsonlReader(RecordReader):
         self._path = pathlib.Path(path)
         self._fields = Fields(text_field, label_field, task, require_labels)
 
-    def places(self):
-        """Yield the file and the line of every document."""
-        return (f"{self._path}:{number}" for number, _ in self.good_records())
-
     def records(self):
         """Yield every line that is not blank; see `RecordReader`."""
         fields, settled, empty = self._fields, False, True

@@ -36,12 +36,19 @@ class RecordReader(DocumentReader):
             ValueError: nothing more can be read from the file; the message says why.
         """
 
-    def good_records(self) -> Iterator[tuple[int, Document]]:
-        """Yield every document after its number; the first bad record is an error."""
+    def __iter__(self) -> Iterator[Document]:
+        for _, document in self.records():
+            if isinstance(document, ValueError):
+                raise document
+            yield document
+
+    def places(self) -> Iterator[str]:
+        """Yield the file, and the line or the number, of every record; see `DocumentReader`."""
         for number, document in self.records():
             if isinstance(document, ValueError):
                 raise document
-            yield number, document
+            yield self._place(number)
 
-    def __iter__(self) -> Iterator[Document]:
-        return (document for _, document in self.good_records())
+    def _place(self, number):
+        unit = ":" if self.unit == "line" else f": {self.unit} "
+        return f"{self.name}{unit}{number}"

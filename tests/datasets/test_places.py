@@ -40,10 +40,10 @@ def test_shards_and_parts(tmp_path):
             assert int(place.rsplit(":")[-1]) == int(text) + 2
 
 
-def test_numbers_of_records_where_there_are_no_lines(tmp_path):
+def test_numbers_of_rows_where_there_are_no_lines(tmp_path):
     import pyarrow
     from pyarrow import parquet
 
     path = tmp_path / "a.parquet"
     parquet.write_table(pyarrow.table({"text": ["one", "two"], "label": ["x", "y"]}), path)
-    assert list(read_documents(path).places()) == [f"{path}: record 1", f"{path}: record 2"]
+    assert list(read_documents(path).places()) == [f"{path}: row 1", f"{path}: row 2"]
