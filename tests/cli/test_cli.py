@@ -501,8 +501,8 @@ BAD = {
     ),
     "mixed targets": (
         "train --data mixed.jsonl --output o",
-        "mixed.jsonl:2: no field 'label'; fields are 'text', 'target'. All records of a data set must",
-        "have the same kind of target: 'label'.",
+        "mixed.jsonl:2: no field 'label'; fields are 'text', 'target'. All records of a data set",
+        "must have the same kind of target: 'label'.",
     ),
     "weights of several labels": (
         "train --data tags.jsonl --class-weight balanced --output o",
