@@ -377,7 +377,7 @@ class LongDocumentClassifier(keras.Model):
         callbacks = kwargs.pop("callbacks", None)
         checkpoints = None
         if isinstance(callbacks, (list, tuple)):
-            checkpoints = next((x for x in callbacks if hasattr(x, "begin")), None)
+            checkpoints = next((x for x in callbacks if hasattr(x, "start_from")), None)
         if seed is None:
             seed = checkpoints and checkpoints.seed
         batches = self._batches(
@@ -412,10 +412,10 @@ class LongDocumentClassifier(keras.Model):
                 others.append(keras.callbacks.History())
             callbacks = [*others, checkpoints]
             settings = {"epochs": epochs, "steps": steps, **batches.fingerprint()}
-            epoch, step = checkpoints.begin(settings, callbacks)
+            epoch, step = checkpoints.start_from(settings, callbacks)
         for callback in callbacks if isinstance(callbacks, (list, tuple)) else ():
-            if hasattr(callback, "follow"):
-                callback.follow(batches, steps=steps, epochs=epochs, position=(epoch, step))
+            if hasattr(callback, "follow_batches"):
+                callback.follow_batches(batches, steps=steps, epochs=epochs, position=(epoch, step))
         try:
             return super().fit(
                 # One stream of all epochs: a position in it says what was seen.

@@ -72,7 +72,7 @@ class Checkpoints(keras.callbacks.Callback):
         """Pair of int, epoch and step in it with which training starts."""
         return (self._state["epoch"], self._state["step"]) if self._state else (0, 0)
 
-    def begin(self, settings, callbacks):
+    def start_from(self, settings, callbacks):
         """What `fit` says before it starts.
 
         Args:
@@ -99,8 +99,8 @@ class Checkpoints(keras.callbacks.Callback):
             )
         return (settings["epochs"], 0) if self._state["stopped"] else self.position
 
-    def follow(self, batches, steps, epochs, position):
-        """As in `FiniteLoss.follow`."""
+    def follow_batches(self, batches, steps, epochs, position):
+        """As in `FiniteLoss.follow_batches`."""
         self._target = batches.target
 
     def on_train_begin(self, logs=None):

@@ -29,7 +29,7 @@ class FiniteLoss(keras.callbacks.Callback):
         super().__init__()
         self._batches, self._steps, self._epoch = None, 0, 0
 
-    def follow(self, batches, steps, epochs, position):
+    def follow_batches(self, batches, steps, epochs, position):
         """What `fit` says before it starts: the batches, how many there are, and where it starts.
 
         Args:

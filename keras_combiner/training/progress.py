@@ -37,8 +37,8 @@ class Progress(keras.callbacks.Callback):
         self.epochs = []
         self.data = {}
 
-    def follow(self, batches, steps, epochs, position):
-        """As in `FiniteLoss.follow`; says what is trained on."""
+    def follow_batches(self, batches, steps, epochs, position):
+        """As in `FiniteLoss.follow_batches`; says what is trained on."""
         self._batches, self._steps, self._num_epochs = batches, steps, epochs
         self._position = position
         self.data = batches.summary()
