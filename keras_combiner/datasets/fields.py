@@ -181,7 +181,7 @@ class Fields:
     def _missing(self, record, argument, name):
         message = f"no field {name!r}; fields are {listed(record)}."
         others = [x for x in TARGET_FIELDS.values() if x in record and x != name]
-        if argument == "label_field" and others:
+        if argument == "label_field" and others and name in TARGET_FIELDS.values():
             return RecordError(
                 f"{message} All records of a data set must have the same kind of target: {name!r}."
             )

@@ -104,6 +104,7 @@ def test_rows_are_of_equal_size_and_measured():
     assert 0 <= trivial["majority"] <= 1
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_done_again(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(ablation, "ROWS", ablation.ROWS[:2])
     everything = ablation.run_all(SETTINGS, (0,), 1, tmp_path, train=figures_of)

@@ -105,7 +105,12 @@ def test_the_order_is_the_same_for_all_rows_and_passes_over_everything():
     assert (order != quality_data.order(6, 6, 2, seed=4)).any()
 
 
-@pytest.mark.parametrize("row", MODELS)
+QUICK_ROWS = (DEFAULT, TRUNCATED)
+
+
+@pytest.mark.parametrize(
+    "row", [x if x in QUICK_ROWS else pytest.param(x, marks=pytest.mark.slow) for x in MODELS]
+)
 def test_every_row_learns_and_all_but_one_read_to_the_end(row):
     model = quality.classifier(row, "listops", SETTINGS, 20, 10)
     length = quality.length_of(row, SETTINGS, "listops")
@@ -129,6 +134,7 @@ def test_rows_have_equal_sizes():
     assert size(WITHOUT_ATTENTION) < full
 
 
+@pytest.mark.slow
 def test_runs_resume(tmp_path, capsys, monkeypatch):
     jobs = [("listops", MAJORITY, 0), ("listops", FULL, 0)]
     monkeypatch.setattr(quality, "jobs_of", lambda settings, seeds: jobs)

@@ -217,7 +217,9 @@ for name in glob.glob(os.path.join(folder, "python", "ops", "*.so")):
     [
         ("wordpiece", "", "import tensorflow_text"),
         ("wordpiece", NO_KERAS, OPS_ALONE),
-        ("bytes", NO_KERAS, "sys.modules['tensorflow_text'] = None"),
+        pytest.param(
+            "bytes", NO_KERAS, "sys.modules['tensorflow_text'] = None", marks=pytest.mark.slow
+        ),
     ],
     ids=["wordpiece", "wordpiece without Keras", "bytes without Keras and tensorflow-text"],
 )
@@ -244,6 +246,7 @@ def test_serves_without_keras_and_this_package(
     assert labels == [model.labels[i] for i in expected.argmax(-1)]
 
 
+@pytest.mark.slow
 def test_bytes_have_the_same_signatures(byte_classifier, tmp_path):
     report = byte_classifier.export_saved_model(tmp_path / "1", documents=HARD_TEXTS)
     assert report.largest_difference < 1e-5
@@ -299,7 +302,7 @@ def test_prints_its_report_unless_told_not_to(byte_classifier, tmp_path, capfd, 
     assert capfd.readouterr().out == (f"{report}\n" if verbose else "")
 
 
-@pytest.mark.parametrize("existing", [False, True])
+@pytest.mark.parametrize("existing", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("where", ["writing", "checking", "renaming", "not finite"])
 def test_failure_leaves_nothing_behind(
     where, existing, byte_classifier, exported, tmp_path, monkeypatch

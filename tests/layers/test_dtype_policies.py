@@ -89,7 +89,7 @@ def encoder(x):
     ("build", "mode", "levels"),
     [
         (attention, "int8", 127),
-        (encoder, "int4", 7),
+        pytest.param(encoder, "int4", 7, marks=pytest.mark.slow),
         pytest.param(attention, "int4", 7, marks=pytest.mark.slow),
         pytest.param(encoder, "int8", 127, marks=pytest.mark.slow),
     ],
@@ -124,9 +124,8 @@ def check_saving(model, inputs, folder):
     np.testing.assert_allclose(exported.serve(inputs), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "dtype", ["mixed_bfloat16", pytest.param("float32", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "float32"])
 def test_a_quantized_backbone(dtype, tmp_path):
     model = CombinerBackbone(30, 40, 1, 2, 16, 8, block_size=4, dtype=dtype)
     ids = np.random.default_rng(0).integers(1, 30, size=(2, 9)).astype("int32")

@@ -195,7 +195,9 @@ def test_trainable_survives_the_config():
     assert not copy.trainable_weights
 
 
-@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    "dtype", [pytest.param("mixed_float16", marks=pytest.mark.slow), "mixed_bfloat16"]
+)
 def test_mixed_precision_trains(dtype):
     model = CombinerBackbone(**SMALL, dtype=dtype, dropout=0.0)
     policies = {x.dtype_policy.name for x in model.layers if x.name != "token_ids"}

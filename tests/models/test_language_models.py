@@ -196,6 +196,7 @@ def test_generate_reads_the_weights_of_the_day():
     assert after == greedily(model, [1, 2, 3], 10) != before
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
 def test_generate_after_quantization():
     model = language_model()
@@ -210,6 +211,7 @@ def test_generate_after_quantization():
     assert text == greedily(model, [1, 2, 3], 10) != before
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
 @pytest.mark.parametrize("mode", ["int8", "int4"])
 def test_quantized_models_compute_the_same_after_loading(mode, tmp_path):
@@ -342,7 +344,8 @@ np.savez(sys.argv[1], *texts, logits=keras.ops.convert_to_numpy(model(IDS)))
 """
 
 
-@pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_the_same_text_on_other_backends(backend, tmp_path):
     pytest.importorskip(backend)
     file = tmp_path / "texts.npz"

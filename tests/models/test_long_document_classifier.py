@@ -563,7 +563,8 @@ def test_every_argument_comes_back(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
-@pytest.mark.parametrize("mode", ["int8", pytest.param("int4", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+@pytest.mark.slow
 def test_quantized_models_are_saved_as_they_are(mode, tmp_path):
     model = make(tokenizer="bytes")
     before = model.predict(TEXTS, verbose=0)

@@ -65,7 +65,9 @@ def test_padding_has_no_weight_and_changes_none():
 
 
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method:UserWarning")
-@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16", "int8"])
+@pytest.mark.parametrize(
+    "dtype", ["mixed_float16", "mixed_bfloat16", pytest.param("int8", marks=pytest.mark.slow)]
+)
 def test_weights_add_up_but_for_rounding_in_lower_precision(dtype):
     options = {"dtype": dtype} if dtype.startswith("mixed") else {}
     classifier = make_classifier(**options)
