@@ -18,8 +18,11 @@ ROOT = Path(__file__).parents[3]
 MODEL = ROOT / "saved_models/sotu_era"
 LENGTH = 2560
 PARTS = 40
-# Chromium's and ai-edge-litert's kernels round differently.
-TOLERANCE = 1e-4
+# The model rounds its activations to 8 bits. Kernels of Chromium and of ai-edge-litert differ in the
+# last bits of a float, and where one of them falls on the other side of a step, a probability moves
+# by some 1e-3: by up to 1e-2 between ai-edge-litert's own kernels with XNNPACK and without.
+TOLERANCE = 2e-3
+SELDOM_EXCEEDED = 1e-4  # where nothing falls on the other side
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +92,8 @@ def test_every_test_document(open_page, address, tokenizer):
     assert list(ids) == [row[1:-1] for row in tokenizer.encode(texts, 1_000_000).to_list()]
     expected, _ = run_litert(MODEL / "model.tflite", tokenizer(texts, LENGTH).numpy())
     np.testing.assert_allclose(probabilities, expected, atol=TOLERANCE)
+    assert np.array_equal(np.argmax(probabilities, -1), expected.argmax(-1))
+    assert np.mean(np.abs(probabilities - expected).max(-1) < SELDOM_EXCEEDED) > 0.95
 
 
 def test_the_evidence_is_what_python_measures(open_page, address, documents, tokenizer):
