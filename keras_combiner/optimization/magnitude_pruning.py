@@ -114,7 +114,6 @@ class MagnitudePruning(keras.callbacks.Callback):
     def _make_pruning(self, first, last, every):
         import tensorflow as tf
 
-        schedules = tfmot.import_module("sparsity.keras.pruning_schedule")
         implementation = tfmot.import_module("sparsity.keras.pruning_impl")
         self._matrices = {
             path: tf.Variable(self._matrix(path), trainable=False) for path in self._weights
@@ -124,13 +123,18 @@ class MagnitudePruning(keras.callbacks.Callback):
             # TFMOT chooses a pattern when its count of steps is 1.
             lambda: tf.constant(self._step - (first - 1 if self.pattern else 0), tf.int64),
             [(x, self._masks[path], tf.Variable(0.0)) for path, x in self._matrices.items()],
-            schedules.PolynomialDecay(
-                0.0, self.target_sparsity, first, last, power=3, frequency=every
-            ),
+            self._schedule(first, last, every),
             block_size=(1, 1),
             block_pooling_type="AVG",
             sparsity_m_by_n=(2, 4) if self.pattern else None,
         )
+
+    def _schedule(self, first, last, every):
+        schedules = tfmot.import_module("sparsity.keras.pruning_schedule")
+        target = self.target_sparsity
+        if first == last:  # a curve of one point, which TFMOT would divide by its length
+            return schedules.ConstantSparsity(target, first, frequency=every)
+        return schedules.PolynomialDecay(0.0, target, first, last, power=3, frequency=every)
 
     def _matrix(self, path):
         return ops.reshape(ops.cast(self._weights[path].value, "float32"), self._shapes[path])

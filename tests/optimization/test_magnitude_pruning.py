@@ -92,6 +92,13 @@ def test_the_pattern_keeps_the_largest(classifier, data):
     assert np.all(np.take_along_axis(second, smallest, axis=0) == 0)
 
 
+def test_a_single_step_reaches_the_target(classifier, data):
+    texts, labels = (x[:8] for x in data)
+    pruning = MagnitudePruning(target_sparsity=0.75)
+    fine_tuned(classifier, texts, labels, callbacks=[pruning], epochs=1, batch_size=8, verbose=0)
+    assert pruning.sparsity() == pytest.approx(0.75, abs=0.01)
+
+
 def test_tables_can_be_left_out(classifier, data):
     pruning = MagnitudePruning(target_sparsity=0.5, embeddings=False)
     fine_tuned(classifier, *data, callbacks=[pruning], epochs=1, batch_size=8, verbose=0)
