@@ -18,9 +18,9 @@ ROOT = Path(__file__).parents[3]
 MODEL = ROOT / "saved_models/sotu_era"
 LENGTH = 2560
 PARTS = 40
-# The model rounds its activations to 8 bits. Kernels of Chromium and of ai-edge-litert differ in the
-# last bits of a float, and where one of them falls on the other side of a step, a probability moves
-# by some 1e-3: by up to 1e-2 between ai-edge-litert's own kernels with XNNPACK and without.
+# The model rounds its activations to 8 bits. Kernels of Chromium and of ai-edge-litert differ in
+# the last bits of a float, and where one of them falls on the other side of a step, a probability
+# moves by some 1e-3: by up to 1e-2 between ai-edge-litert's own, with XNNPACK and without.
 TOLERANCE = 2e-3
 SELDOM_EXCEEDED = 1e-4  # where nothing falls on the other side
 
