@@ -3,10 +3,9 @@
 import contextlib
 import csv
 import os
-import pathlib
 import threading
 
-from keras_combiner.datasets.fields import Fields, RecordError, listed
+from keras_combiner.datasets.fields import RecordError, listed
 from keras_combiner.datasets.record_reader import RecordReader
 from keras_combiner.datasets.text_lines import decoded_lines
 
@@ -44,7 +43,7 @@ class CsvReader(RecordReader):
 
     Example:
 
-    >>> import tempfile
+    >>> import pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "reviews.csv"
     >>> _ = path.write_text('review,stars\\n"Fine, and long.",5\\n')
     >>> list(CsvReader(path, text_field="review", label_field="stars"))
@@ -62,8 +61,7 @@ class CsvReader(RecordReader):
         delimiter: str = ",",
         task: str | None = None,
     ):
-        self._path = pathlib.Path(path)
-        self._fields = Fields(text_field, label_field, task, require_labels)
+        super().__init__(path, text_field, label_field, require_labels, task)
         self._delimiter = delimiter
 
     def records(self):

@@ -2,11 +2,10 @@
 
 import json
 import os
-import pathlib
 from collections.abc import Iterable
 
 from keras_combiner.datasets.document import Document, task_of
-from keras_combiner.datasets.fields import TARGET_FIELDS, Fields, RecordError, kind
+from keras_combiner.datasets.fields import TARGET_FIELDS, RecordError, kind
 from keras_combiner.datasets.record_reader import RecordReader
 from keras_combiner.datasets.text_lines import numbered_lines
 from keras_combiner.whole_files import written_whole
@@ -34,7 +33,7 @@ class JsonlReader(RecordReader):
 
     Example:
 
-    >>> import tempfile
+    >>> import pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "reviews.jsonl"
     >>> _ = path.write_text('{"review": "A fine book.", "stars": 5}')
     >>> list(JsonlReader(path, text_field="review", label_field="stars"))
@@ -42,17 +41,6 @@ class JsonlReader(RecordReader):
     """
 
     unit = "line"
-
-    def __init__(
-        self,
-        path: str | os.PathLike,
-        text_field: str = "text",
-        label_field: str | None = None,
-        require_labels: bool = True,
-        task: str | None = None,
-    ):
-        self._path = pathlib.Path(path)
-        self._fields = Fields(text_field, label_field, task, require_labels)
 
     def records(self):
         """Yield every line that is not blank; see `RecordReader`."""
@@ -112,7 +100,7 @@ def write_jsonl(path: str | os.PathLike, documents: Iterable[Document]) -> int:
 
     Example:
 
-    >>> import tempfile
+    >>> import pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "reviews.jsonl"
     >>> write_jsonl(path, [Document("A fine book.", "good")])
     1

@@ -1,9 +1,6 @@
 """ParquetReader: documents from the rows of a Parquet file."""
 
-import os
-import pathlib
-
-from keras_combiner.datasets.fields import Fields, RecordError, listed
+from keras_combiner.datasets.fields import RecordError, listed
 from keras_combiner.datasets.record_reader import RecordReader
 
 # Rows in memory at a time, and bytes of a column that are read ahead: row groups may be larger than
@@ -34,7 +31,7 @@ class ParquetReader(RecordReader):
 
     Example:
 
-    >>> import tempfile
+    >>> import pathlib, tempfile
     >>> import pyarrow, pyarrow.parquet
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "reviews.parquet"
     >>> table = pyarrow.table({"text": ["A fine book."], "label": ["good"]})
@@ -44,17 +41,6 @@ class ParquetReader(RecordReader):
     """
 
     unit = "row"
-
-    def __init__(
-        self,
-        path: str | os.PathLike,
-        text_field: str = "text",
-        label_field: str | None = None,
-        require_labels: bool = True,
-        task: str | None = None,
-    ):
-        self._path = pathlib.Path(path)
-        self._fields = Fields(text_field, label_field, task, require_labels)
 
     def records(self):
         """Yield every row; see `RecordReader`."""

@@ -1,10 +1,13 @@
 """RecordReader: documents of one file, each a record with a number."""
 
 import abc
+import os
+import pathlib
 from collections.abc import Iterator
 
 from keras_combiner.datasets.document import Document
 from keras_combiner.datasets.document_reader import DocumentReader
+from keras_combiner.datasets.fields import Fields
 
 
 class RecordReader(DocumentReader):
@@ -23,6 +26,17 @@ class RecordReader(DocumentReader):
 
     # What `records` counts: "line", "row" or "record".
     unit = "record"
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        text_field: str = "text",
+        label_field: str | None = None,
+        require_labels: bool = True,
+        task: str | None = None,
+    ):
+        self._path = pathlib.Path(path)
+        self._fields = Fields(text_field, label_field, task, require_labels)
 
     @abc.abstractmethod
     def records(self) -> Iterator[tuple[int, Document | ValueError]]:

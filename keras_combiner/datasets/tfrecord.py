@@ -1,10 +1,8 @@
 """TFRecordReader: documents from files of tf.train.Example."""
 
-import os
-import pathlib
 import re
 
-from keras_combiner.datasets.fields import Fields, RecordError
+from keras_combiner.datasets.fields import RecordError
 from keras_combiner.datasets.record_reader import RecordReader
 
 
@@ -30,7 +28,7 @@ class TFRecordReader(RecordReader):
 
     Example:
 
-    >>> import tempfile
+    >>> import pathlib, tempfile
     >>> import tensorflow as tf
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "reviews.tfrecord"
     >>> def feature(value):
@@ -42,17 +40,6 @@ class TFRecordReader(RecordReader):
     >>> list(TFRecordReader(path))
     [Document(text='A fine book.', label='good')]
     """
-
-    def __init__(
-        self,
-        path: str | os.PathLike,
-        text_field: str = "text",
-        label_field: str | None = None,
-        require_labels: bool = True,
-        task: str | None = None,
-    ):
-        self._path = pathlib.Path(path)
-        self._fields = Fields(text_field, label_field, task, require_labels)
 
     def records(self):
         """Yield every record; see `RecordReader`."""

@@ -176,6 +176,7 @@ class Task(abc.ABC):
         return {"name": self.name}
 
     def _names(self, labels):
+        """The names in labels, a set; of tasks that leave `learned` as it is."""
         raise NotImplementedError
 
     def _kind_error(self, label, expected):
