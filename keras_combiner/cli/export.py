@@ -194,8 +194,9 @@ def _exports(classifier, arguments, calibration_data, options):
 def _with_companions(classifier, export, path, overwrite, takes="token_ids"):
     """A function that exports to `path` and writes what goes with it, all of it or nothing."""
     directory, companions = Path(path).parent, companion_texts(classifier)
+    strangers = {LABELS_FILE, VOCABULARY_FILE} - set(companions)
     if not overwrite:
-        _refuse_strangers({LABELS_FILE, VOCABULARY_FILE} - set(companions), path)
+        _refuse_strangers(strangers, path)
     if takes == "text":
         companions.pop(VOCABULARY_FILE, None)  # it is in the file
     to_write = companions if overwrite else _missing(companions, path)
@@ -203,6 +204,8 @@ def _with_companions(classifier, export, path, overwrite, takes="token_ids"):
     def run():
         with written_together(directory, to_write):
             report = export(path)
+        for name in strangers:  # of the model that this one replaces
+            (directory / name).unlink(missing_ok=True)
         also = f"\n\n{' and '.join(companions)} for it in {directory}" if companions else ""
         return report, also
 

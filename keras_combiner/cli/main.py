@@ -31,7 +31,7 @@ def build_parser():
     Returns:
         `argparse.ArgumentParser`.
     """
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="keras-combiner",
         description=(
             "Classify whole long documents: train, evaluate, predict, export, score, serve."
@@ -48,6 +48,19 @@ def build_parser():
             "--debug", action="store_true", help="show the whole traceback of an error"
         )
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """One that says how a command is used when it gets an option that the command has not."""
+
+    def parse_args(self, args=None, namespace=None):
+        """As `argparse.ArgumentParser.parse_args`."""
+        arguments, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            command = arguments.command
+            commands = next(x.choices for x in self._actions if x.dest == "command")
+            commands[command].error(f"unrecognized arguments: {' '.join(unknown)}")
+        return arguments
 
 
 def main(argv=None):

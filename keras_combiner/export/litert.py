@@ -198,6 +198,12 @@ def _checked_calibration_data(calibration_data, quantization, learns_ranges):
             "keras_combiner.optimization.quantization_aware has made. Received: "
             f"{calibration_data!r}."
         )
+    blank = sum(isinstance(x, str | bytes) and not x.strip() for x in texts)
+    if blank:
+        raise ValueError(
+            "`calibration_data` must be texts like those to come; a blank one teaches nothing. "
+            f"Received: {len(texts)} texts, {blank} of them blank. Leave those out."
+        )
     return texts
 
 

@@ -18,7 +18,8 @@ class ModelDirectory:
     taking the newest away brings the one before it back. A directory that is a SavedModel itself
     is its own only version. A version is loaded once its files have stayed the same from one look
     to the next; one that cannot be loaded is named in the log once, and tried again when its files
-    change. What is served stays in memory whatever happens to its files.
+    change. What is served stays in memory whatever happens to its files; that they are gone is
+    logged once.
 
     Args:
         directory: str or path.
@@ -37,6 +38,7 @@ class ModelDirectory:
         self._states = {}  # the files of the folders that the last look saw
         self._broken = {}  # the files of a folder when it could not be loaded
         self._served_state = None
+        self._is_missed = False  # whether the log says that what is served has no files any more
         self._stopped = threading.Event()
 
     def load_newest(self):
@@ -64,7 +66,9 @@ class ModelDirectory:
             bool, whether `served` is another one now.
         """
         before, self._states = self._states, {}
-        for number, folder in saved_models(self.directory):
+        versions = saved_models(self.directory)
+        self._note_missing(versions)
+        for number, folder in versions:
             state = self._states[folder] = _state(folder)
             is_served = folder == self._served_folder
             if is_served and state == self._served_state:
@@ -95,6 +99,16 @@ class ModelDirectory:
                 self.refresh()
             except Exception:  # one bad look is no reason not to look again
                 _logger.exception("Looking for versions in %s failed", self.directory)
+
+    def _note_missing(self, versions):
+        is_missed = self.served is not None and not versions
+        if is_missed and not self._is_missed:
+            _logger.warning(
+                "%s holds no version any more; what was loaded from %s is served on",
+                self.directory,
+                self._served_folder,
+            )
+        self._is_missed = is_missed
 
     def _take_up(self, number, folder, state):
         try:

@@ -391,6 +391,20 @@ class TestExport:
         assert main(replace) == 0
         assert (tmp_path / "labels.txt").read_text() == "tale\nweather\n"
 
+    def test_overwrite_takes_away_what_the_new_model_does_not_have(self, tmp_path, monkeypatch):
+        from keras_combiner import LongDocumentClassifier
+
+        _export_nothing(monkeypatch)
+        texts = (["a", "b"], ["x", "y"])
+        LongDocumentClassifier.from_texts(*texts, sequence_length=8, tokenizer="bytes").save(
+            tmp_path / "bytes.keras"
+        )
+        (tmp_path / "vocab.txt").write_text("another\nmodel's\n")
+        command = ["export", "--model", str(tmp_path / "bytes.keras"), "--onnx"]
+        assert main([*command, str(tmp_path / "a.onnx")]) == 1
+        assert main([*command, str(tmp_path / "a.onnx"), "--overwrite"]) == 0
+        assert sorted(x.name for x in tmp_path.iterdir()) == ["bytes.keras", "labels.txt"]
+
     def test_calibrates_and_takes_lengths(self, model, data, tmp_path, capsys):
         path = str(tmp_path / "model.tflite")
         options = ["--quantization", "int8", "--calibration-data", str(data)]
@@ -679,6 +693,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
         ("export --model m --quantization int2", "invalid choice: 'int2'"),
         ("serve --http-port 80", "required: --model"),
         ("serve --model m --max-body-mb 0", "expected an integer >= 1, not '0'"),
+        ("serve --model m --port 80", "usage: keras-combiner serve "),
     ],
 )
 def test_bad_usage_exits_with_2(line, words, capsys):

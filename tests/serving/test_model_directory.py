@@ -73,12 +73,14 @@ def test_taking_the_newest_away_brings_the_one_before_back(directory):
     assert directory.served == (9, "good")
 
 
-def test_what_is_served_outlives_its_files(directory):
+def test_what_is_served_outlives_its_files(directory, caplog):
     for number in (9, 10):
         (directory.directory / str(number)).rename(directory.directory / f"old-{number}")
     for _ in range(3):
         assert not directory.refresh()
     assert directory.served == (10, "good")
+    assert caplog.text.count("holds no version any more") == 1
+    assert "10 is served on" in caplog.text
 
 
 def test_a_version_that_was_replaced_is_loaded_again(directory):
