@@ -13,7 +13,7 @@ from keras_combiner.convert.model_garden import checkpoint_prefix, read_model_ga
 from keras_combiner.convert.tokenizers import as_tokenizer
 from keras_combiner.factorizations import Fixed
 
-OPTIONS = ("activation", "dropout", "dtype", "name", "static_length")
+OPTIONS = ("activation", "dropout", "dtype", "name", "remat", "static_length")
 
 
 def use_combiner(
@@ -55,7 +55,7 @@ def use_combiner(
             or a vocabulary (list of str, or the path of a vocab.txt). If None, that of the source:
             the vocab.txt of its directory, or the task's tokenizer.
         **options: for the backbone, in place of what the source has: `dropout` and `activation`;
-            and `dtype`, `name`, `static_length` of `keras_combiner.CombinerBackbone`.
+            and `dtype`, `name`, `remat`, `static_length` of `keras_combiner.CombinerBackbone`.
 
     Returns:
         Pair `(backbone, tokenizer)`: a `keras_combiner.CombinerBackbone` from token ids to hidden

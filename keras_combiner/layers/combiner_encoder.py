@@ -8,6 +8,7 @@ from keras_combiner.factorizations import summaries
 from keras_combiner.layers import dtype_policies
 from keras_combiner.layers.combiner_attention import CombinerAttention, check_heads
 from keras_combiner.layers.dropout import Dropout
+from keras_combiner.layers.rematerialization import rematerialized
 
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
@@ -37,6 +38,8 @@ class CombinerEncoder(keras.layers.Layer):
         num_key_value_heads: see `CombinerAttention`.
         rotary: see `CombinerAttention`.
         rotary_base: see `CombinerAttention`.
+        remat: bool, whether training keeps only the block's input and computes the rest once more
+            for the gradient (rematerialization): less memory for more time, the same numbers.
         **kwargs: `name`, `dtype` and what else `keras.layers.Layer` takes.
 
     Call arguments:
@@ -48,7 +51,8 @@ class CombinerEncoder(keras.layers.Layer):
         float tensor `[batch, length, features]`.
 
     Raises:
-        ValueError: if `num_heads` does not divide the features and `key_dim` is None, or for what
+        ValueError: if `num_heads` does not divide the features and `key_dim` is None, for `remat`
+            with a plan that learns from the tokens it sees ("routing"), or for what
             `CombinerAttention` refuses.
 
     Example:
@@ -80,6 +84,7 @@ class CombinerEncoder(keras.layers.Layer):
         num_key_value_heads=None,
         rotary=False,
         rotary_base=10000.0,
+        remat=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -104,6 +109,7 @@ class CombinerEncoder(keras.layers.Layer):
         self.num_key_value_heads = num_key_value_heads
         self.rotary = rotary
         self.rotary_base = rotary_base
+        self.remat = remat
 
     def build(self, input_shape):
         """Creates the sublayers for inputs of shape `[batch, length, features]`."""
@@ -131,6 +137,12 @@ class CombinerEncoder(keras.layers.Layer):
             name="attention",
         )
         self.attention.build(input_shape, input_shape)
+        if self.remat and self.attention.non_trainable_weights:
+            raise ValueError(
+                "`remat` runs a block twice, and a plan that learns from the tokens it sees would "
+                "do so twice. Leave it out, or take another plan. Received: "
+                f"factorization={self.factorization!r}."
+            )
         self.attention_norm = self._layer_norm("attention_norm")
         self.attention_norm.build(input_shape)
         self.feedforward_intermediate = keras.layers.Dense(
@@ -157,7 +169,15 @@ class CombinerEncoder(keras.layers.Layer):
 
     def call(self, inputs, mask=None, training=None):
         """See the class docstring."""
+        if not (self.remat and training):
+            return self._block(inputs, mask, training)
+        return rematerialized(
+            lambda x: self._block(x, mask, training),
+            inputs,
+            self.dropout_layer.seed_generator if self.dropout else None,
+        )
 
+    def _block(self, inputs, mask, training):
         def attend(x):
             return self.attention(
                 x,
@@ -249,4 +269,5 @@ class CombinerEncoder(keras.layers.Layer):
             "num_key_value_heads": self.num_key_value_heads,
             "rotary": self.rotary,
             "rotary_base": self.rotary_base,
+            "remat": self.remat,
         }

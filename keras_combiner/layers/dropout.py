@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_combiner.layers.rematerialization import seed_generator_of
+
 BITS = 8  # of a random number of 32 bits, those that decide on one element
 LEVELS = 2**BITS
 PER_DRAW = 32 // BITS
@@ -53,8 +55,9 @@ class Dropout(keras.layers.Dropout):
             return super().call(inputs, training=training)
         *outer, features = ops.shape(inputs)
         num_draws = -(-features // PER_DRAW)
+        seed = seed_generator_of(self)
         draws = keras.random.randint(
-            (*outer, num_draws, 1), -(2**31), 2**31 - 1, dtype="int32", seed=self.seed_generator
+            (*outer, num_draws, 1), -(2**31), 2**31 - 1, dtype="int32", seed=seed
         )
         levels = ops.reshape(ops.view(draws, f"uint{BITS}"), (*outer, num_draws * PER_DRAW))
         levels = levels[..., :features]

@@ -55,6 +55,7 @@ class CombinerBackbone(keras.Model):
         static_length: bool, whether documents always have exactly `sequence_length` token ids,
             padding included. Plans other than "fixed" need it wherever the length of a batch is
             not known beforehand, as in `fit` on a tf.data.Dataset, or in an export.
+        remat: see `keras_combiner.layers.CombinerEncoder`.
         dtype: dtype or dtype policy of the layers.
         **kwargs: `name` and `trainable`.
 
@@ -90,6 +91,7 @@ class CombinerBackbone(keras.Model):
         rotary=False,
         rotary_base=10000.0,
         static_length=False,
+        remat=False,
         dtype=None,
         **kwargs,
     ):
@@ -114,6 +116,7 @@ class CombinerBackbone(keras.Model):
             "rotary": rotary,
             "rotary_base": rotary_base,
             "static_length": static_length,
+            "remat": remat,
             "dtype": keras.dtype_policies.get(dtype),
         }
         dtype = arguments["dtype"]
@@ -142,6 +145,7 @@ class CombinerBackbone(keras.Model):
                 num_key_value_heads=num_key_value_heads,
                 rotary=rotary,
                 rotary_base=rotary_base,
+                remat=remat,
                 dtype=dtype,
                 name=f"encoder_{i}",
             )(x)
