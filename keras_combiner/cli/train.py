@@ -35,6 +35,7 @@ def add_parser(subparsers):
             keras-combiner train --data reviews.csv --text-field review --label-field stars \\
                 --sequence-length 2048 --epochs 4 --output runs/b
             keras-combiner train --data reviews.jsonl --output runs/a --resume
+            keras-combiner train --data reviews.jsonl --pretrained runs/pretrained --output runs/c
         """,
     )
     parser.add_argument(
@@ -68,6 +69,7 @@ def add_parser(subparsers):
 
 def run(arguments):
     """Trains, and returns the exit code."""
+    training_arguments.settle(arguments)
     training_run = TrainingRun(arguments)
     if training_run.is_done():
         return 0
@@ -80,11 +82,7 @@ def run(arguments):
     classifier = training_run.start(
         LongDocumentClassifier, lambda: _untrained(training, counts, arguments)
     )
-    print(
-        f"Training a {arguments.size} model, {classifier.count_params():,} parameters, on "
-        f"documents of up to {classifier.sequence_length:,} tokens.",
-        flush=True,
-    )
+    training_run.print_model(classifier)
     classifier = training_run.fit(
         classifier, training, validation, class_weight=arguments.class_weight
     )
@@ -108,22 +106,17 @@ def run(arguments):
 def _untrained(training, counts, arguments):
     from keras_combiner.models import LongDocumentClassifier
 
-    options = {}
-    if arguments.mixed_precision:
-        options["dtype"] = f"mixed_{arguments.mixed_precision}"
-    return LongDocumentClassifier.from_texts(
-        training.texts(),
-        _labels_to_learn(training, counts),
-        sequence_length=arguments.sequence_length,
-        size=arguments.size,
-        vocabulary_size=arguments.vocabulary_size,
-        tokenizer=arguments.tokenizer,
-        block_size=arguments.block_size,
-        summary=arguments.summary,
-        task=counts.task,
-        long=arguments.long,
-        **options,
+    labels = _labels_to_learn(training, counts)
+    task = {"task": counts.task, "long": arguments.long}
+    if arguments.pretrained:
+        return LongDocumentClassifier.from_pretrained(
+            arguments.pretrained, labels, **task, **training_arguments.pretrained_options(arguments)
+        )
+    classifier = LongDocumentClassifier.from_texts(
+        training.texts(), labels, **task, **training_arguments.untrained_options(arguments)
     )
+    classifier.learning_rate = arguments.learning_rate
+    return classifier
 
 
 def _plots(output, history, classifier, validation):

@@ -101,6 +101,16 @@ class TrainingRun:
         self.folder.begin(model)
         return model
 
+    def print_model(self, model):
+        """Says what is trained."""
+        size = self.arguments.size
+        what = f"a {size} model" if size else f"the model of {self.arguments.pretrained}"
+        print(
+            f"Training {what}, {model.count_params():,} parameters, on documents of up to "
+            f"{model.sequence_length:,} tokens.",
+            flush=True,
+        )
+
     def fit(self, model, documents, validation, **options):
         """Trains.
 
