@@ -200,7 +200,8 @@ def add_epochs(parser):
         type=shared.integer(0),
         default=0,
         metavar="N",
-        help="of the weights, the dropout and the order of documents (default: %(default)s)",
+        help="of the weights, the dropout, the order of documents and what pretrain hides "
+        "(default: %(default)s)",
     )
 
 

@@ -38,7 +38,8 @@ class CombinerWeights:
             `CombinerBackbone`.
 
         Raises:
-            ValueError: for what the backbone or `extend_positions` refuses.
+            ValueError: if this one is quantized, and for what the backbone or `extend_positions`
+                refuses.
         """
         table = keras.ops.convert_to_numpy(self.backbone.embedding.position_embeddings)
         table = extend_positions(table, sequence_length, positions)
@@ -49,12 +50,17 @@ class CombinerWeights:
             source = known.get(_place(weight, backbone))
             if weight is backbone.embedding.position_embeddings:
                 weight.assign(table)
+            elif source is not None and "int" in source.dtype:
+                raise ValueError(
+                    "The model is quantized, and cannot be trained further. Name the one that it "
+                    "was before."
+                )
             elif source is not None and source.shape == weight.shape:
                 weight.assign(source)
             elif not set(_PLAN) & set(options):
                 raise ValueError(
                     f"The model has no weight {_place(weight, backbone)} of shape {weight.shape} "
-                    "to start from. Is it quantized? Name the one that it was before."
+                    "to start from."
                 )
         return backbone
 

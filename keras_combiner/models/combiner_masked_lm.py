@@ -5,11 +5,11 @@ import tensorflow as tf
 from keras import ops
 
 from keras_combiner.models import text_batches
+from keras_combiner.models.at_mask_positions import at_mask_positions
 from keras_combiner.models.combiner_backbone import CombinerBackbone, check_backbone, check_size
 from keras_combiner.models.encoded_documents import EncodedDocuments, is_list
 from keras_combiner.models.language_model import LanguageModel
 from keras_combiner.models.make_tokenizer import make_tokenizer
-from keras_combiner.models.mask_positions import at_mask_positions
 from keras_combiner.models.masked_accuracy import MaskedAccuracy
 from keras_combiner.models.text_training import TextTraining, check_sequence_length, order_seed
 from keras_combiner.text.whole_word_masking import (
