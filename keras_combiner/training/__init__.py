@@ -1,4 +1,4 @@
-"""Training that survives: callbacks for `fit` on texts."""
+"""Training that survives: callbacks for `LongDocumentClassifier.fit` on texts."""
 
 from keras_combiner.training.best_model import BestModel
 from keras_combiner.training.checkpoints import Checkpoints
