@@ -153,7 +153,8 @@ export class WordPiece {
 }
 
 function wouldFoldingChange(token) {
-  return !SPECIAL_TOKENS.includes(token) && Array.from(token, fold).join("") !== token;
+  // No word of a text has brackets at its ends: these are special, [MASK] among them.
+  return !/^\[.+\]$/.test(token) && Array.from(token, fold).join("") !== token;
 }
 
 // UTF-8 cannot hold it: in Python its three bytes become three replacement characters.

@@ -91,14 +91,19 @@ def add_command(subparsers, name, help, description, example):
     )
 
 
-def add_data_fields(parser):
-    """Adds --text-field, --label-field and --task."""
+def add_text_field(parser):
+    """Adds --text-field."""
     parser.add_argument(
         "--text-field",
         default="text",
         metavar="NAME",
         help="field or column that holds the text; not used for a directory (default: %(default)s)",
     )
+
+
+def add_data_fields(parser):
+    """Adds --text-field, --label-field and --task."""
+    add_text_field(parser)
     parser.add_argument(
         "--label-field",
         metavar="NAME",

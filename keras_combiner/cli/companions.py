@@ -11,20 +11,21 @@ def companion_texts(classifier):
     """Gives what the files beside a model hold.
 
     Args:
-        classifier: `keras_combiner.LongDocumentClassifier`.
+        classifier: `keras_combiner.LongDocumentClassifier`, or `keras_combiner.CombinerMaskedLM`.
 
     Returns:
         dict of file name to str: "labels.txt", one label a line in the order of the outputs (none
-        for a regression), and, for a model of word pieces, "vocab.txt", one token a line in the
-        order of the ids.
+        for a regression or a masked language model), and, for a model of word pieces, "vocab.txt",
+        one token a line in the order of the ids.
 
     Raises:
         ValueError: for a label that is more than one line.
     """
-    check_labels(classifier.labels)
+    labels = getattr(classifier, "labels", [])  # a masked language model has none
+    check_labels(labels)
     texts = {}
-    if classifier.labels:
-        texts[LABELS_FILE] = "".join(f"{label}\n" for label in classifier.labels)
+    if labels:
+        texts[LABELS_FILE] = "".join(f"{label}\n" for label in labels)
     # Bytes have no vocabulary.
     vocabulary = getattr(classifier.tokenizer, "vocabulary", None)
     if vocabulary is not None:

@@ -6,11 +6,12 @@ import os
 import sys
 import traceback
 
-from keras_combiner.cli import demo, evaluate, export, predict, score, serve, train
+from keras_combiner.cli import demo, evaluate, export, predict, pretrain, score, serve, train
 from keras_combiner.cli.errors import one_line
 from keras_combiner.version import __version__
 
 COMMANDS = {
+    "pretrain": pretrain,
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
@@ -34,7 +35,8 @@ def build_parser():
     parser = _Parser(
         prog="keras-combiner",
         description=(
-            "Classify whole long documents: train, evaluate, predict, export, score, serve."
+            "Classify whole long documents: pretrain, train, evaluate, predict, export, score, "
+            "serve."
         ),
         epilog="keras-combiner COMMAND --help explains a command and shows an example.",
     )

@@ -6,6 +6,11 @@ from pathlib import Path
 
 import keras
 
+from keras_combiner.convert.combiner_weights import (
+    CombinerWeights,
+    as_combiner,
+    read_combiner,
+)
 from keras_combiner.convert.functional import swap_attention
 from keras_combiner.convert.hugging_face import read_hugging_face
 from keras_combiner.convert.keras_hub import BACKBONES, is_keras_hub, read_keras_hub
@@ -19,8 +24,8 @@ OPTIONS = ("activation", "dropout", "dtype", "name", "remat", "static_length")
 def use_combiner(
     source,
     factorization=None,
-    block_size=64,
-    summary="variational",
+    block_size=None,
+    summary=None,
     sequence_length=4096,
     positions="tile",
     tokenizer=None,
@@ -37,6 +42,8 @@ def use_combiner(
 
             - a directory with a Hugging Face checkpoint of the family of BERT, RoBERTa or
               DistilBERT: config.json, model.safetensors, vocab.txt;
+            - what `keras-combiner pretrain` or `train` wrote: its directory, or a .keras file; or
+              a `CombinerBackbone`, or a model of this package with one;
             - a checkpoint of Model Garden's `BertEncoderV2` or `BertEncoder`: its prefix (without
               .index), or its directory;
             - KerasHub's `BertBackbone`, `RobertaBackbone` or `DistilBertBackbone`, or a task
@@ -45,9 +52,11 @@ def use_combiner(
               KerasHub's `TransformerEncoder`.
         factorization: str or `keras_combiner.factorizations.Factorization`. If None, "fixed" in
             blocks of `block_size` tokens with one direct neighbor on each side, and parts of 16
-            tokens (or of the largest divisor that both have).
-        block_size: see `keras_combiner.layers.CombinerAttention`.
-        summary: see `keras_combiner.layers.CombinerAttention`.
+            tokens (or of the largest divisor that both have); of a model of this package, its own.
+        block_size: see `keras_combiner.layers.CombinerAttention`. If None, 64; of a model of this
+            package, its own.
+        summary: see `keras_combiner.layers.CombinerAttention`. If None, "variational"; of a model
+            of this package, its own.
         sequence_length: int, the longest document, in tokens.
         positions: "tile" or "interpolate", how the position table is extended; see
             `keras_combiner.convert.extend_positions`.
@@ -83,10 +92,20 @@ def use_combiner(
         raise TypeError(
             f"use_combiner has no option {', '.join(unknown)}. It has: {', '.join(OPTIONS)}."
         )
-    if factorization is None:
-        factorization = default_plan(block_size)
-    plan = {"factorization": factorization, "block_size": block_size, "summary": summary}
     weights, found = _read(source)
+    plan = {"factorization": factorization, "block_size": block_size, "summary": summary}
+    if isinstance(weights, CombinerWeights):
+        its_own = weights.backbone.arguments["factorization"]
+        if factorization is None and block_size is not None and not isinstance(its_own, str):
+            plan["factorization"] = default_plan(block_size)  # that one brings its own blocks
+        plan = {name: x for name, x in plan.items() if x is not None}
+    else:
+        block_size = 64 if block_size is None else block_size
+        plan = {
+            "factorization": default_plan(block_size) if factorization is None else factorization,
+            "block_size": block_size,
+            "summary": "variational" if summary is None else summary,
+        }
     tokenizer = found if tokenizer is None else tokenizer
     if weights is None:
         if options:
@@ -115,6 +134,9 @@ def _read(source):
     """`(EncoderWeights or None, tokenizer or vocabulary or None)` of a source."""
     if isinstance(source, (str, os.PathLike)):
         return _read_path(Path(source))
+    ours = as_combiner(source)
+    if ours is not None:
+        return ours
     backbone = _backbone(source)
     preprocessor = getattr(source, "preprocessor", None)
     tokenizer = getattr(preprocessor, "tokenizer", None)
@@ -139,11 +161,15 @@ def _backbone(source):
 def _read_path(path):
     if (path / "config.json").exists():
         return read_hugging_face(path)
+    ours = read_combiner(path)
+    if ours is not None:
+        return ours
     prefix = checkpoint_prefix(path)
     if prefix is None:
         raise FileNotFoundError(
-            f"Expected a directory with a Hugging Face checkpoint (config.json, "
-            f"model.safetensors), or a TensorFlow checkpoint. There is none at {path}."
+            "Expected a directory with a Hugging Face checkpoint (config.json, "
+            "model.safetensors), or with the model.keras of a pretraining, or a TensorFlow "
+            f"checkpoint. There is none at {path}."
         )
     vocabulary = Path(prefix).parent / "vocab.txt"
     return read_model_garden(prefix), vocabulary if vocabulary.exists() else None

@@ -6,6 +6,7 @@ from keras_combiner.datasets.jsonl import write_jsonl
 from keras_combiner.datasets.listops import generate_listops
 from keras_combiner.datasets.readers import read_documents
 from keras_combiner.datasets.sotu_era import load_sotu_era
+from keras_combiner.datasets.texts import read_texts
 
 __all__ = [
     "Document",
@@ -13,5 +14,6 @@ __all__ = [
     "generate_listops",
     "load_sotu_era",
     "read_documents",
+    "read_texts",
     "write_jsonl",
 ]

@@ -36,6 +36,7 @@ class CsvReader(RecordReader):
             where the column is missing or the field is blank.
         delimiter: str. What stands between fields, "," or "\\t" as a rule.
         task: str or None. What kind of target it is; see `keras_combiner.datasets.read_documents`.
+        with_labels: bool. Whether labels are read; see `keras_combiner.datasets.read_texts`.
 
     Raises:
         ValueError: on making it, for field names that are empty or equal, or an unknown task; on
@@ -60,8 +61,9 @@ class CsvReader(RecordReader):
         require_labels: bool = True,
         delimiter: str = ",",
         task: str | None = None,
+        with_labels: bool = True,
     ):
-        super().__init__(path, text_field, label_field, require_labels, task)
+        super().__init__(path, text_field, label_field, require_labels, task, with_labels)
         self._delimiter = delimiter
 
     def records(self):
@@ -77,7 +79,7 @@ class CsvReader(RecordReader):
         except RecordError as error:
             raise self._error(number, str(error)) from None
         text_column = self._column(number, header, "text_field", fields.text_field)
-        if fields.require_labels or fields.label_field in header:
+        if fields.require_labels or (fields.with_labels and fields.label_field in header):
             label_column = self._column(number, header, "label_field", fields.label_field)
         else:
             label_column = None
@@ -105,7 +107,7 @@ class CsvReader(RecordReader):
                 f"A field that holds {self._delimiter!r} or a line end must be in double quotes."
             )
         target = None if label_column is None else _target(record[label_column], fields.task)
-        return fields.document({fields.text_field: record[text_column], fields.label_field: target})
+        return fields.document({fields.label_field: target, fields.text_field: record[text_column]})
 
     def _records(self):
         """Yield every record that is not a blank line, or an error, after the line it starts on."""

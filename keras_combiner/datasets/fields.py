@@ -30,6 +30,7 @@ class Fields:
             "target", as the task has it, if None.
         task: "single_label", "multi_label", "regression", or None to be told by the first record.
         require_labels: bool. Whether every document must have a target.
+        with_labels: bool. Whether targets are read at all; if not, every label is None.
 
     Raises:
         ValueError: a name is not a string or is empty, both are the same, or there is no such task.
@@ -46,6 +47,7 @@ class Fields:
         label_field: str | None = None,
         task: str | None = None,
         require_labels: bool = True,
+        with_labels: bool = True,
     ):
         if task is not None and task not in TARGET_FIELDS:
             raise ValueError(
@@ -58,12 +60,13 @@ class Fields:
         for argument, name in names:
             if not isinstance(name, str) or not name:
                 raise ValueError(f"{argument} must be the name of a field. Received: {name!r}.")
-        if text_field == (label_field or TARGET_FIELDS[task or "single_label"]):
+        if with_labels and text_field == (label_field or TARGET_FIELDS[task or "single_label"]):
             raise ValueError(
                 f"text_field and label_field must differ. Received {text_field!r} for both."
             )
         self.text_field = text_field
-        self.require_labels = require_labels
+        self.require_labels = require_labels and with_labels
+        self.with_labels = with_labels
         self._label_field = label_field
         self._task = task
 
@@ -76,7 +79,7 @@ class Fields:
         Returns:
             `Fields` whose task is known, `self` if it was already.
         """
-        if self._task is not None:
+        if self._task is not None or not self.with_labels:
             return self
         task = "single_label"
         if self._label_field is None:
@@ -128,6 +131,8 @@ class Fields:
         return _encodable(text, self.text_field)
 
     def _target(self, record):
+        if not self.with_labels:
+            return None
         value = record.get(self.label_field)
         is_blank = value is None or (isinstance(value, str) and not value.strip())
         if not is_blank:

@@ -26,6 +26,7 @@ class JsonlReader(RecordReader):
         require_labels: bool. Whether every document must have a label. If not, the label of a
             document whose field is missing, null or blank is None.
         task: str or None. What kind of target it is; see `keras_combiner.datasets.read_documents`.
+        with_labels: bool. Whether labels are read; see `keras_combiner.datasets.read_texts`.
 
     Raises:
         ValueError: on making it, for field names that are empty or equal, or an unknown task; on

@@ -23,6 +23,7 @@ class ParquetReader(RecordReader):
         require_labels: bool. Whether every document must have a label. If not, the label is None
             where the column is missing or the value null or blank.
         task: str or None. What kind of target it is; see `keras_combiner.datasets.read_documents`.
+        with_labels: bool. Whether labels are read; see `keras_combiner.datasets.read_texts`.
 
     Raises:
         ImportError: on reading, when pyarrow is missing (extra "parquet").
@@ -61,7 +62,7 @@ class ParquetReader(RecordReader):
         except RecordError as error:
             raise ValueError(f"{self._path}: {error}") from None
         wanted = [("text_field", fields.text_field)]
-        if fields.require_labels or fields.label_field in names:
+        if fields.require_labels or (fields.with_labels and fields.label_field in names):
             wanted.append(("label_field", fields.label_field))
         for argument, name in wanted:
             if name not in names:

@@ -1,10 +1,12 @@
 """read_documents: the reader that fits a path."""
 
 import errno
+import functools
 import glob
 import os
 import pathlib
 import re
+from collections.abc import Callable
 
 from keras_combiner.datasets.compression import without_compression
 from keras_combiner.datasets.csv_files import CsvReader
@@ -13,6 +15,7 @@ from keras_combiner.datasets.fields import Fields
 from keras_combiner.datasets.folders import FolderReader
 from keras_combiner.datasets.jsonl import JsonlReader
 from keras_combiner.datasets.parquet import ParquetReader
+from keras_combiner.datasets.record_reader import RecordReader
 from keras_combiner.datasets.shards import ShardsReader
 from keras_combiner.datasets.tfrecord import TFRecordReader
 
@@ -75,9 +78,27 @@ def read_documents(
         "task": task,
     }
     Fields(**options)  # refuses names and tasks that cannot be, whatever is at the path
+    return reader_of(path, functools.partial(_reader, options=options))
+
+
+def reader_of(
+    path: str | os.PathLike, reader: Callable[[pathlib.Path], DocumentReader]
+) -> DocumentReader:
+    """Make the reader of what is at a path, or of all files that a pattern names.
+
+    Args:
+        path: str or path, or a pattern of files.
+        reader: callable, makes the reader of one file or directory.
+
+    Returns:
+        A `DocumentReader`.
+
+    Raises:
+        FileNotFoundError: there is nothing at `path`, or no file that the pattern names.
+    """
     path = pathlib.Path(path)
     if path.exists():
-        return _reader(path, options)
+        return reader(path)
     shown = str(path) if path.is_absolute() else f"{path} (in {pathlib.Path.cwd()})"
     if not glob.has_magic(str(path)):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), shown)
@@ -88,7 +109,7 @@ def read_documents(
     ]
     if not shards:
         raise FileNotFoundError(errno.ENOENT, "No file is named so", shown)
-    return ShardsReader([_reader(shard, options) for shard in shards])
+    return ShardsReader([reader(shard) for shard in shards])
 
 
 def _reader(path, options):
@@ -99,6 +120,27 @@ def _reader(path, options):
                 f"task={options['task']!r}. Write the documents to a .jsonl file."
             )
         return FolderReader(path, require_labels=options["require_labels"])
+    reader = record_reader(path, options)
+    if reader is not None:
+        return reader
+    raise ValueError(
+        f"{path}: cannot tell what it holds from its ending {path.suffix!r}. Expected .jsonl or "
+        ".ndjson (one JSON object a line), .csv, .tsv (a first line that names the columns), each "
+        "also with .gz or .zst, .parquet, .tfrecord, or a directory with one folder of .txt files "
+        "for each class."
+    )
+
+
+def record_reader(path: pathlib.Path, options: dict) -> RecordReader | None:
+    """Make the reader of a file of records.
+
+    Args:
+        path: pathlib.Path. The file.
+        options: dict. The keyword arguments of the reader.
+
+    Returns:
+        A `RecordReader`; None if the file's ending is that of no format of records.
+    """
     plain = without_compression(path)
     match plain.suffix.lower():
         case ".jsonl" | ".ndjson":
@@ -113,9 +155,4 @@ def _reader(path, options):
         (".tfrecord", ".tfrecords")
     ):
         return TFRecordReader(path, **options)
-    raise ValueError(
-        f"{path}: cannot tell what it holds from its ending {path.suffix!r}. Expected .jsonl or "
-        ".ndjson (one JSON object a line), .csv, .tsv (a first line that names the columns), each "
-        "also with .gz or .zst, .parquet, .tfrecord, or a directory with one folder of .txt files "
-        "for each class."
-    )
+    return None

@@ -34,9 +34,10 @@ class RecordReader(DocumentReader):
         label_field: str | None = None,
         require_labels: bool = True,
         task: str | None = None,
+        with_labels: bool = True,
     ):
         self._path = pathlib.Path(path)
-        self._fields = Fields(text_field, label_field, task, require_labels)
+        self._fields = Fields(text_field, label_field, task, require_labels, with_labels)
 
     @abc.abstractmethod
     def records(self) -> Iterator[tuple[int, Document | ValueError]]:

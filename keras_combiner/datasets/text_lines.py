@@ -87,13 +87,14 @@ def decoded_file(path: pathlib.Path) -> str:
     """Read a whole UTF-8 file, without a byte order mark and with line ends as "\\n".
 
     Args:
-        path: pathlib.Path. The file.
+        path: pathlib.Path. The file; one that ends in .gz or .zst is decompressed.
 
     Returns:
         str, the text.
 
     Raises:
-        ValueError: the file is not UTF-8; the message names line and byte.
+        ValueError: the file is not UTF-8; the message names line and byte. Or the compressed data
+            are damaged or end too early.
 
     Example:
 
@@ -103,7 +104,14 @@ def decoded_file(path: pathlib.Path) -> str:
     >>> decoded_file(path)
     'one\\ntwo'
     """
-    content = path.read_bytes()
+    try:
+        with open_bytes(path) as file:
+            content = file.read()
+    except Exception as error:
+        message = decompression_error(path, error)
+        if message is None:
+            raise
+        raise ValueError(f"{path}: {message}") from None
     mark = len(codecs.BOM_UTF8) if content.startswith(codecs.BOM_UTF8) else 0
     try:
         text = content[mark:].decode("utf-8")

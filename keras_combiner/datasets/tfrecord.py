@@ -21,6 +21,7 @@ class TFRecordReader(RecordReader):
         require_labels: bool. Whether every document must have a label. If not, the label is None
             where the feature is missing, empty or blank.
         task: str or None. What kind of target it is; see `keras_combiner.datasets.read_documents`.
+        with_labels: bool. Whether labels are read; see `keras_combiner.datasets.read_texts`.
 
     Raises:
         ValueError: on making it, for field names that are empty or equal, or an unknown task; on
@@ -86,7 +87,7 @@ def _record(features, fields):
     """Make a mapping of the features that are wanted."""
     record = {}
     for name, feature in sorted(features.items()):  # a protobuf map has no order
-        if name not in (fields.text_field, fields.label_field):
+        if name != fields.text_field and (name != fields.label_field or not fields.with_labels):
             record[name] = None  # for messages, which list the names
             continue
         values = _values(feature, name)

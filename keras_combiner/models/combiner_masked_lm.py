@@ -1,31 +1,79 @@
 """CombinerMaskedLM: which token stood where a mask stands now."""
 
 import keras
+import tensorflow as tf
+from keras import ops
 
-from keras_combiner.models.combiner_backbone import check_backbone
+from keras_combiner.models import text_batches
+from keras_combiner.models.at_mask_positions import at_mask_positions
+from keras_combiner.models.combiner_backbone import CombinerBackbone, check_backbone, check_size
+from keras_combiner.models.encoded_documents import EncodedDocuments, is_list
 from keras_combiner.models.language_model import LanguageModel
+from keras_combiner.models.make_tokenizer import make_tokenizer
+from keras_combiner.models.masked_accuracy import MaskedAccuracy
+from keras_combiner.models.text_training import TextTraining, check_sequence_length, order_seed
+from keras_combiner.text.whole_word_masking import (
+    WholeWordMasking,
+    check_mask_token,
+    check_masked_share,
+)
+from keras_combiner.text.windows import split_into_parts
+
+LONG = ("cut", "windows")
+# Of a text of two tokens, which frame it, there is nothing to hide.
+_FRAME = 2
 
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
-class CombinerMaskedLM(LanguageModel):
+class CombinerMaskedLM(TextTraining, LanguageModel):
     """Masked language model: logits over the vocabulary at every position.
 
     A functional `keras.Model` from token ids `[batch, length]`, some of them replaced by a mask
     token, to logits `[batch, length, vocabulary]`. The matrix that makes the logits is the token
-    embedding. `fit` takes the ids with masks as `x`, and as `y` the ids that the masks hide, with
-    0 wherever nothing is to be predicted.
+    embedding.
+
+    With a tokenizer it pretrains on texts: `fit`, `evaluate` and `validation_data` accept lists of
+    strings and the readers of `keras_combiner.datasets`. In every epoch other words are hidden
+    (see `keras_combiner.text.WholeWordMasking`), in validation always the same ones. `fit` then
+    brings the recipe of `LongDocumentClassifier`, unless you `compile` the model yourself. A
+    classifier starts from it with `LongDocumentClassifier.from_pretrained`.
+
+    Without texts, `fit` takes the ids with masks as `x`, and as `y` the ids that the masks hide,
+    with 0 wherever nothing is to be predicted.
 
     Masking: token id 0 is padding. Targets of 0 count neither in the loss nor in its gradient.
 
     Args:
         backbone: `CombinerBackbone`, not causal.
+        tokenizer: `keras_combiner.text.Tokenizer` with a mask token; None for a model that takes
+            no texts. It is saved with the model.
+        masked_share: float, share of the words of a text that are to be predicted.
+        long: "windows" or "cut", what becomes of texts longer than the backbone reads: consecutive
+            windows that cover all of it, or its start.
+        learning_rate: float, the highest learning rate of `fit`'s own recipe. If None, one for a
+            backbone that starts from random weights, by its width.
         **kwargs: `name` and `trainable`.
+
+    Call arguments:
+        token_ids: int tensor `[batch, length]`; or a dict of that and "mask_positions", int tensor
+            `[batch, n]`: logits at those positions only, `[batch, n, vocabulary]`.
 
     Raises:
         TypeError: if `backbone` is no `CombinerBackbone`, or for an argument that there is not.
-        ValueError: if the backbone is causal.
+        ValueError: if the backbone is causal or has fewer token ids than the tokenizer, the
+            tokenizer has no mask token, or for a `masked_share` or `long` that there is not.
 
     Example:
+
+    >>> texts = ["long ago and far away", "tomorrow it will rain"] * 8
+    >>> model = CombinerMaskedLM.from_texts(
+    ...     texts, sequence_length=32, vocabulary_size=60, verbose=False
+    ... )
+    >>> history = model.fit(texts, epochs=2, batch_size=4, verbose=0).history
+    >>> sorted(history)
+    ['accuracy', 'loss']
+
+    With masks of your own:
 
     >>> import numpy as np
     >>> from keras_combiner.models import CombinerBackbone
@@ -46,14 +94,239 @@ class CombinerMaskedLM(LanguageModel):
         https://arxiv.org/abs/1608.05859.
     """
 
-    def __init__(self, backbone, **kwargs):
+    def __init__(
+        self,
+        backbone,
+        tokenizer=None,
+        masked_share=0.15,
+        long="windows",
+        learning_rate=None,
+        **kwargs,
+    ):
         check_backbone(backbone)
         if backbone.arguments["use_causal_mask"]:
             raise ValueError(
                 "A masked language model sees both sides of a mask: build the backbone with "
                 "use_causal_mask=False, or take CombinerCausalLM."
             )
+        check_masked_share(masked_share)
+        _check_long(long)
+        if tokenizer is not None:
+            check_mask_token(tokenizer)
+            if backbone.arguments["vocabulary_size"] < tokenizer.vocabulary_size:
+                raise ValueError(
+                    f"The tokenizer has {tokenizer.vocabulary_size} token ids, the backbone only "
+                    f"{backbone.arguments['vocabulary_size']}: build the backbone with "
+                    f"vocabulary_size={tokenizer.vocabulary_size}."
+                )
         super().__init__(backbone, **kwargs)
+        self.input_spec = None  # there may be positions beside the token ids
+        self.tokenizer = tokenizer
+        self.masked_share = masked_share
+        self.long = long
+        self.learning_rate = learning_rate
+
+    @classmethod
+    def from_texts(
+        cls,
+        texts,
+        sequence_length=4096,
+        size="tiny",
+        vocabulary_size=8000,
+        tokenizer="wordpiece",
+        masked_share=0.15,
+        verbose=True,
+        long="windows",
+        **kwargs,
+    ):
+        """Builds an untrained model for these texts.
+
+        Args:
+            texts: iterable of str; the vocabulary is learned from it.
+            sequence_length: int, the most tokens that are read at once.
+            size: str, one of `keras_combiner.models.SIZES`.
+            vocabulary_size: int, the most tokens that a learned vocabulary may have.
+            tokenizer: "wordpiece" (learned from `texts`), "bytes" (no vocabulary), or a
+                `keras_combiner.text.Tokenizer` with a mask token.
+            masked_share: float, share of the words of a text that are to be predicted.
+            verbose: bool, whether to say what is being done.
+            long: "windows" or "cut", what becomes of texts longer than `sequence_length`.
+            **kwargs: what else `CombinerBackbone` takes, for example `block_size`.
+
+        Returns:
+            `CombinerMaskedLM`.
+
+        Raises:
+            ValueError: for an unknown `size`, `tokenizer` or `long`, a `masked_share` out of
+                range, or texts without a word.
+        """
+        # What cannot work shows before a vocabulary is learned, which takes a while.
+        check_masked_share(masked_share)
+        _check_long(long)
+        check_size(size)
+        check_sequence_length(sequence_length)
+        tokenizer = make_tokenizer(
+            tokenizer, texts, vocabulary_size, verbose=verbose, mask_token=True
+        )
+        check_mask_token(tokenizer)
+        backbone = CombinerBackbone.from_size(
+            size, tokenizer.vocabulary_size, sequence_length, **kwargs
+        )
+        return cls(backbone, tokenizer, masked_share=masked_share, long=long)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source,
+        sequence_length=4096,
+        masked_share=0.15,
+        learning_rate=1e-4,
+        long="windows",
+        **kwargs,
+    ):
+        """Builds a model on pretrained weights, to go on with on your texts.
+
+        Args:
+            source: as for `keras_combiner.convert.use_combiner`, with a vocabulary that has
+                `[MASK]`.
+            sequence_length: int, the most tokens that are read at once.
+            masked_share: float, share of the words of a text that are to be predicted.
+            learning_rate: float, the highest learning rate of `fit`'s own recipe: a small one
+                keeps what was learned before.
+            long: "windows" or "cut", what becomes of texts longer than `sequence_length`.
+            **kwargs: what else `use_combiner` takes, for example `block_size` or `tokenizer`.
+
+        Returns:
+            `CombinerMaskedLM`.
+
+        Raises:
+            TypeError: if the source is a model that does not become a `CombinerBackbone`.
+            ValueError: for a source without a tokenizer or mask token, an unknown `long`, a
+                `masked_share` out of range, or for what `use_combiner` refuses.
+        """
+        # Models come below convert; only this shortcut looks up.
+        from keras_combiner.convert import use_combiner
+
+        check_masked_share(masked_share)
+        _check_long(long)
+        backbone, tokenizer = use_combiner(source, sequence_length=sequence_length, **kwargs)
+        check_backbone(backbone)
+        if tokenizer is None:
+            raise ValueError(
+                "The source has no vocabulary of word pieces. Pass `tokenizer`: the path of a "
+                "vocab.txt, or a keras_combiner.text.Tokenizer with the ids of the model."
+            )
+        return cls(
+            backbone,
+            tokenizer,
+            masked_share=masked_share,
+            long=long,
+            learning_rate=learning_rate,
+        )
+
+    def call(self, token_ids, training=None, mask=None):
+        """See the class docstring."""
+        if not isinstance(token_ids, dict):
+            return super().call(token_ids, training=training, mask=mask)
+        positions = ops.cast(token_ids["mask_positions"], "int32")
+        hidden_states = self.backbone(token_ids["token_ids"], training=training)
+        batch, length, features = ops.shape(hidden_states)
+        # One row a token, of which the wanted ones are taken.
+        rows = positions + length * ops.expand_dims(ops.arange(batch, dtype="int32"), 1)
+        wanted = ops.take(ops.reshape(hidden_states, (-1, features)), rows, axis=0)
+        return self.backbone.embedding.token_embedding(wanted, reverse=True)
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        validation_split=0.0,
+        validation_data=None,
+        seed=None,
+        gradient_accumulation_steps=None,
+        **kwargs,
+    ):
+        """Pretrains on texts, or as `keras.Model.fit` on token ids with masks and their targets.
+
+        Texts of about the same length share a batch, and are padded to one of a dozen lengths at
+        most. With `shuffle=False` they stay in the order in which they come.
+
+        Args:
+            x: list (or array) of str, a `keras_combiner.datasets.DocumentReader` (streamed, never
+                held in memory as a whole), or what `keras.Model.fit` takes.
+            y: None for texts.
+            batch_size: int, texts (or windows) a step; 16 if None.
+            epochs: int, passes over the texts.
+            validation_split: float, share of the texts held out for validation, drawn with a
+                fixed seed.
+            validation_data: list of str, or a reader; wins over `validation_split`.
+            seed: int, of the order of the texts and of the masks, which are functions of it and
+                the epoch; drawn from Python's own generator if None.
+            gradient_accumulation_steps: int, steps whose gradients `fit`'s own recipe averages for
+                each change of the weights; None for one.
+            **kwargs: what else `keras.Model.fit` takes. `callbacks` may hold those of
+                `keras_combiner.training`, which need texts.
+
+        Returns:
+            `keras.callbacks.History`.
+
+        Raises:
+            ValueError: for texts without a tokenizer, with `y` or without a word, and for
+                `gradient_accumulation_steps` with a model that you compiled.
+        """
+        if not text_batches.is_text(x):
+            return super().fit(
+                x,
+                y,
+                batch_size=batch_size,
+                epochs=epochs,
+                validation_split=validation_split,
+                validation_data=validation_data,
+                **kwargs,
+            )
+        if y is not None:
+            raise ValueError("Texts are their own targets: leave `y` out.")
+        self._refuse_accumulation(gradient_accumulation_steps)
+        if validation_split and validation_data is None:
+            labels = [None] * len(x) if is_list(x) else None
+            (x, _), (validation_data, _) = text_batches.hold_out(x, labels, validation_split)
+        seed = order_seed(seed, kwargs.get("callbacks"))
+        order = "shuffled" if kwargs.pop("shuffle", True) else "given"
+        batch_size = batch_size or 16
+        batches = self._batches(x, batch_size, order=order, seed=seed)
+        if validation_data is not None:
+            validation = self._batches(validation_data, batch_size)
+            validation_data = validation.dataset(count=len(validation))
+        return self._fit_batches(
+            batches,
+            epochs,
+            gradient_accumulation_steps=gradient_accumulation_steps,
+            validation_data=validation_data,
+            **kwargs,
+        )
+
+    def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
+        """Loss and accuracy on texts, or as `keras.Model.evaluate` on token ids.
+
+        The same words of the same texts are hidden in every call.
+
+        Args:
+            x: as in `fit`.
+            y: as in `fit`.
+            batch_size: int, texts a step; 16 if None.
+            **kwargs: what else `keras.Model.evaluate` takes, for example `return_dict=True`.
+
+        Returns:
+            Whatever `keras.Model.evaluate` returns.
+        """
+        if not text_batches.is_text(x):
+            return super().evaluate(x, y, batch_size=batch_size, **kwargs)
+        if not self.compiled:
+            self._compile_by_default()
+        batches = self._batches(x, batch_size or 16)
+        return super().evaluate(batches.dataset(count=len(batches)), **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """As `keras.Model.compute_loss`; there must be targets."""
@@ -63,3 +336,62 @@ class CombinerMaskedLM(LanguageModel):
                 "hold the hidden tokens and 0 elsewhere."
             )
         return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    def _recipe(self):
+        return {"metrics": [MaskedAccuracy()]}
+
+    def _batches(self, texts, batch_size, order="grouped", seed=0):
+        if self.tokenizer is None:
+            raise ValueError(
+                "The model has no tokenizer: build it with one to train on texts, as "
+                "CombinerMaskedLM.from_texts does, or give it token ids."
+            )
+        masking = WholeWordMasking(self.tokenizer, self.masked_share, seed)
+        documents = EncodedDocuments(
+            texts,
+            None,
+            self.tokenizer,
+            self.sequence_length,
+            long=self.long,
+            split=split_into_parts,
+        )
+        if len(documents.lengths) and documents.lengths.max() <= _FRAME:
+            raise ValueError(
+                f"There is no word to be hidden in {len(documents.windows):,} document(s): all of "
+                "them are empty."
+            )
+        return text_batches.TextBatches(
+            documents,
+            batch_size,
+            order=order,
+            seed=seed,
+            padded_lengths=self._padded_lengths(order),
+            target=tf.TensorSpec([None], tf.int32),
+            augment=lambda token_ids, keys: at_mask_positions(*masking(token_ids, keys)),
+        )
+
+    def get_config(self):
+        """Returns the constructor's arguments as a dictionary."""
+        tokenizer = self.tokenizer
+        return {
+            **super().get_config(),
+            "tokenizer": tokenizer and keras.saving.serialize_keras_object(tokenizer),
+            "masked_share": self.masked_share,
+            "long": self.long,
+            "learning_rate": self.learning_rate,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """Undoes `get_config`."""
+        tokenizer = config.get("tokenizer")  # files of earlier versions have none
+        if tokenizer is not None:
+            tokenizer = keras.saving.deserialize_keras_object(
+                tokenizer, custom_objects=custom_objects
+            )
+        return super().from_config({**config, "tokenizer": tokenizer}, custom_objects)
+
+
+def _check_long(long):
+    if long not in LONG:
+        raise ValueError(f"`long` must be one of {', '.join(map(repr, LONG))}. Received: {long!r}.")

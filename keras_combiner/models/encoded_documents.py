@@ -31,6 +31,8 @@ class EncodedDocuments:
         sequence_length: int, the most ids of an example.
         long: "cut", or "windows" for several examples of a document that is longer.
         target: callable, label to a numpy number or array; None for examples without targets.
+        split: callable, the ids of a longer document and `sequence_length` to its windows: one of
+            `keras_combiner.text.windows`.
 
     Attributes:
         lengths: int32 array `[examples]`, ids of each.
@@ -44,13 +46,23 @@ class EncodedDocuments:
             finds something wrong in a file.
     """
 
-    def __init__(self, texts, labels, tokenizer, sequence_length, long="cut", target=None):
+    def __init__(
+        self,
+        texts,
+        labels,
+        tokenizer,
+        sequence_length,
+        long="cut",
+        target=None,
+        split=split_into_windows,
+    ):
         self.sequence_length = sequence_length
         self.is_stream = not is_list(texts)
         self._texts, self._labels = texts, labels
         self._tokenizer = tokenizer
         self._long = long
         self._target = target
+        self._split = split
         self._kept = None
         if target is not None and not self.is_stream:
             check_labels(texts, labels)
@@ -148,7 +160,7 @@ class EncodedDocuments:
             if len(token_ids) <= self.sequence_length:
                 pieces = [token_ids]
             elif self._long == "windows":
-                pieces = split_into_windows(token_ids, self.sequence_length)
+                pieces = self._split(token_ids, self.sequence_length)
             else:
                 # As the tokenizer cuts: the end token stays.
                 pieces = [np.append(token_ids[: self.sequence_length - 1], token_ids[-1])]

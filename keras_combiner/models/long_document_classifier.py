@@ -3,28 +3,25 @@
 import collections
 import dataclasses
 import math
-import random
-import zipfile
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_combiner import text  # also registers the tokenizers that saved models name
 from keras_combiner.layers import MaskedAveragePooling, TokenDropout
 from keras_combiner.models import tasks, text_batches
 from keras_combiner.models.arguments import check_keywords
 from keras_combiner.models.combiner_backbone import CombinerBackbone, check_backbone, check_size
 from keras_combiner.models.encoded_documents import EncodedDocuments
-from keras_combiner.text.tokenizer import MIN_SEQUENCE_LENGTH, as_bytes
-from keras_combiner.whole_files import written_whole
+from keras_combiner.models.make_tokenizer import make_tokenizer
+from keras_combiner.models.text_training import TextTraining, check_sequence_length, order_seed
+from keras_combiner.text.tokenizer import as_bytes
 
 LONG = ("cut", "windows")
 
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
-class LongDocumentClassifier(keras.Model):
+class LongDocumentClassifier(TextTraining, keras.Model):
     """Classifies whole documents: tokenizer, backbone, masked average, softmax over the labels.
 
     A functional `keras.Model` from token ids `[batch, length]` to probabilities
@@ -123,7 +120,6 @@ class LongDocumentClassifier(keras.Model):
         self.learning_rate = learning_rate
         self.task = task
         self.long = long
-        self._recipe_optimizer_id = None
         self._validation = None
 
     @classmethod
@@ -173,23 +169,8 @@ class LongDocumentClassifier(keras.Model):
         task.check_names(names)
         _check_long(long)
         check_size(size)
-        if sequence_length < MIN_SEQUENCE_LENGTH:
-            raise ValueError(
-                f"`sequence_length` must be at least {MIN_SEQUENCE_LENGTH}: two tokens frame a "
-                f"text. Received: {sequence_length!r}."
-            )
-        if tokenizer == "wordpiece":
-            vocabulary = text.learn_wordpiece_vocabulary(
-                texts, vocabulary_size=vocabulary_size, verbose=verbose
-            )
-            tokenizer = text.WordPieceTokenizer(vocabulary)
-        elif tokenizer == "bytes":
-            tokenizer = text.ByteTokenizer()
-        elif not isinstance(tokenizer, text.Tokenizer):
-            raise ValueError(
-                "`tokenizer` must be 'wordpiece', 'bytes' or a keras_combiner.text.Tokenizer. "
-                f"Received: {tokenizer!r}."
-            )
+        check_sequence_length(sequence_length)
+        tokenizer = make_tokenizer(tokenizer, texts, vocabulary_size, verbose=verbose)
         backbone = CombinerBackbone.from_size(
             size, tokenizer.vocabulary_size, sequence_length, dropout=dropout, **kwargs
         )
@@ -218,8 +199,9 @@ class LongDocumentClassifier(keras.Model):
         """Builds a classifier on pretrained weights, to be fine-tuned with `fit`.
 
         Args:
-            source: a Hugging Face checkpoint directory, a checkpoint of Model Garden's, or a
-                KerasHub model; see `keras_combiner.convert.use_combiner`.
+            source: a Hugging Face checkpoint directory, a directory that `keras-combiner pretrain`
+                wrote, a `CombinerMaskedLM`, a checkpoint of Model Garden's, or a KerasHub model;
+                see `keras_combiner.convert.use_combiner`.
             labels: iterable of str, the names of the classes, or one a text; of what else `task`
                 takes, as in `from_texts`.
             sequence_length: int, the longest document, in tokens; longer ones are cut.
@@ -267,41 +249,8 @@ class LongDocumentClassifier(keras.Model):
         """int, the longest document, in tokens."""
         return self.backbone.arguments["sequence_length"]
 
-    @property
-    def _compiled_by_user(self):
-        if not self.compiled or self.optimizer is None:  # that is while `save` is at work
-            return False
-        return id(self.optimizer) != self._recipe_optimizer_id
-
-    def _compile_by_default(self, steps=None, gradient_accumulation_steps=None):
-        """AdamW; a tenth of the steps to warm up, then a cosine to zero, if `steps` is known."""
-        # The wider the layers, the smaller the steps that they bear.
-        learning_rate = self.learning_rate
-        if learning_rate is None:
-            learning_rate = min(2e-3, 0.2 / self.backbone.arguments["hidden_dim"])
-        if steps is not None:
-            warmup_steps = max(1, steps // 10)
-            learning_rate = keras.optimizers.schedules.CosineDecay(
-                initial_learning_rate=0.0,
-                warmup_target=learning_rate,
-                warmup_steps=warmup_steps,
-                decay_steps=max(1, steps - warmup_steps),
-            )
-        self.compile(
-            keras.optimizers.AdamW(
-                learning_rate,
-                weight_decay=0.01,
-                clipnorm=1.0,
-                gradient_accumulation_steps=gradient_accumulation_steps,
-            ),
-            loss=self.task.loss,
-            metrics=self.task.metrics(),
-        )
-        self._recipe_optimizer_id = id(self.optimizer)
-
-    def get_compile_config(self):
-        """None after the default recipe, whose schedule has run out when a fit is over."""
-        return super().get_compile_config() if self._compiled_by_user else None
+    def _recipe(self):
+        return {"loss": self.task.loss, "metrics": self.task.metrics()}
 
     def fit(
         self,
@@ -347,11 +296,7 @@ class LongDocumentClassifier(keras.Model):
                 to train on, `class_weight` does not go with the task, or
                 `gradient_accumulation_steps` with a model that you compiled.
         """
-        if gradient_accumulation_steps and self._compiled_by_user:
-            raise ValueError(
-                "`gradient_accumulation_steps` is for the recipe of `fit`. Give it to the "
-                "optimizer that you compile with."
-            )
+        self._refuse_accumulation(gradient_accumulation_steps)
         if not text_batches.is_text(x):
             if not self._compiled_by_user:
                 steps = _steps(x, batch_size, validation_split)
@@ -374,21 +319,9 @@ class LongDocumentClassifier(keras.Model):
         if validation_split and validation_data is None:
             (x, y), validation_data = text_batches.hold_out(x, y, validation_split)
         shuffle = kwargs.pop("shuffle", True)
-        callbacks = kwargs.pop("callbacks", None)
-        checkpoints = None
-        if isinstance(callbacks, (list, tuple)):
-            checkpoints = next((x for x in callbacks if hasattr(x, "start_from")), None)
-        if seed is None:
-            seed = checkpoints and checkpoints.seed
-        batches = self._batches(
-            x,
-            y,
-            batch_size,
-            order="shuffled" if shuffle else "given",
-            seed=random.randrange(2**31) if seed is None else seed,
-        )
-        if len(batches) == 0:
-            raise ValueError("There is no document to train on.")
+        seed = order_seed(seed, kwargs.get("callbacks"))
+        order = "shuffled" if shuffle else "given"
+        batches = self._batches(x, y, batch_size, order=order, seed=seed)
         class_weight = self._class_weights(
             class_weight, (self._target(x) for x in (x.labels() if y is None else y))
         )
@@ -399,34 +332,13 @@ class LongDocumentClassifier(keras.Model):
             validation_data = validation.dataset(count=len(validation))
             if self.long == "windows":
                 self._validation = _Validation(validation_data, validation)
-        steps = kwargs.pop("steps_per_epoch", None) or len(batches)
-        if not self._compiled_by_user:
-            self._compile_by_default(steps * epochs, gradient_accumulation_steps)
-        if kwargs.get("verbose", "auto") != 0:
-            print(f"Training on {batches}.", flush=True)
-        epoch, step = kwargs.pop("initial_epoch", 0), 0
-        if checkpoints is not None:
-            # After all others: what they know then belongs to the checkpoint.
-            others = [x for x in callbacks if x is not checkpoints]
-            if not any(isinstance(x, keras.callbacks.History) for x in others):
-                others.append(keras.callbacks.History())
-            callbacks = [*others, checkpoints]
-            settings = {"epochs": epochs, "steps": steps, **batches.fingerprint()}
-            epoch, step = checkpoints.start_from(settings, callbacks)
-        for callback in callbacks if isinstance(callbacks, (list, tuple)) else ():
-            if hasattr(callback, "follow_batches"):
-                callback.follow_batches(batches, steps=steps, epochs=epochs, position=(epoch, step))
         try:
-            return super().fit(
-                # One stream of all epochs: a position in it says what was seen.
-                batches.dataset(position=epoch * steps + step),
-                callbacks=callbacks,
-                initial_epoch=epoch,
-                epochs=epochs,
-                steps_per_epoch=steps,
+            return self._fit_batches(
+                batches,
+                epochs,
+                gradient_accumulation_steps=gradient_accumulation_steps,
                 validation_data=validation_data,
                 class_weight=class_weight,
-                shuffle=False,
                 **kwargs,
             )
         finally:
@@ -542,22 +454,13 @@ class LongDocumentClassifier(keras.Model):
             long=self.long,
             target=self._target if with_targets else None,
         )
-        # Under XLA every length is a program of its own, and those of one call serve the next.
-        is_compiled = (
-            keras.backend.backend() == "jax" or getattr(self, "jit_compile", False) is True
-        )
-        padded_lengths = None
-        if self.backbone.arguments["static_length"]:
-            padded_lengths = [self.sequence_length]
-        elif is_compiled and order == "grouped":
-            padded_lengths = _halves(self.sequence_length)
         target = tf.TensorSpec(self.task.target_shape(self.labels), self.task.target_dtype)
         return text_batches.TextBatches(
             documents,
             batch_size,
             order=order,
             seed=seed,
-            padded_lengths=padded_lengths,
+            padded_lengths=self._padded_lengths(order),
             target=target if with_targets else None,
         )
 
@@ -575,7 +478,7 @@ class LongDocumentClassifier(keras.Model):
             )
         if class_weight == "balanced":
             counts = collections.Counter(int(x) for x in targets)
-            share = sum(counts.values()) / len(counts)
+            share = sum(counts.values()) / max(1, len(counts))
             return {i: share / counts[i] if counts[i] else 1.0 for i in range(len(self.labels))}
         if not isinstance(class_weight, dict):
             raise ValueError(
@@ -587,59 +490,6 @@ class LongDocumentClassifier(keras.Model):
             for label, weight in class_weight.items()
         }
         return {i: by_id.get(i, 1.0) for i in range(len(self.labels))}
-
-    def save(self, filepath, overwrite=True, **kwargs):
-        """As `keras.Model.save`, but the file appears whole or not at all.
-
-        Args:
-            filepath: str or path, ending in ".keras".
-            overwrite: bool, whether an existing file may be replaced.
-            **kwargs: what else `keras.Model.save` takes.
-
-        Raises:
-            ValueError: if the path has another ending.
-            FileExistsError: if the file exists and `overwrite` is false.
-        """
-        path = Path(filepath)
-        if path.suffix != ".keras":
-            raise ValueError(f"A model is saved to a path that ends in .keras. Received: {path}.")
-        recipe = self.optimizer if self.compiled and not self._compiled_by_user else None
-        if recipe is not None:
-            self.optimizer = None  # its state is dead weight: `fit` will start its recipe anew
-        try:
-            with written_whole(path, overwrite) as unfinished:
-                super().save(unfinished, **kwargs)
-        finally:
-            if recipe is not None:
-                self.optimizer = recipe
-
-    @classmethod
-    def load(cls, path):
-        """Loads what `save` wrote.
-
-        Args:
-            path: str or path of a .keras file, or of a directory that holds a model.keras.
-
-        Returns:
-            `LongDocumentClassifier`.
-
-        Raises:
-            FileNotFoundError: if there is no such file.
-            ValueError: if the file holds another model.
-        """
-        path = Path(path)
-        file = path / "model.keras" if path.is_dir() else path
-        if not file.is_file():
-            raise FileNotFoundError(f"Expected a .keras file. There is none at {file}.")
-        if not zipfile.is_zipfile(file):
-            raise ValueError(f"{file} is no .keras file. Name one that `save` wrote.")
-        # Classifiers of every kind are known to Keras once they are imported; this one lives above.
-        import keras_combiner.optimization  # noqa: F401
-
-        model = keras.saving.load_model(file)
-        if not isinstance(model, cls):
-            raise ValueError(f"{file} holds a {type(model).__name__}, not a {cls.__name__}.")
-        return model
 
     def export_saved_model(self, path, **kwargs):
         """Writes a SavedModel for TF Serving; see `keras_combiner.export.export_saved_model`."""
@@ -700,14 +550,6 @@ class _Validation:
 def _check_long(long):
     if long not in LONG:
         raise ValueError(f"`long` must be one of {', '.join(map(repr, LONG))}. Received: {long!r}.")
-
-
-def _halves(longest):
-    """`longest`, its half and so on down to some 64, in ascending order."""
-    lengths = [longest]
-    while lengths[0] >= 128:
-        lengths.insert(0, -(-lengths[0] // 2))
-    return lengths
 
 
 def _steps(x, batch_size, validation_split):

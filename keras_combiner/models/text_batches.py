@@ -28,6 +28,10 @@ class TextBatches:
         seed: int, of the shuffling.
         padded_lengths: list of int, the lengths to pad to; chosen for little padding if None.
         target: `tf.TensorSpec` of an example's target; None if there are none.
+        augment: callable, TensorFlow ops, for documents without targets: makes what the data set
+            gives out of token ids, int32 `[batch, length]`, and keys, int64 `[batch, 2]`, the epoch
+            and the place of every example, which chance may be a function of. `target` then says
+            what the targets are that it makes.
 
     Attributes:
         seed: int, as above.
@@ -35,7 +39,14 @@ class TextBatches:
     """
 
     def __init__(
-        self, documents, batch_size, order="shuffled", seed=0, padded_lengths=None, target=None
+        self,
+        documents,
+        batch_size,
+        order="shuffled",
+        seed=0,
+        padded_lengths=None,
+        target=None,
+        augment=None,
     ):
         pool_size = None
         if documents.is_stream:
@@ -52,6 +63,7 @@ class TextBatches:
         )
         self.seed = seed
         self.target = target
+        self._augment = augment
         self._pool = (None, None)
         lengths = self.plan.lengths
         self._length = int(lengths[0]) if len(lengths) == 1 else None
@@ -128,8 +140,8 @@ class TextBatches:
             position: int, how many batches to skip.
 
         Returns:
-            iterator of tuples of numpy arrays: int32 `[batch, length]`, 0 for padding, and, unless
-            there are no targets, `[batch, ...]`.
+            iterator of tuples of numpy arrays: int32 `[batch, length]`, 0 for padding; and the
+            targets, `[batch, ...]`, if there are any, or the keys, if there is `augment`.
         """
         first_epoch, start = divmod(position, len(self))
         for epoch in itertools.count(first_epoch):
@@ -144,10 +156,12 @@ class TextBatches:
             count: int, how many to give; None for no end.
 
         Returns:
-            `tf.data.Dataset` of tuples as in `batches`.
+            `tf.data.Dataset` of tuples as in `batches`, or of what `augment` makes of them.
         """
         signature = (tf.TensorSpec([None, self._length], tf.int32),)
-        if self.target is not None:
+        if self._augment is not None:
+            signature += (tf.TensorSpec([None, 2], tf.int64),)
+        elif self.target is not None:
             signature += (tf.TensorSpec([None, *self.target.shape], self.target.dtype),)
         dataset = tf.data.Dataset.from_generator(
             lambda: itertools.islice(self.batches(position), count), output_signature=signature
@@ -155,6 +169,8 @@ class TextBatches:
         if count is not None:
             # Keras shows the time left where it knows the number of steps.
             dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
+        if self._augment is not None:
+            dataset = dataset.map(self._augment)
         return dataset.prefetch(tf.data.AUTOTUNE)
 
     def finite(self):
@@ -185,7 +201,11 @@ class TextBatches:
                     "they are while they are read."
                 )
             for rows, length in itertools.islice(self.plan.pool(epoch, number), skip, None):
-                yield _padded([pool[i] for i in rows], length)
+                batch = _padded([pool[i] for i in rows], length)
+                if self._augment is not None:
+                    places = number * self.plan.pool_size + rows
+                    batch += (np.stack([np.full_like(places, epoch), places], axis=1),)
+                yield batch
             number, skip = number + 1, 0
 
 

@@ -8,12 +8,14 @@ from keras_combiner.text.bert import BertTokenizer
 from keras_combiner.text.byte import ByteTokenizer
 from keras_combiner.text.tokenizer import Tokenizer
 from keras_combiner.text.vocabulary import learn_wordpiece_vocabulary
+from keras_combiner.text.whole_word_masking import WholeWordMasking
 from keras_combiner.text.wordpiece import WordPieceTokenizer
 
 __all__ = [
     "BertTokenizer",
     "ByteTokenizer",
     "Tokenizer",
+    "WholeWordMasking",
     "WordPieceTokenizer",
     "learn_wordpiece_vocabulary",
 ]

@@ -1,6 +1,7 @@
 """A tokenizer without a vocabulary: the bytes themselves are the tokens."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_combiner.text.tensorflow_text_ops import import_tensorflow_text
@@ -8,6 +9,7 @@ from keras_combiner.text.tokenizer import Tokenizer
 
 _NUM_SPECIAL_TOKENS = 3
 _NUM_BYTES = 256
+_WHITE_SPACE = b" \t\n\v\f\r"
 
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
@@ -18,6 +20,12 @@ class ByteTokenizer(Tokenizer):
     accepted, valid UTF-8 or not, NUL bytes too. Sequences are several times longer than with word
     pieces, which is what sub-quadratic attention is for. Needs TensorFlow only (and tensorflow-text
     to be put into a .tflite file).
+
+    Args:
+        mask_token: bool, whether there is an id for masked language models, 259, which no text has.
+
+    Raises:
+        TypeError: If `mask_token` is not a bool.
 
     Example:
 
@@ -32,10 +40,16 @@ class ByteTokenizer(Tokenizer):
     start_token_id = 1
     end_token_id = 2
 
+    def __init__(self, mask_token=False):
+        if not isinstance(mask_token, bool):
+            raise TypeError(f"Expected `mask_token` to be True or False. Received: {mask_token!r}.")
+        if mask_token:
+            self.mask_token_id = _NUM_SPECIAL_TOKENS + _NUM_BYTES
+
     @property
     def vocabulary_size(self):
-        """259: the bytes and the three special tokens."""
-        return _NUM_SPECIAL_TOKENS + _NUM_BYTES
+        """259, the bytes and three special tokens; with a mask token 260."""
+        return _NUM_SPECIAL_TOKENS + _NUM_BYTES + (self.mask_token_id is not None)
 
     def _tokenize(self, texts, max_tokens):
         # decode_raw pads and cuts each row to a fixed length in one op; the string lengths then say
@@ -58,10 +72,23 @@ class ByteTokenizer(Tokenizer):
 
     def _detokenize(self, token_ids):
         # A text that was cut, or generated, may end in the middle of a character.
-        return bytes(x - _NUM_SPECIAL_TOKENS for x in token_ids).decode("utf-8", "replace")
+        content = b"".join(
+            b"[MASK]" if x == self.mask_token_id else bytes([x - _NUM_SPECIAL_TOKENS])
+            for x in token_ids
+        )
+        return content.decode("utf-8", "replace")
+
+    def words(self):
+        """See `Tokenizer.words`; a word is what stands between white space of ASCII."""
+        in_words = np.ones(self.vocabulary_size, bool)
+        in_words[:_NUM_SPECIAL_TOKENS] = False
+        in_words[[x + _NUM_SPECIAL_TOKENS for x in _WHITE_SPACE]] = False
+        if self.mask_token_id is not None:
+            in_words[self.mask_token_id] = False
+        return in_words, in_words
 
     def get_config(self):
-        """Returns an empty dict: there is nothing to configure.
+        """Returns the constructor's arguments, where they are not the default.
 
         Returns:
             A dict.
@@ -70,5 +97,7 @@ class ByteTokenizer(Tokenizer):
 
         >>> ByteTokenizer().get_config()
         {}
+        >>> ByteTokenizer(mask_token=True).get_config()
+        {'mask_token': True}
         """
-        return {}
+        return {} if self.mask_token_id is None else {"mask_token": True}

@@ -24,7 +24,8 @@ class Tokenizer(abc.ABC):
     has no weights and belongs to the data, or to the string signature of an exported model.
 
     A subclass sets `start_token_id` and `end_token_id`, and writes `vocabulary_size`, `_tokenize`,
-    `_tokenize_with_offsets`, `_detokenize` and `get_config`. Registering it with
+    `_tokenize_with_offsets`, `_detokenize` and `get_config`; for masked language models also
+    `words`, and `mask_token_id`. Registering it with
     `keras.saving.register_keras_serializable` makes `keras.saving.deserialize_keras_object` find it
     without `custom_objects`.
 
@@ -39,6 +40,8 @@ class Tokenizer(abc.ABC):
     pad_token_id = 0
     start_token_id: int
     end_token_id: int
+    # What stands for a hidden token; no text has it. None where there is no such id.
+    mask_token_id: int | None = None
 
     @property
     @abc.abstractmethod
@@ -73,6 +76,28 @@ class Tokenizer(abc.ABC):
     @abc.abstractmethod
     def _detokenize(self, token_ids):
         """Turns a list of int, bare tokens, into a str."""
+
+    def words(self):
+        """Says which ids words are made of.
+
+        Returns:
+            Pair of bool numpy arrays `[vocabulary_size]`: ids that stand in words, which special
+            tokens and separators do not; and those of them that go on with a word, if one stands
+            right before them, in place of beginning another.
+
+        Raises:
+            NotImplementedError: If the tokenizer knows nothing of words.
+
+        Example:
+
+        >>> from keras_combiner.text import WordPieceTokenizer
+        >>> tokenizer = WordPieceTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "long", "##er"])
+        >>> [x.tolist()[3:] for x in tokenizer.words()]
+        [[False, True, True], [False, False, True]]
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} does not say what words are made of: give it a method `words`."
+        )
 
     @abc.abstractmethod
     def get_config(self):

@@ -16,7 +16,7 @@ from keras_combiner.text.tensorflow_text_ops import (
     replace_invalid_utf8,
 )
 from keras_combiner.text.tokenizer import as_bytes
-from keras_combiner.text.wordpiece import SPECIAL_TOKENS
+from keras_combiner.text.wordpiece import MASK_TOKEN, SPECIAL_TOKENS
 
 _MAX_PIECE_LENGTH = 50
 # Texts go through the graph in batches: one op call a text would dominate with short texts, and
@@ -27,7 +27,9 @@ _BATCH_BYTES = 1 << 20
 _SURPLUS = 1.1
 
 
-def learn_wordpiece_vocabulary(texts, vocabulary_size=8000, lowercase=True, verbose=True):
+def learn_wordpiece_vocabulary(
+    texts, vocabulary_size=8000, lowercase=True, verbose=True, mask_token=False
+):
     """Learns a vocabulary for WordPieceTokenizer from texts.
 
     The words are those that the tokenizer will see (same normalization, same splitting, by the same
@@ -44,10 +46,11 @@ def learn_wordpiece_vocabulary(texts, vocabulary_size=8000, lowercase=True, verb
         vocabulary_size: int, the most entries to return. Small corpora give fewer.
         lowercase: bool, as for WordPieceTokenizer.
         verbose: bool, whether to print a line at the start and one at the end.
+        mask_token: bool, whether it has a `[MASK]`, for masked language models.
 
     Returns:
-        A list of str that begins with `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`; then come characters,
-        then pieces, the most frequent first.
+        A list of str that begins with `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` and, if asked for,
+        `[MASK]`; then come characters, then pieces, the most frequent first.
 
     Raises:
         ImportError: If tensorflow-text is not installed.
@@ -82,10 +85,11 @@ def learn_wordpiece_vocabulary(texts, vocabulary_size=8000, lowercase=True, verb
         raise ValueError(
             f"Expected texts with words to learn from. Received {num_texts} text(s) without any."
         )
-    characters = _select_characters(counts, vocabulary_size)
-    num_pieces = vocabulary_size - len(SPECIAL_TOKENS) - len(characters)
+    special_tokens = (*SPECIAL_TOKENS, MASK_TOKEN) if mask_token else SPECIAL_TOKENS
+    characters = _select_characters(counts, vocabulary_size, len(special_tokens))
+    num_pieces = vocabulary_size - len(special_tokens) - len(characters)
     pieces = _learn_pieces(counts, set(characters), num_pieces)
-    vocabulary = [*SPECIAL_TOKENS, *characters, *pieces]
+    vocabulary = [*special_tokens, *characters, *pieces]
     if verbose:
         print(
             f"Learned {len(vocabulary):,} word pieces from {counts.total():,} words "
@@ -131,7 +135,7 @@ def _batches(texts):
         yield batch
 
 
-def _select_characters(counts, vocabulary_size):
+def _select_characters(counts, vocabulary_size, num_special):
     """Returns the single characters of the vocabulary: bare ones, then those with a leading ##."""
     occurrences = collections.Counter()
     inside_words = set(string.ascii_letters + string.digits)
@@ -147,7 +151,7 @@ def _select_characters(counts, vocabulary_size):
         return 2 if character in inside_words else 1
 
     selected = {character for character in occurrences if character.isascii()}
-    used = len(SPECIAL_TOKENS) + sum(map(cost, selected))
+    used = num_special + sum(map(cost, selected))
     if used > vocabulary_size:
         raise ValueError(
             f"Expected `vocabulary_size` to be at least {used} for the characters of these texts. "
@@ -159,7 +163,7 @@ def _select_characters(counts, vocabulary_size):
         if character in selected:
             continue
         used += cost(character)
-        if used > len(SPECIAL_TOKENS) + (vocabulary_size - len(SPECIAL_TOKENS)) // 2:
+        if used > num_special + (vocabulary_size - num_special) // 2:
             break
         selected.add(character)
     bare = sorted(selected)

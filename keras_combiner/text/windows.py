@@ -1,4 +1,4 @@
-"""split_into_windows: a document that is too long, as overlapping pieces that are not."""
+"""A document that is too long, as pieces that are not: overlapping, or one after the other."""
 
 import numpy as np
 
@@ -38,3 +38,29 @@ def split_into_windows(token_ids, sequence_length):
     return [
         np.concatenate([start_token, tokens[start : start + room], end_token]) for start in starts
     ]
+
+
+def split_into_parts(token_ids, sequence_length):
+    """Cuts a document into as few consecutive parts as it takes, of about the same length.
+
+    Every token is in one of them. Each part is framed by the document's start and end tokens, as
+    if it were a document.
+
+    Args:
+        token_ids: as for `split_into_windows`.
+        sequence_length: int, at least 3, the most ids of a part.
+
+    Returns:
+        list of int arrays; of the document itself if it is not too long.
+
+    Example:
+
+    >>> ids = np.array([1, 11, 12, 13, 14, 15, 16, 17, 2])
+    >>> [part.tolist() for part in split_into_parts(ids, sequence_length=6)]
+    [[1, 11, 12, 13, 14, 2], [1, 15, 16, 17, 2]]
+    """
+    if len(token_ids) <= sequence_length:
+        return [token_ids]
+    tokens = token_ids[1:-1]
+    parts = np.array_split(tokens, -(-len(tokens) // (sequence_length - 2)))
+    return [np.concatenate([token_ids[:1], part, token_ids[-1:]]) for part in parts]

@@ -3,6 +3,7 @@
 import os
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_combiner.text.tensorflow_text_ops import (
@@ -18,6 +19,7 @@ from keras_combiner.whole_files import written_whole
 PAD_TOKEN = "[PAD]"
 START_TOKEN = "[CLS]"
 END_TOKEN = "[SEP]"
+MASK_TOKEN = "[MASK]"
 SPECIAL_TOKENS = (PAD_TOKEN, UNKNOWN_TOKEN, START_TOKEN, END_TOKEN)
 
 # The trie of tensorflow-text stores the length of a piece in eight bits.
@@ -50,7 +52,8 @@ class WordPieceTokenizer(Tokenizer):
 
     Args:
         vocabulary: list of str, a token's id being its index; or the path of a vocab.txt in UTF-8,
-            one token a line. `[PAD]` comes first; `[UNK]`, `[CLS]` and `[SEP]` are anywhere.
+            one token a line. `[PAD]` comes first; `[UNK]`, `[CLS]` and `[SEP]` are anywhere, and so
+            is `[MASK]`, which only masked language models need.
         lowercase: bool, whether to fold case and strip accents. Use what the vocabulary was learnt
             with.
 
@@ -97,6 +100,8 @@ class WordPieceTokenizer(Tokenizer):
         self.start_token_id = vocabulary.index(START_TOKEN)
         self.end_token_id = vocabulary.index(END_TOKEN)
         self.unknown_token_id = vocabulary.index(UNKNOWN_TOKEN)
+        if MASK_TOKEN in vocabulary:
+            self.mask_token_id = vocabulary.index(MASK_TOKEN)
 
     def _make_normalizer(self, lowercase):
         return build_normalizer(lowercase)
@@ -145,6 +150,14 @@ class WordPieceTokenizer(Tokenizer):
     def _detokenize(self, token_ids):
         # What split words is gone: every word, and every punctuation mark, gets a space.
         return " ".join(self._vocabulary[x] for x in token_ids).replace(f" {SUFFIX_INDICATOR}", "")
+
+    def words(self):
+        """See `Tokenizer.words`; a piece with `##` goes on with a word, and `[...]` is special."""
+        # Brackets are words of their own: no piece of a text has one at either end.
+        special = [len(x) > 2 and x[0] == "[" and x[-1] == "]" for x in self._vocabulary]
+        in_words = ~np.array(special)
+        goes_on = np.array([x.startswith(SUFFIX_INDICATOR) for x in self._vocabulary])
+        return in_words, in_words & goes_on
 
     def save_vocabulary(self, path):
         """Writes the vocabulary as vocab.txt: UTF-8, one token a line, in the order of the ids.

@@ -27,7 +27,8 @@ class Checkpoints(keras.callbacks.Callback):
     process ends and when the disk is full. It is written at the start, after every epoch, and
     every so many steps. Weights that are no longer finite are not written.
 
-    For `LongDocumentClassifier.fit` on texts. The model must be built as it was the first time.
+    For `fit` on texts, of a `LongDocumentClassifier` or a `CombinerMaskedLM`. The model must be
+    built as it was the first time.
 
     Args:
         path: str or path of the file, ending in ".npz".
@@ -131,8 +132,8 @@ class Checkpoints(keras.callbacks.Callback):
             return
         self._steps_before = self.position[1]
         # Keras has just set them to zero, or not made them yet, which a first example does.
-        y = np.zeros([1, *self._target.shape], self._target.dtype.as_numpy_dtype)
-        y_pred = np.zeros([1, *self.model.output_shape[1:]], "float32")
+        y = np.zeros(_one(self._target.shape), self._target.dtype.as_numpy_dtype)
+        y_pred = np.zeros(_one(self.model.output_shape[1:]), "float32")
         self.model.compute_metrics(None, *map(keras.ops.convert_to_tensor, (y, y_pred)))
         self._assign("metrics", self.model.metrics_variables)
         _pass_over(self.model, self._steps_before)
@@ -206,6 +207,11 @@ class Checkpoints(keras.callbacks.Callback):
                     f"After {epoch} epochs and {step} steps there are weights that are not finite. "
                     f"{self.path} keeps those of before. Take a smaller learning rate."
                 )
+
+
+def _one(shape):
+    """The shape of a batch of one example, whose lengths, if they vary, are 1."""
+    return [1, *(x or 1 for x in shape)]
 
 
 def _variables(model):

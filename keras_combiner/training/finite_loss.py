@@ -10,7 +10,7 @@ _MOST_NAMED = 32
 class FiniteLoss(keras.callbacks.Callback):
     """Stops at the first step whose loss is NaN or infinite, and names the documents of its batch.
 
-    For `LongDocumentClassifier.fit` on texts.
+    For `fit` on texts, of a `LongDocumentClassifier` or a `CombinerMaskedLM`.
 
     Raises:
         RuntimeError: in `fit`, at that step. Documents of a file are named by file and line, those

@@ -15,7 +15,7 @@ class Progress(keras.callbacks.Callback):
     without padding; with `long="windows"` a window counts as a document. The time left is that of
     training alone, without validation.
 
-    For `LongDocumentClassifier.fit` on texts, with `verbose=0`.
+    For `fit` on texts, of a `LongDocumentClassifier` or a `CombinerMaskedLM`, with `verbose=0`.
 
     Args:
         file: what to write to; standard output if None.

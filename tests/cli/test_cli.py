@@ -11,7 +11,7 @@ import types
 import numpy as np
 import pytest
 
-from keras_combiner.cli import arguments, errors, export, label_counts, train
+from keras_combiner.cli import arguments, errors, export, label_counts, train, training_arguments
 from keras_combiner.cli.main import COMMANDS, main
 from keras_combiner.models.tasks import TASKS, SingleLabel
 
@@ -727,10 +727,10 @@ def test_choices_are_those_of_the_package():
     from keras_combiner.models import SIZES
     from keras_combiner.models.long_document_classifier import LONG
 
-    assert tuple(SIZES) == train.SIZES
+    assert tuple(SIZES) == training_arguments.SIZES
     assert tuple(TASKS) == arguments.TASKS
-    assert train.LONG == LONG
-    assert tuple(SUMMARIES) == train.SUMMARIES
+    assert training_arguments.LONG == LONG
+    assert tuple(SUMMARIES) == training_arguments.SUMMARIES
     assert tuple(QUANTIZATIONS) == export.QUANTIZATIONS
     assert tuple(TAKES) == export.TAKES
 

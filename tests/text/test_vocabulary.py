@@ -151,3 +151,18 @@ def test_missing_tensorflow_text_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_text", None)
     with pytest.raises(ImportError, match=r"pip install keras_combiner\[text\]"):
         learn(["a"])
+
+
+def test_a_mask_token_takes_the_place_after_the_others(addresses):
+    texts = addresses[::80]
+    without, vocabulary = (
+        learn_wordpiece_vocabulary(texts, 400, verbose=False, mask_token=x) for x in (False, True)
+    )
+    assert vocabulary[:5] == [*SPECIALS, "[MASK]"]
+    assert len(vocabulary) == len(without) == 400
+    assert set(without) - set(vocabulary) == {without[-1]}
+    tokenizer = WordPieceTokenizer(vocabulary)
+    assert tokenizer.mask_token_id == 4
+    # No text has it.
+    assert 4 not in tokenizer(["a [MASK] of [mask]"], sequence_length=20)[0]
+    assert WordPieceTokenizer(without).mask_token_id is None

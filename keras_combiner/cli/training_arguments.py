@@ -1,0 +1,245 @@
+"""Arguments that the commands which train have in common."""
+
+import argparse
+from pathlib import Path
+
+from keras_combiner.cli import arguments as shared
+
+# Spelled out, since the modules that define them import Keras; the tests compare.
+SIZES = ("tiny", "small", "base")
+SUMMARIES = ("max", "mean", "deepset", "variational")
+LONG = ("cut", "windows")
+
+
+# What a model is built from, if it starts neither from an earlier one nor is told otherwise.
+DEFAULTS = {
+    "size": "tiny",
+    "tokenizer": "wordpiece",
+    "vocabulary_size": 8000,
+    "block_size": 64,
+    "summary": "variational",
+}
+# Of a pretrained model, they are what they are.
+_GIVEN_BY_PRETRAINED = ("size", "tokenizer", "vocabulary_size")
+
+
+def settle(arguments):
+    """Fills in what was left out, which depends on --pretrained.
+
+    Args:
+        arguments: `argparse.Namespace`, changed in place. With --pretrained, --block-size and
+            --summary stay None where they were left out: they are the model's own.
+
+    Raises:
+        ValueError: for an option that does not go with --pretrained.
+        FileNotFoundError: if there is nothing at --pretrained.
+    """
+    if not arguments.pretrained:
+        for name, value in DEFAULTS.items():
+            if getattr(arguments, name) is None:
+                setattr(arguments, name, value)
+        return
+    given = [x for x in _GIVEN_BY_PRETRAINED if getattr(arguments, x) is not None]
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ValueError(
+            f"{options}: not with --pretrained, whose size and vocabulary stay as they are. Leave "
+            "out the one or the other."
+        )
+    path = Path(arguments.pretrained)
+    # Checkpoints of TensorFlow are named without the ending that their files have.
+    if not path.exists() and not Path(f"{path}.index").exists():
+        raise FileNotFoundError(
+            f"There is nothing at {path}. --pretrained is a directory of Hugging Face's or of "
+            "keras-combiner pretrain, or a checkpoint of Model Garden's."
+        )
+
+
+def untrained_options(arguments):
+    """Gives what of the options `from_texts` takes: a dict of keyword arguments."""
+    names = ("sequence_length", *DEFAULTS)
+    options = {name: getattr(arguments, name) for name in names}
+    if arguments.mixed_precision:
+        options["dtype"] = f"mixed_{arguments.mixed_precision}"
+    return options
+
+
+def pretrained_options(arguments):
+    """Gives what of the options `from_pretrained` takes: a dict of keyword arguments."""
+    precision = arguments.mixed_precision
+    options = {
+        "sequence_length": arguments.sequence_length,
+        "block_size": arguments.block_size,
+        "summary": arguments.summary,
+        # Said in any case: the earlier training may have had another.
+        "dtype": f"mixed_{precision}" if precision else "float32",
+        "learning_rate": arguments.learning_rate,
+    }
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def positive(string):
+    """An argparse type: a finite float above 0."""
+    try:
+        value = float(string)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, not {string!r}")
+    return value
+
+
+def checkpoint_every(string):
+    """An argparse type: an int of at least 1, or "epoch"."""
+    return string if string == "epoch" else shared.integer(1)(string)
+
+
+def add_output(parser):
+    """Adds --output."""
+    parser.add_argument(
+        "--output",
+        required=True,
+        metavar="DIR",
+        help="directory to write to; refused if it holds a model.keras, unless --overwrite",
+    )
+
+
+def add_validation(parser):
+    """Adds --validation-data and --validation-split."""
+    validation = parser.add_mutually_exclusive_group()
+    validation.add_argument(
+        "--validation-data",
+        metavar="PATH",
+        help="documents to validate on after each epoch, in the form of --data",
+    )
+    validation.add_argument(
+        "--validation-split",
+        type=shared.fraction,
+        default=0.1,
+        metavar="SHARE",
+        help="share of --data to hold out for validation, from 0 (none) to below 1; always the "
+        "same documents, whatever the --seed (default: %(default)s)",
+    )
+
+
+def add_model(parser, long, long_help):
+    """Adds what a model is built from.
+
+    Args:
+        parser: `argparse.ArgumentParser`, or a group of one.
+        long: str, the default of --long.
+        long_help: str, what its help says before the default.
+    """
+    parser.add_argument(
+        "--pretrained",
+        metavar="PATH",
+        help="weights and vocabulary to start from: a Hugging Face directory, what pretrain wrote, "
+        "or a checkpoint of Model Garden's; longer documents than it knows get more positions "
+        "(default: start from random weights)",
+    )
+    parser.add_argument(
+        "--size",
+        choices=SIZES,
+        help="tiny: 2 layers of width 96; small: 4 of 256; base: 12 of 768 (default: tiny)",
+    )
+    parser.add_argument(
+        "--sequence-length",
+        type=shared.integer(3),
+        default=4096,
+        metavar="TOKENS",
+        help="longest document, in tokens; see --long (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--long", choices=LONG, default=long, help=f"{long_help} (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--tokenizer",
+        choices=("wordpiece", "bytes"),
+        help="word pieces learned from the documents, or bytes (default: wordpiece)",
+    )
+    parser.add_argument(
+        "--vocabulary-size",
+        type=shared.integer(1),
+        metavar="N",
+        help="most word pieces to learn; not used for bytes (default: 8000)",
+    )
+    parser.add_argument(
+        "--block-size",
+        type=shared.integer(1),
+        metavar="TOKENS",
+        help="tokens that attend to each other directly (default: 64; with --pretrained, what a "
+        "model of pretrain has)",
+    )
+    parser.add_argument(
+        "--summary",
+        choices=SUMMARIES,
+        help="how a block is summed up for tokens far from it (default: variational; with "
+        "--pretrained, as a model of pretrain does)",
+    )
+
+
+def add_epochs(parser):
+    """Adds --epochs, --batch-size, --learning-rate and --seed."""
+    parser.add_argument(
+        "--epochs",
+        type=shared.integer(1),
+        default=8,
+        metavar="N",
+        help="passes over the documents (default: %(default)s)",
+    )
+    shared.add_batch_size(parser)
+    parser.add_argument(
+        "--learning-rate",
+        type=positive,
+        metavar="RATE",
+        help="the highest one: it warms up to it and decays (default: 0.002 or less, by the width "
+        "of the model; with --pretrained 0.0001)",
+    )
+    parser.add_argument(
+        "--seed",
+        type=shared.integer(0),
+        default=0,
+        metavar="N",
+        help="of the weights, the dropout, the order of documents and what pretrain hides "
+        "(default: %(default)s)",
+    )
+
+
+def add_course(parser):
+    """Adds what the course of a training has: patience, gradients, precision, checkpoints."""
+    parser.add_argument(
+        "--patience",
+        type=shared.integer(1),
+        metavar="EPOCHS",
+        help="stop when the loss on the validation documents (without them, the training loss) "
+        "has not become smaller for so many epochs, and keep the model of the best epoch "
+        "(default: train all --epochs, and keep the last)",
+    )
+    parser.add_argument(
+        "--accumulate",
+        type=shared.integer(1),
+        default=1,
+        metavar="STEPS",
+        help="average the gradients of so many steps for each change of the weights: the effect "
+        "of a batch so many times larger, in the memory of one (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--mixed-precision",
+        choices=("bfloat16",),
+        help="compute in bfloat16 and keep the weights in float32, for hardware that is faster so "
+        "(default: float32 throughout)",
+    )
+    parser.add_argument(
+        "--checkpoint-every",
+        type=checkpoint_every,
+        default="epoch",
+        metavar="STEPS",
+        help="steps between two checkpoints, besides the one after each epoch; or epoch for those "
+        "alone (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the training in --output that was stopped, with the same options; from "
+        "the beginning if there is none",
+    )

@@ -1,0 +1,280 @@
+"""TrainingRun: what every command that trains does before, around and after `fit`."""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+from keras_combiner.cli import arguments as shared
+from keras_combiner.cli.companions import written_together
+from keras_combiner.cli.training_folder import TrainingFolder
+
+REPORT_FILE = "report.json"
+HISTORY_PLOT = "training.png"
+LOGS = "logs"
+
+
+class TrainingRun:
+    """One training of the command line, from the check of its output to the report on it.
+
+    The methods are called in the order in which they stand.
+
+    Args:
+        arguments: `argparse.Namespace` with what `keras_combiner.cli.training_arguments` adds.
+
+    Attributes:
+        output: `pathlib.Path`, the directory.
+        resumes: bool, whether it goes on with a training that was stopped.
+        history: after `fit`, dict of name to list of float, a figure of every epoch.
+        epoch: after `fit`, int, the epoch whose model is kept, from 0.
+        metrics: after `fit`, dict of name to float, the figures of that epoch.
+    """
+
+    def __init__(self, arguments):
+        self.arguments = arguments
+        self.output = Path(arguments.output)
+        self.model_file = self.output / shared.MODEL_FILE
+        self.folder = TrainingFolder(self.output, recorded(arguments))
+        self.resumes = arguments.resume and self.folder.holds_training
+
+    def is_done(self):
+        """Looks at what --output holds: whether this training has finished there already.
+
+        Raises:
+            ValueError: if it is to be resumed with other options.
+            FileExistsError: if it holds something that may not be replaced.
+            NotADirectoryError: if it is a file.
+        """
+        if self.resumes:
+            self.folder.check_settings()
+            if self.folder.is_finished and self.model_file.exists():
+                print(f"This training has finished: {self.model_file}. There is nothing to resume.")
+                return True
+        elif self.model_file.exists() and not self.arguments.overwrite:
+            raise FileExistsError(
+                f"{self.model_file} exists. Choose another --output, or replace it with "
+                "--overwrite."
+            )
+        elif self.folder.holds_training and not self.arguments.overwrite:
+            raise FileExistsError(
+                f"{self.folder.path} holds a training that was stopped. Go on with it with "
+                "--resume, or start anew with --overwrite."
+            )
+        if self.output.exists() and not self.output.is_dir():
+            raise NotADirectoryError(
+                f"{self.output} is a file. --output is a directory to write to."
+            )
+        return False
+
+    def make_output(self):
+        """Makes the directory, once the data are known to be good.
+
+        Raises:
+            PermissionError: if nothing can be written there.
+        """
+        self.output.mkdir(parents=True, exist_ok=True)
+        if not os.access(self.output, os.W_OK):
+            raise PermissionError(f"{self.output} cannot be written to. Choose another --output.")
+
+    def start(self, kind, untrained):
+        """Gives the model to train.
+
+        Args:
+            kind: its class, which has a method `load`.
+            untrained: callable without arguments that makes one.
+
+        Returns:
+            a model as it was before its first step.
+        """
+        import keras
+
+        keras.utils.set_random_seed(self.arguments.seed)
+        self._kind = kind
+        if self.resumes:
+            return kind.load(self.folder.start)
+        if self.arguments.resume:
+            print(f"Nothing to resume in {self.output}: training starts from the beginning.")
+        self.folder.clear()
+        shutil.rmtree(self.output / LOGS, ignore_errors=True)
+        model = untrained()
+        self.folder.begin(model)
+        return model
+
+    def print_model(self, model):
+        """Says what is trained."""
+        size = self.arguments.size
+        what = f"a {size} model" if size else f"the model of {self.arguments.pretrained}"
+        print(
+            f"Training {what}, {model.count_params():,} parameters, on documents of up to "
+            f"{model.sequence_length:,} tokens.",
+            flush=True,
+        )
+
+    def fit(self, model, documents, validation, **options):
+        """Trains.
+
+        Args:
+            model: what `start` gave.
+            documents: `keras_combiner.datasets.DocumentReader`.
+            validation: another, or None.
+            **options: what else the model's `fit` takes.
+
+        Returns:
+            the model to keep: `model`, or, with --patience, that of the best epoch.
+        """
+        arguments = self.arguments
+        callbacks = self._callbacks("loss" if validation is None else "val_loss")
+        start = time.perf_counter()
+        self.history = model.fit(
+            documents,
+            validation_data=validation,
+            epochs=arguments.epochs,
+            batch_size=arguments.batch_size,
+            seed=arguments.seed,
+            gradient_accumulation_steps=arguments.accumulate if arguments.accumulate > 1 else None,
+            callbacks=list(callbacks.values()),
+            verbose=0,  # the callbacks show how it goes
+            **options,
+        ).history
+        self._seconds = time.perf_counter() - start
+        self._watched = callbacks
+        num_epochs = max(map(len, self.history.values()))
+        best_epoch = callbacks["best"].epoch
+        self.epoch = num_epochs - 1
+        if arguments.patience and best_epoch is not None:
+            self.epoch = best_epoch
+            if num_epochs < arguments.epochs:
+                print(
+                    f"Stopped after epoch {num_epochs}: {arguments.patience} without a smaller "
+                    "loss."
+                )
+            if self.epoch != num_epochs - 1:
+                print(f"The model is that of the best epoch, {self.epoch + 1}.")
+                model = self._kind.load(self.folder.best)
+        self.metrics = {name: x[self.epoch] for name, x in self.history.items() if x}
+        return model
+
+    def report(self, model, documents):
+        """Sums the training up.
+
+        Args:
+            model: what `fit` gave.
+            documents: dict that JSON can hold, what there was to learn from.
+
+        Returns:
+            dict, for report.json.
+        """
+        best_epoch = self._watched["best"].epoch
+        return {
+            "arguments": recorded(self.arguments),
+            "documents": documents,
+            "training_data": self._watched["progress"].data,
+            "parameters": model.count_params(),
+            "training_seconds": self._seconds,
+            "resumed_at": self._watched["checkpoints"].position if self.resumes else None,
+            "history": self.history,
+            "epochs": self._watched["progress"].epochs,
+            "best_epoch": None if best_epoch is None else best_epoch + 1,
+            "epoch": self.epoch + 1,
+            "metrics": self.metrics,
+            "versions": _versions(),
+        }
+
+    def write(self, model, texts, report, plots, earlier):
+        """Writes model, companions and report, and says so.
+
+        Args:
+            model: what `fit` gave.
+            texts: dict of file name to str, what goes with the model.
+            report: dict, as `report` made it.
+            plots: list of file names that are there already.
+            earlier: set of file names that an earlier model may have left.
+        """
+        from keras_combiner.whole_files import written_whole
+
+        texts = {**texts, REPORT_FILE: json.dumps(report, indent=2, default=float) + "\n"}
+        # The model gets its name last: where there is one, the other files are its own.
+        overwrite = self.arguments.overwrite or self.resumes
+        with (
+            written_whole(self.model_file, overwrite=overwrite) as unfinished,
+            written_together(self.output, texts),
+        ):
+            model.save(unfinished)
+        for name in earlier - {*texts, *plots}:
+            # An earlier model's, which this one has replaced.
+            (self.output / name).unlink(missing_ok=True)
+        self.folder.finish()
+        self._written = ", ".join([*texts, *plots])
+
+    def print_written(self):
+        """Says what was written."""
+        print(
+            f"Wrote {self.model_file}, {self._written} in {self.output} after "
+            f"{self._seconds:.0f} s of training."
+        )
+
+    def _callbacks(self, monitor):
+        """What watches over `fit`, by name, in the order in which they are asked."""
+        import keras
+
+        from keras_combiner.training import BestModel, Checkpoints, FiniteLoss, Progress
+
+        arguments = self.arguments
+        callbacks = {
+            "finite": FiniteLoss(),
+            "progress": Progress(),
+            "best": BestModel(self.folder.best, monitor),
+            "logs": keras.callbacks.TensorBoard(self.output / LOGS, write_graph=False),
+        }
+        if arguments.patience:
+            callbacks["patience"] = keras.callbacks.EarlyStopping(
+                monitor, mode="min", patience=arguments.patience
+            )
+        every = None if arguments.checkpoint_every == "epoch" else arguments.checkpoint_every
+        callbacks["checkpoints"] = Checkpoints(
+            self.folder.last, every=every, resume=arguments.resume
+        )
+        return callbacks
+
+
+def plot_history(output, history):
+    """Draws the course of the training.
+
+    Args:
+        output: `pathlib.Path`, the directory.
+        history: dict of str to list of float.
+
+    Returns:
+        list of the name of the file; empty, and a word about it, without matplotlib.
+    """
+    from keras_combiner.training import plots
+
+    try:
+        plots.plot_history(output / HISTORY_PLOT, history)
+    except ImportError as error:
+        print(f"No plots: {error}")
+        return []
+    return [HISTORY_PLOT]
+
+
+def recorded(arguments):
+    """The options as a dictionary that JSON can hold."""
+    internal = ("run", "command", "debug")
+    return {name: value for name, value in vars(arguments).items() if name not in internal}
+
+
+def _versions():
+    import platform
+
+    import keras
+    import tensorflow as tf
+
+    from keras_combiner.version import __version__
+
+    return {
+        "keras_combiner": __version__,
+        "keras": keras.__version__,
+        "tensorflow": tf.__version__,
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,107 @@
+"""Backbones of this package as a source: an earlier pretraining, or a trained classifier."""
+
+import dataclasses
+from pathlib import Path
+
+import keras
+
+from keras_combiner.convert.positions import extend_positions
+from keras_combiner.models import CombinerBackbone
+
+MODEL_FILE = "model.keras"
+# Arguments that may bring weights of their own.
+_PLAN = ("factorization", "summary")
+
+
+@dataclasses.dataclass
+class CombinerWeights:
+    """The weights of a `CombinerBackbone`, to be built anew for longer documents.
+
+    Attributes:
+        backbone: `CombinerBackbone`.
+        pad_token_id: int, 0.
+    """
+
+    backbone: CombinerBackbone
+    pad_token_id: int = 0
+
+    def to_backbone(self, sequence_length, positions, **options):
+        """Builds a backbone with these weights.
+
+        Args:
+            sequence_length: int, the longest document, in tokens.
+            positions: str, see `extend_positions`.
+            **options: what `CombinerBackbone` takes, in place of what this one has. Weights that
+                another plan or summary has of its own stay as they are initialized.
+
+        Returns:
+            `CombinerBackbone`.
+
+        Raises:
+            ValueError: if this one is quantized, and for what the backbone or `extend_positions`
+                refuses.
+        """
+        table = keras.ops.convert_to_numpy(self.backbone.embedding.position_embeddings)
+        table = extend_positions(table, sequence_length, positions)
+        arguments = {**self.backbone.arguments, "sequence_length": sequence_length, **options}
+        backbone = CombinerBackbone(**arguments)
+        known = {_place(x, self.backbone): x for x in self.backbone.weights}
+        for weight in backbone.weights:
+            source = known.get(_place(weight, backbone))
+            if weight is backbone.embedding.position_embeddings:
+                weight.assign(table)
+            elif source is not None and "int" in source.dtype:
+                raise ValueError(
+                    "The model is quantized, and cannot be trained further. Name the one that it "
+                    "was before."
+                )
+            elif source is not None and source.shape == weight.shape:
+                weight.assign(source)
+            elif not set(_PLAN) & set(options):
+                raise ValueError(
+                    f"The model has no weight {_place(weight, backbone)} of shape {weight.shape} "
+                    "to start from."
+                )
+        return backbone
+
+
+def read_combiner(path):
+    """Reads a model of this package that has a backbone.
+
+    Args:
+        path: str or path of a .keras file, or of a directory that holds a model.keras.
+
+    Returns:
+        Pair `(CombinerWeights, tokenizer)`, the tokenizer None if the model has none; or None if
+        there is no such file at the path.
+
+    Raises:
+        ValueError: if the file holds another model.
+    """
+    path = Path(path)
+    file = path / MODEL_FILE if path.is_dir() else path
+    if file.suffix != ".keras" or not file.is_file():
+        return None
+    # Classifiers of every kind are known to Keras once they are imported; these live above.
+    import keras_combiner.optimization  # noqa: F401
+
+    found = as_combiner(keras.saving.load_model(file, compile=False))
+    if found is None:
+        raise ValueError(
+            f"Expected {file} to hold a CombinerBackbone, or a model of keras_combiner with one, "
+            "such as what `keras-combiner pretrain` writes."
+        )
+    return found
+
+
+def as_combiner(source):
+    """`(CombinerWeights, tokenizer or None)` of a model of this package; None of another."""
+    backbone = getattr(source, "backbone", source)
+    if not isinstance(backbone, CombinerBackbone):
+        return None
+    return CombinerWeights(backbone), getattr(source, "tokenizer", None)
+
+
+def _place(weight, backbone):
+    """Where a weight stands in its backbone, whatever that is called."""
+    return weight.path.removeprefix(f"{backbone.name}/")

@@ -1,0 +1,40 @@
+"""make_tokenizer: the tokenizer that a model is to have, learned if need be."""
+
+from keras_combiner import text  # also registers the tokenizers that saved models name
+
+
+def make_tokenizer(tokenizer, texts, vocabulary_size, verbose=True, mask_token=False):
+    """Makes what `from_texts` takes as `tokenizer` into one.
+
+    Args:
+        tokenizer: "wordpiece" (learned from `texts`), "bytes" (no vocabulary), or a
+            `keras_combiner.text.Tokenizer`, which is returned as it is.
+        texts: iterable of str.
+        vocabulary_size: int, the most tokens that a learned vocabulary may have.
+        verbose: bool, whether to say what is being done.
+        mask_token: bool, whether it is for a masked language model.
+
+    Returns:
+        `keras_combiner.text.Tokenizer`.
+
+    Raises:
+        ValueError: for anything else, and for texts without a word.
+
+    Example:
+
+    >>> make_tokenizer("bytes", [], vocabulary_size=8000).vocabulary_size
+    259
+    """
+    if tokenizer == "wordpiece":
+        vocabulary = text.learn_wordpiece_vocabulary(
+            texts, vocabulary_size=vocabulary_size, verbose=verbose, mask_token=mask_token
+        )
+        return text.WordPieceTokenizer(vocabulary)
+    if tokenizer == "bytes":
+        return text.ByteTokenizer(mask_token=mask_token)
+    if isinstance(tokenizer, text.Tokenizer):
+        return tokenizer
+    raise ValueError(
+        "`tokenizer` must be 'wordpiece', 'bytes' or a keras_combiner.text.Tokenizer. "
+        f"Received: {tokenizer!r}."
+    )

@@ -1,0 +1,92 @@
+"""Backbones of this package as a source: the same weights, for longer documents."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+
+from keras_combiner import CombinerBackbone, CombinerMaskedLM
+from keras_combiner.convert import use_combiner
+from keras_combiner.factorizations import Fixed
+from keras_combiner.text import ByteTokenizer
+
+SMALL = {
+    "vocabulary_size": 260,
+    "sequence_length": 16,
+    "num_layers": 2,
+    "num_heads": 2,
+    "hidden_dim": 8,
+    "intermediate_dim": 12,
+    "block_size": 4,
+}
+IDS = np.random.default_rng(0).integers(1, 250, size=(2, 14)).astype("int32")
+
+
+def backbone(**options):
+    model = CombinerBackbone(**{**SMALL, **options})
+    generator = np.random.default_rng(1)
+    for weight in model.weights:
+        if weight.dtype == "float32":  # and no state of a random generator
+            weight.assign(generator.normal(size=weight.shape) * 0.3)
+    return model
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"summary": "deepset", "normalize_first": False, "activation": "relu"},
+        {"rotary": True, "num_key_value_heads": 1, "factorization": Fixed(4, part_size=2)},
+    ],
+    ids=["default", "deepset", "grouped"],
+)
+def test_all_is_kept_and_positions_go_on(options):
+    source = backbone(**options)
+    model, tokenizer = use_combiner(source, sequence_length=40)
+    assert tokenizer is None
+    np.testing.assert_allclose(model(IDS), source(IDS), atol=1e-6)
+    table = np.array(source.embedding.position_embeddings)
+    np.testing.assert_array_equal(model.embedding.position_embeddings[16:32], table)
+    assert {**model.arguments, "sequence_length": 16} == source.arguments
+    shorter, _ = use_combiner(source, sequence_length=8, positions="interpolate")
+    np.testing.assert_allclose(shorter(IDS[:, :8]), source(IDS[:, :8]), atol=1e-6)
+
+
+def test_another_plan_takes_the_same_weights():
+    source = backbone(factorization=Fixed(4, part_size=2))
+    for options in ({"block_size": 16}, {"factorization": "hierarchical"}, {"summary": "max"}):
+        model, _ = use_combiner(source, sequence_length=16, **options)
+        for one, other in zip(source.trainable_weights, model.trainable_weights, strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert np.abs(np.array(model(IDS)) - np.array(source(IDS))).max() > 1e-4
+    assert use_combiner(source, block_size=16)[0].arguments["factorization"].block_size == 16
+    # What only the new summary has, is its own.
+    model, _ = use_combiner(source, summary="deepset")
+    assert len(model.weights) > len(source.weights)
+
+
+def test_files_bring_their_tokenizer(tmp_path):
+    tokenizer = ByteTokenizer(mask_token=True)
+    model = CombinerMaskedLM(backbone(), tokenizer)
+    model.save(tmp_path / "model.keras")
+    for source in (tmp_path, tmp_path / "model.keras", model):
+        found, its_tokenizer = use_combiner(source, sequence_length=16, dropout=0.3)
+        np.testing.assert_allclose(found(IDS), model.backbone(IDS), atol=1e-6)
+        assert its_tokenizer.mask_token_id == 259
+        assert found.arguments["dropout"] == 0.3
+
+
+def test_what_it_refuses(tmp_path):
+    inputs = keras.Input((3,))
+    keras.Model(inputs, keras.layers.Dense(2)(inputs)).save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="to hold a CombinerBackbone, or a model of"):
+        use_combiner(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"or with the model\.keras of a pretraining"):
+        use_combiner(tmp_path / "nix")
+    quantized = backbone()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras: an InputLayer cannot be quantized
+        quantized.quantize("int8")
+    with pytest.raises(ValueError, match="The model is quantized"):
+        use_combiner(quantized)
