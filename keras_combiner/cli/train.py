@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from keras_combiner.cli import arguments as shared
+from keras_combiner.cli import strategy
 from keras_combiner.cli.companions import (
     LABELS_FILE,
     VOCABULARY_FILE,
@@ -182,6 +183,7 @@ def add_parser(subparsers):
         "the beginning if there is none",
     )
     shared.add_overwrite(parser, "the model and the checkpoints in --output")
+    strategy.add_strategy(parser)
     parser.set_defaults(run=run)
 
 
@@ -189,6 +191,8 @@ def run(arguments):
     """Trains, and returns the exit code."""
     output = Path(arguments.output)
     model_file = output / shared.MODEL_FILE
+    distributed = strategy.distributed_of(arguments)
+    writes = distributed is None or distributed.is_chief
     folder = TrainingFolder(output, _recorded(arguments))
     resumes = arguments.resume and folder.holds_training
     if resumes:
@@ -209,9 +213,12 @@ def run(arguments):
         raise NotADirectoryError(f"{output} is a file. --output is a directory to write to.")
     # All that can be wrong with the data shows before anything slow begins.
     training, counts, validation, validation_counts = _read(arguments)
-    output.mkdir(parents=True, exist_ok=True)
-    if not os.access(output, os.W_OK):
-        raise PermissionError(f"{output} cannot be written to. Choose another --output.")
+    if writes:
+        output.mkdir(parents=True, exist_ok=True)
+        if not os.access(output, os.W_OK):
+            raise PermissionError(f"{output} cannot be written to. Choose another --output.")
+    if distributed:
+        strategy.agree(distributed, arguments, resumes)
 
     import keras
 
@@ -224,16 +231,19 @@ def run(arguments):
     else:
         if arguments.resume:
             print(f"Nothing to resume in {output}: training starts from the beginning.")
-        folder.clear()
-        shutil.rmtree(output / LOGS, ignore_errors=True)
         classifier = _untrained(training, counts, arguments)
-        folder.begin(classifier)
+        if writes:
+            folder.clear()
+            shutil.rmtree(output / LOGS, ignore_errors=True)
+            folder.begin(classifier)
     print(
         f"Training a {arguments.size} model, {classifier.count_params():,} parameters, on "
         f"documents of up to {classifier.sequence_length:,} tokens.",
         flush=True,
     )
-    callbacks = _callbacks(arguments, folder, "loss" if validation is None else "val_loss")
+    callbacks = _callbacks(arguments, folder, "loss" if validation is None else "val_loss", writes)
+    if distributed:
+        callbacks = {"distributed": distributed, **callbacks}
     start = time.perf_counter()
     history = classifier.fit(
         training,
@@ -247,6 +257,10 @@ def run(arguments):
         verbose=0,  # the callbacks show how it goes
     ).history
     seconds = time.perf_counter() - start
+    if not writes:
+        distributed.agree()  # the chief has written all
+        print("Trained. The model is in the --output of the chief.")
+        return 0
 
     num_epochs = max(map(len, history.values()))
     best_epoch = callbacks["best"].epoch
@@ -289,6 +303,8 @@ def run(arguments):
         # An earlier model's, which this one has replaced.
         (output / name).unlink(missing_ok=True)
     folder.finish()
+    if distributed:
+        distributed.agree()
     _print_metrics(metrics, validation_counts, classifier.task.headline)
     written = ", ".join([*texts, *plots])
     print(f"Wrote {model_file}, {written} in {output} after {seconds:.0f} s of training.")
@@ -322,7 +338,7 @@ def _untrained(training, counts, arguments):
     )
 
 
-def _callbacks(arguments, folder, monitor):
+def _callbacks(arguments, folder, monitor, writes):
     """What watches over `fit`, by name, in the order in which they are asked."""
     import keras
 
@@ -331,15 +347,19 @@ def _callbacks(arguments, folder, monitor):
     callbacks = {
         "finite": FiniteLoss(),
         "progress": Progress(),
-        "best": BestModel(folder.best, monitor),
-        "logs": keras.callbacks.TensorBoard(Path(arguments.output) / LOGS, write_graph=False),
+        "best": BestModel(folder.best, monitor, write=writes),
     }
+    if writes:
+        logs = Path(arguments.output) / LOGS
+        callbacks["logs"] = keras.callbacks.TensorBoard(logs, write_graph=False)
     if arguments.patience:
         callbacks["patience"] = keras.callbacks.EarlyStopping(
             monitor, mode="min", patience=arguments.patience
         )
     every = None if arguments.checkpoint_every == "epoch" else arguments.checkpoint_every
-    callbacks["checkpoints"] = Checkpoints(folder.last, every=every, resume=arguments.resume)
+    callbacks["checkpoints"] = Checkpoints(
+        folder.last, every=every, resume=arguments.resume, write=writes
+    )
     return callbacks
 
 
