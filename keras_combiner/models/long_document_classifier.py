@@ -552,6 +552,7 @@ class LongDocumentClassifier(keras.Model):
         elif is_compiled and order == "grouped":
             padded_lengths = _halves(self.sequence_length)
         target = tf.TensorSpec(self.task.target_shape(self.labels), self.task.target_dtype)
+        text_batches.check_divisible(len(documents.lengths), batch_size)
         return text_batches.TextBatches(
             documents,
             batch_size,

@@ -26,6 +26,7 @@ OPTIONS = {"epochs": 2, "batch_size": 8, "seed": 1, "verbose": 0, "validation_sp
         "checkpoints",
         "distributed",
         "finite_loss",
+        "layout_map",
         "progress",
         "shared_step",
         "tf_config",
