@@ -24,6 +24,7 @@ _OPTIONS = {
     "task='": "--task '",
     "takes='token_ids'": "--takes token_ids",
     "name=...": "--name",
+    "resume=True": "--resume",
     "overwrite=True (--overwrite on the command line)": "--overwrite",
 }
 

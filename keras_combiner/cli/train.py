@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 from keras_combiner.cli import arguments as shared
-from keras_combiner.cli import training_arguments
+from keras_combiner.cli import strategy, training_arguments
 from keras_combiner.cli.companions import (
     LABELS_FILE,
     VOCABULARY_FILE,
@@ -63,6 +63,7 @@ def add_parser(subparsers):
         "(default: every document weighs the same)",
     )
     training_arguments.add_course(training)
+    strategy.add_strategy(training)
     shared.add_overwrite(parser, "the model and the checkpoints in --output")
     parser.set_defaults(run=run)
 
@@ -70,7 +71,7 @@ def add_parser(subparsers):
 def run(arguments):
     """Trains, and returns the exit code."""
     training_arguments.settle(arguments)
-    training_run = TrainingRun(arguments)
+    training_run = TrainingRun(arguments, strategy.distributed_of(arguments))
     if training_run.is_done():
         return 0
     # All that can be wrong with the data shows before anything slow begins.
@@ -86,6 +87,8 @@ def run(arguments):
     classifier = training_run.fit(
         classifier, training, validation, class_weight=arguments.class_weight
     )
+    if not training_run.writes:
+        return training_run.leave_to_chief()
     documents = {
         "all": counts.as_json(),
         "validation": validation_counts and validation_counts.as_json(),

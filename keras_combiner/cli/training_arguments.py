@@ -57,7 +57,7 @@ def settle(arguments):
 
 def untrained_options(arguments):
     """Gives what of the options `from_texts` takes: a dict of keyword arguments."""
-    names = ("sequence_length", *DEFAULTS)
+    names = ("sequence_length", "remat", *DEFAULTS)
     options = {name: getattr(arguments, name) for name in names}
     if arguments.mixed_precision:
         options["dtype"] = f"mixed_{arguments.mixed_precision}"
@@ -74,6 +74,7 @@ def pretrained_options(arguments):
         # Said in any case: the earlier training may have had another.
         "dtype": f"mixed_{precision}" if precision else "float32",
         "learning_rate": arguments.learning_rate,
+        "remat": arguments.remat,
     }
     return {name: value for name, value in options.items() if value is not None}
 
@@ -206,7 +207,7 @@ def add_epochs(parser):
 
 
 def add_course(parser):
-    """Adds what the course of a training has: patience, gradients, precision, checkpoints."""
+    """Adds what a course of training has: patience, gradients, memory, checkpoints."""
     parser.add_argument(
         "--patience",
         type=shared.integer(1),
@@ -228,6 +229,12 @@ def add_course(parser):
         choices=("bfloat16",),
         help="compute in bfloat16 and keep the weights in float32, for hardware that is faster so "
         "(default: float32 throughout)",
+    )
+    parser.add_argument(
+        "--remat",
+        action="store_true",
+        help="compute the inside of every block once more for its gradient, in place of keeping it "
+        "in memory: for longer documents or larger batches, at about a third more time",
     )
     parser.add_argument(
         "--checkpoint-every",

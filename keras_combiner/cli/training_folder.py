@@ -4,8 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
-# They change neither the model nor what it is trained on.
-_FREE = ("output", "overwrite", "resume", "checkpoint_every")
+# They change neither the model nor what it is trained on; with other machines a training can go on.
+_FREE = ("output", "overwrite", "resume", "checkpoint_every", "strategy")
 
 
 class TrainingFolder:

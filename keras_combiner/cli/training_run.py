@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from keras_combiner.cli import arguments as shared
+from keras_combiner.cli import strategy
 from keras_combiner.cli.companions import written_together
 from keras_combiner.cli.training_folder import TrainingFolder
 
@@ -22,17 +23,21 @@ class TrainingRun:
 
     Args:
         arguments: `argparse.Namespace` with what `keras_combiner.cli.training_arguments` adds.
+        distributed: `keras_combiner.training.Distributed`, what splits the batches; or None.
 
     Attributes:
         output: `pathlib.Path`, the directory.
         resumes: bool, whether it goes on with a training that was stopped.
+        writes: bool, whether this process writes to `output`: with --strategy, the chief alone.
         history: after `fit`, dict of name to list of float, a figure of every epoch.
         epoch: after `fit`, int, the epoch whose model is kept, from 0.
         metrics: after `fit`, dict of name to float, the figures of that epoch.
     """
 
-    def __init__(self, arguments):
+    def __init__(self, arguments, distributed=None):
         self.arguments = arguments
+        self.writes = distributed is None or distributed.is_chief
+        self._distributed = distributed
         self.output = Path(arguments.output)
         self.model_file = self.output / shared.MODEL_FILE
         self.folder = TrainingFolder(self.output, recorded(arguments))
@@ -72,10 +77,16 @@ class TrainingRun:
 
         Raises:
             PermissionError: if nothing can be written there.
+            ValueError: with --strategy, if machines have other options than one another.
         """
-        self.output.mkdir(parents=True, exist_ok=True)
-        if not os.access(self.output, os.W_OK):
-            raise PermissionError(f"{self.output} cannot be written to. Choose another --output.")
+        if self.writes:
+            self.output.mkdir(parents=True, exist_ok=True)
+            if not os.access(self.output, os.W_OK):
+                raise PermissionError(
+                    f"{self.output} cannot be written to. Choose another --output."
+                )
+        if self._distributed:
+            strategy.agree(self._distributed, self.arguments, self.resumes)
 
     def start(self, kind, untrained):
         """Gives the model to train.
@@ -95,10 +106,11 @@ class TrainingRun:
             return kind.load(self.folder.start)
         if self.arguments.resume:
             print(f"Nothing to resume in {self.output}: training starts from the beginning.")
-        self.folder.clear()
-        shutil.rmtree(self.output / LOGS, ignore_errors=True)
         model = untrained()
-        self.folder.begin(model)
+        if self.writes:
+            self.folder.clear()
+            shutil.rmtree(self.output / LOGS, ignore_errors=True)
+            self.folder.begin(model)
         return model
 
     def print_model(self, model):
@@ -125,6 +137,8 @@ class TrainingRun:
         """
         arguments = self.arguments
         callbacks = self._callbacks("loss" if validation is None else "val_loss")
+        if self._distributed:
+            callbacks = {"distributed": self._distributed, **callbacks}
         start = time.perf_counter()
         self.history = model.fit(
             documents,
@@ -154,6 +168,16 @@ class TrainingRun:
                 model = self._kind.load(self.folder.best)
         self.metrics = {name: x[self.epoch] for name, x in self.history.items() if x}
         return model
+
+    def leave_to_chief(self):
+        """Ends a training, in place of what follows, where another machine writes the model.
+
+        Returns:
+            int, the exit code.
+        """
+        self._distributed.agree()  # the chief has written all
+        print("Trained. The model is in the --output of the chief.")
+        return 0
 
     def report(self, model, documents):
         """Sums the training up.
@@ -205,6 +229,8 @@ class TrainingRun:
             # An earlier model's, which this one has replaced.
             (self.output / name).unlink(missing_ok=True)
         self.folder.finish()
+        if self._distributed:
+            self._distributed.agree()
         self._written = ", ".join([*texts, *plots])
 
     def print_written(self):
@@ -224,16 +250,17 @@ class TrainingRun:
         callbacks = {
             "finite": FiniteLoss(),
             "progress": Progress(),
-            "best": BestModel(self.folder.best, monitor),
-            "logs": keras.callbacks.TensorBoard(self.output / LOGS, write_graph=False),
+            "best": BestModel(self.folder.best, monitor, write=self.writes),
         }
+        if self.writes:
+            callbacks["logs"] = keras.callbacks.TensorBoard(self.output / LOGS, write_graph=False)
         if arguments.patience:
             callbacks["patience"] = keras.callbacks.EarlyStopping(
                 monitor, mode="min", patience=arguments.patience
             )
         every = None if arguments.checkpoint_every == "epoch" else arguments.checkpoint_every
         callbacks["checkpoints"] = Checkpoints(
-            self.folder.last, every=every, resume=arguments.resume
+            self.folder.last, every=every, resume=arguments.resume, write=self.writes
         )
         return callbacks
 

@@ -3,6 +3,7 @@
 import itertools
 import zlib
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -48,6 +49,7 @@ class TextBatches:
         target=None,
         augment=None,
     ):
+        check_divisible(len(documents.lengths), batch_size)
         pool_size = None
         if documents.is_stream:
             pool_size = min(POOL_EXAMPLES, POOL_TOKENS // documents.sequence_length)
@@ -237,6 +239,27 @@ def refuse_single(x):
     if isinstance(x, (str, bytes)):
         raise ValueError(
             f"Expected a list of texts. Received a single one: {x[:40]!r}. Wrap it in a list."
+        )
+
+
+def check_divisible(num_examples, batch_size):
+    """Raises a ValueError if a `keras.distribution` could not divide every batch, as JAX must.
+
+    Args:
+        num_examples: int.
+        batch_size: int, examples a batch; the last batch has what is left over.
+    """
+    distribution = keras.distribution.distribution()
+    if distribution is None or not isinstance(batch_size, int) or batch_size < 1:
+        return
+    mesh = distribution.device_mesh
+    shares = mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)]
+    if batch_size % shares or num_examples % batch_size % shares:
+        raise ValueError(
+            f"keras.distribution divides every batch {shares} ways, so that the batch size and the "
+            f"number of texts (or of their windows) must be multiples of {shares}. Received: "
+            f"batch_size={batch_size} and {num_examples} texts. Leave some out, or give token ids "
+            "in whole batches: docs/tpu.md shows how."
         )
 
 

@@ -11,6 +11,7 @@ class BestModel(keras.callbacks.Callback):
     Args:
         path: str or path, ending in ".keras".
         monitor: str, the figure that should become small.
+        write: bool, whether to save; if not, only to keep count, as in `Checkpoints`.
 
     Attributes:
         epoch: int, the best one so far, from 0; None before the first.
@@ -21,17 +22,19 @@ class BestModel(keras.callbacks.Callback):
     {'best': None, 'epoch': None}
     """
 
-    def __init__(self, path, monitor="val_loss"):
+    def __init__(self, path, monitor="val_loss", write=True):
         super().__init__()
         self.path = Path(path)
         self.monitor = monitor
+        self.write = write
         self.best = self.epoch = None
 
     def on_epoch_end(self, epoch, logs=None):
         """Saves if this epoch is better."""
         figure = float(logs[self.monitor])
         if self.best is None or figure < self.best:
-            self.model.save(self.path)
+            if self.write:
+                self.model.save(self.path)
             self.best, self.epoch = figure, epoch
 
     def get_state(self):

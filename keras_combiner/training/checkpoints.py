@@ -35,6 +35,8 @@ class Checkpoints(keras.callbacks.Callback):
         every: int, steps between two checkpoints within an epoch; None for none there. Needs the
             TensorFlow backend.
         resume: bool, whether to go on from the file if there is one.
+        write: bool, whether to write at all: of several processes that train together
+            (`Distributed`), one should, and the others only resume.
 
     Raises:
         ValueError: for another ending, an `every` that is no positive int, a file that is no
@@ -48,7 +50,7 @@ class Checkpoints(keras.callbacks.Callback):
     (0, 0)
     """
 
-    def __init__(self, path, every=None, resume=False):
+    def __init__(self, path, every=None, resume=False, write=True):
         super().__init__()
         self.path = Path(path)
         if self.path.suffix != ".npz":
@@ -58,6 +60,7 @@ class Checkpoints(keras.callbacks.Callback):
         if every is not None and keras.backend.backend() != "tensorflow":
             raise ValueError("`every` needs the TensorFlow backend: leave it out.")
         self.every = every
+        self.write = write
         self._state, self._arrays = None, None
         if resume and self.path.exists():
             self._state, self._arrays = _read(self.path)
@@ -114,8 +117,7 @@ class Checkpoints(keras.callbacks.Callback):
         self._epoch = 0
         self._steps_before = 0
         if self._state is None:
-            for leftover in self.path.parent.glob(f"{self.path.stem}.tmp-*{self.path.suffix}"):
-                leftover.unlink()
+            self._remove_leftovers()
             self._save(0, 0)
             return
         self._assign("variables", _variables(model))
@@ -151,6 +153,11 @@ class Checkpoints(keras.callbacks.Callback):
         """Saves."""
         self._save(epoch + 1, 0)
 
+    def _remove_leftovers(self):
+        pattern = f"{self.path.stem}.tmp-*{self.path.suffix}"
+        for leftover in self.path.parent.glob(pattern) if self.write else ():
+            leftover.unlink()
+
     def _assign(self, name, variables):
         saved = [self._arrays[f"{name}/{i}"] for i in range(self._state[name])]
         if [x.shape for x in saved] != [tuple(x.shape) for x in variables]:
@@ -164,6 +171,8 @@ class Checkpoints(keras.callbacks.Callback):
             variable.assign(value.view(dtype) if value.dtype.kind == "V" else value)
 
     def _save(self, epoch, step):
+        if not self.write:
+            return
         model = self.model
         groups = {"variables": _variables(model), "metrics": model.metrics_variables}
         arrays = {

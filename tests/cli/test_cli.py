@@ -11,7 +11,15 @@ import types
 import numpy as np
 import pytest
 
-from keras_combiner.cli import arguments, errors, export, label_counts, train, training_arguments
+from keras_combiner.cli import (
+    arguments,
+    errors,
+    export,
+    label_counts,
+    strategy,
+    train,
+    training_arguments,
+)
 from keras_combiner.cli.main import COMMANDS, main
 from keras_combiner.models.tasks import TASKS, SingleLabel
 
@@ -726,7 +734,9 @@ def test_choices_are_those_of_the_package():
     from keras_combiner.factorizations.summaries import SUMMARIES
     from keras_combiner.models import SIZES
     from keras_combiner.models.long_document_classifier import LONG
+    from keras_combiner.training.distributed import STRATEGIES
 
+    assert strategy.STRATEGIES == STRATEGIES
     assert tuple(SIZES) == training_arguments.SIZES
     assert tuple(TASKS) == arguments.TASKS
     assert training_arguments.LONG == LONG

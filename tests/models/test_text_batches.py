@@ -2,6 +2,7 @@
 
 import itertools
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -145,3 +146,14 @@ def test_an_error_of_a_reader_is_its_own(tmp_path):
     (tmp_path / "r.jsonl").write_text('{"text": "a", "label": "1"}\n{"text": "b"}\n')
     with pytest.raises(ValueError, match=r"r\.jsonl:2: no field 'label'"):
         encoded(read_documents(tmp_path / "r.jsonl"))
+
+
+def test_what_a_distribution_cannot_divide_is_refused(monkeypatch):
+    mesh = keras.distribution.DeviceMesh((4,), ["batch"], [f"cpu:{i}" for i in range(4)])
+    distribution = keras.distribution.DataParallel(device_mesh=mesh)
+    text_batches.check_divisible(61, 16)  # there is no distribution
+    monkeypatch.setattr(keras.distribution, "distribution", lambda: distribution)
+    text_batches.check_divisible(60, 16)
+    for num_examples, batch_size in ((61, 16), (60, 6)):
+        with pytest.raises(ValueError, match="must be multiples of 4"):
+            text_batches.check_divisible(num_examples, batch_size)

@@ -19,7 +19,18 @@ OPTIONS = {"epochs": 2, "batch_size": 8, "seed": 1, "verbose": 0, "validation_sp
 
 
 @pytest.mark.parametrize(
-    "name", ["callback_state", "best_model", "checkpoints", "finite_loss", "progress"]
+    "name",
+    [
+        "best_model",
+        "callback_state",
+        "checkpoints",
+        "distributed",
+        "finite_loss",
+        "layout_map",
+        "progress",
+        "shared_step",
+        "tf_config",
+    ],
 )
 def test_examples_run(name):
     module = importlib.import_module(f"keras_combiner.training.{name}")

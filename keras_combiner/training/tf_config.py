@@ -1,0 +1,68 @@
+"""TF_CONFIG: which machines train together, and which of them this is."""
+
+import json
+
+_VARIABLE = "TF_CONFIG"
+_JOBS = ("chief", "worker")
+_EXAMPLE = (
+    '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, '
+    '"task": {"type": "worker", "index": 0}}'
+)
+
+
+def check_tf_config(environment):
+    """Reads TF_CONFIG before TensorFlow does, which would wait or fail without a reason.
+
+    Args:
+        environment: mapping, such as `os.environ`.
+
+    Returns:
+        pair of dict, job ("chief" or "worker") to list of addresses, and pair of str and int, the
+        job and the index in it of this process.
+
+    Raises:
+        ValueError: if there is no TF_CONFIG, or it says something else than who takes part.
+
+    Example:
+
+    >>> cluster, task = check_tf_config({"TF_CONFIG": _EXAMPLE})
+    >>> cluster["worker"], task
+    (['10.0.0.1:2222', '10.0.0.2:2222'], ('worker', 0))
+    """
+    text = environment.get(_VARIABLE)
+    if not text:
+        raise _error("it is not set")
+    try:
+        config = json.loads(text)
+    except ValueError as error:
+        raise _error(f"it is no JSON ({error}): {text!r}") from None
+    cluster = config.get("cluster") if isinstance(config, dict) else None
+    if not isinstance(cluster, dict) or not cluster:
+        raise _error(f'it has no "cluster": {text!r}')
+    for job, addresses in cluster.items():
+        if job not in _JOBS:
+            raise _error(f"its cluster has a {job!r}; there are only {' and '.join(_JOBS)}")
+        if not isinstance(addresses, list) or not addresses:
+            raise _error(f"the {job!r} of its cluster is no list of addresses: {addresses!r}")
+        for address in addresses:
+            if not isinstance(address, str) or not address.rpartition(":")[2].isdigit():
+                raise _error(f"an address is not of the form host:port: {address!r}")
+    if len(cluster.get("chief", ())) > 1:
+        raise _error("its cluster has more than one chief")
+    task = config.get("task")
+    if not isinstance(task, dict) or not {"type", "index"} <= task.keys():
+        raise _error(f'it has no "task" with a "type" and an "index": {text!r}')
+    job, index = task["type"], task["index"]
+    if job not in cluster:
+        raise _error(f"its task is a {job!r}, which its cluster has not")
+    index = int(index) if isinstance(index, str) and index.isdigit() else index
+    if not isinstance(index, int) or not 0 <= index < len(cluster[job]):
+        raise _error(f"the index of its task is {index!r}, of {len(cluster[job])} {job!r}")
+    return cluster, (job, index)
+
+
+def _error(found):
+    return ValueError(
+        f"The strategy multi_worker needs the environment variable {_VARIABLE} in every process, "
+        f"with an index of its own, for example {_EXAMPLE}. Here {found}."
+    )
