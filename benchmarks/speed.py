@@ -142,23 +142,23 @@ def peak_memory_here(mode, name, length, settings, passes):
     """In a worker process: bytes that every pass adds to what the process holds before."""
     # What a framework loads when it is first used does not count.
     prepare(mode, name, SMALL_LENGTH, {**settings, "width": settings["num_heads"]})
-    before = _restart_peak()
+    before = restart_peak()
     peaks = {}
     for what, run in attention_layers.programs(name, mode, length, settings).items():
         if what in passes:
             run()
-            peaks[what] = max(0, _peak() - before)
+            peaks[what] = max(0, peak_bytes() - before)
     return peaks
 
 
-def _restart_peak():
+def restart_peak():
     """Forgets the most that this process has held, where the system can; what counts from now."""
     if Path("/proc/self/clear_refs").exists():
         Path("/proc/self/clear_refs").write_text("5")
-    return _peak()
+    return peak_bytes()
 
 
-def _peak():
+def peak_bytes():
     """The most bytes that this process has held."""
     status = Path("/proc/self/status")
     if status.exists():

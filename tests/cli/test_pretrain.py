@@ -150,6 +150,7 @@ def test_the_whole_way(pretrained, texts, labelled, tmp_path, capsys):
     command = ["train", "--data", str(labelled), "--pretrained", str(tmp_path / "b")]
     command += ["--output", str(tmp_path / "c"), "--sequence-length", "64", "--epochs", "2"]
     assert main([*command, "--mixed-precision", "bfloat16", "--batch-size", "4"]) == 0
+    assert not LongDocumentClassifier.load(tmp_path / "c").backbone.arguments["remat"]
     assert main(["evaluate", "--model", str(tmp_path / "c"), "--data", str(labelled)]) == 0
     # Bytes, without validation.
     command = pretrain(texts, tmp_path / "d", "--tokenizer", "bytes", "--validation-split", "0")
@@ -157,7 +158,8 @@ def test_the_whole_way(pretrained, texts, labelled, tmp_path, capsys):
     assert "(no validation)" in capsys.readouterr().out
     assert not (tmp_path / "d" / "vocab.txt").exists()
     command = ["train", "--data", str(labelled), "--pretrained", str(tmp_path / "d")]
-    assert main([*command, "--output", str(tmp_path / "e"), "--epochs", "1"]) == 0
+    assert main([*command, "--output", str(tmp_path / "e"), "--epochs", "1", "--remat"]) == 0
+    assert LongDocumentClassifier.load(tmp_path / "e").backbone.arguments["remat"]
 
 
 @pytest.mark.slow

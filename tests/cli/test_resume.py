@@ -79,7 +79,7 @@ def test_killed_in_the_middle_of_an_epoch(data, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_patience_keeps_the_best_epoch(data, tmp_path, capsys):
-    more = ["--patience", "1", "--mixed-precision", "bfloat16", "--epochs", "4"]
+    more = ["--patience", "1", "--mixed-precision", "bfloat16", "--epochs", "4", "--remat"]
     assert main(options(data, tmp_path / "a", *more)) == 0
     report = json.loads((tmp_path / "a" / "report.json").read_text())
     losses = report["history"]["val_loss"]
