@@ -198,11 +198,10 @@ def _checked_calibration_data(calibration_data, quantization, learns_ranges):
             "keras_combiner.optimization.quantization_aware has made. Received: "
             f"{calibration_data!r}."
         )
-    blank = sum(isinstance(x, str | bytes) and not x.strip() for x in texts)
-    if blank:
+    if all(isinstance(x, str | bytes) and not x.strip() for x in texts):
         raise ValueError(
-            "`calibration_data` must be texts like those to come; a blank one teaches nothing. "
-            f"Received: {len(texts)} texts, {blank} of them blank. Leave those out."
+            "`calibration_data` must be texts like those to come; nothing is learned from blank "
+            f"ones. Received: {len(texts)} texts, all of them blank."
         )
     return texts
 
