@@ -301,9 +301,9 @@ def summarize(runs, settings):
 
 
 def mean_and_spread(values, digits=3):
-    """`[0.1, 0.3]` -> "0.200 ± 0.141": mean and standard deviation."""
-    spread = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.mean(values):.{digits}f} ± {spread:.{digits}f}"
+    """`[0.1, 0.3]` -> "0.200 ± 0.141": mean and standard deviation; the mean alone of one value."""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
 
 
 def claims(report):

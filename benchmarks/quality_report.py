@@ -46,18 +46,21 @@ def _names(rows, settings):
     return ", ".join(f"{title(x, settings)}" for x in rows)
 
 
-def comparison(rows, row, peer, settings):
-    """A sentence on whether `row` is better than `peer`, by seed where both have seeds."""
+def comparison(rows, row, peer, settings, count):
+    """A sentence on whether `row` is better than `peer`, by seed where both have seeds.
+
+    It is only if every seed says so, and by more than twice the standard error that the choice of
+    `count` test documents alone is good for.
+    """
     values, others = rows[row]["accuracy"], rows[peer]["accuracy"]
     if len(others) < len(values):  # a baseline, which is the same with every seed
         others = others * len(values)
     gains = [x - y for x, y in zip(values, others, strict=True)]
     better, worse = sum(x > 0 for x in gains), sum(x < 0 for x in gains)
+    highest = max(statistics.mean(values), statistics.mean(others))
     verdict = "not settled"
-    if better == len(gains):
-        verdict = "better"
-    elif not better:
-        verdict = "worse" if worse == len(gains) else "not better"
+    if abs(statistics.mean(gains)) > 2 * standard_error(highest, count):
+        verdict = {better: "better", worse: "worse"}.get(len(gains), verdict)
     sentence = (
         f"- Than {title(peer, settings)}: **{verdict}**; accuracy {statistics.mean(gains):+.3f} on "
         f"the average, higher in {better} and lower in {worse} of {len(gains)} seeds"
@@ -93,9 +96,14 @@ def conclusions(rows, data, settings):
             f"done, and tested as they were: {_names(slow, settings)}.",
             "",
         ]
-    lines += [f"Is `{DEFAULT}`, the layer's default, better?", ""]
+    lines += [
+        f"Is `{DEFAULT}`, the layer's default, better? Settled is what every seed says, by more "
+        "than two such standard errors.",
+        "",
+    ]
     peers = [x for x in rows if x not in COMBINER and x not in (MAJORITY, ROOT_OPERATOR)]
-    lines += [comparison(rows, DEFAULT, peer, settings) for peer in peers]
+    count = data["documents"]["test"]
+    lines += [comparison(rows, DEFAULT, peer, settings, count) for peer in peers]
     unbeaten = [x for x in peers if mean_accuracy(rows, x) >= mean_accuracy(rows, best_combiner)]
     lines += [
         "",
@@ -209,8 +217,11 @@ def plot(figures, path):
     """Test accuracy of every row against its training time, a panel a data set, a PNG."""
     from benchmarks.plots import pyplot
 
+    plots = pyplot()
+    from matplotlib import ticker
+
     data_sets = figures["rows"]
-    figure, panels = pyplot().subplots(
+    figure, panels = plots.subplots(
         1, len(data_sets), figsize=(4 * len(data_sets) + 2.5, 4.5), squeeze=False
     )
     markers = {
@@ -218,7 +229,7 @@ def plot(figures, path):
         **dict.fromkeys(COMBINER, "o"),
     }
     names = (TFIDF, TFIDF_TRUNCATED, *MODELS)
-    colors = {row: f"C{place % 10}" for place, row in enumerate(names)}
+    colors = dict(zip(names, plots.get_cmap("tab20").colors, strict=False))
     lines = {}
     for axes, (name, rows) in zip(panels[0], data_sets.items(), strict=True):
         for row, values in rows.items():
@@ -238,6 +249,9 @@ def plot(figures, path):
             )
             lines.setdefault(row, line)
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.xaxis.set_minor_formatter(ticker.NullFormatter())
         axes.set_title(TITLES[name].split(":")[0])
         axes.set_xlabel("seconds of training")
     panels[0][0].set_ylabel("test accuracy")

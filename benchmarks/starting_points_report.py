@@ -48,9 +48,8 @@ def mean(runs, name="accuracy"):
 
 def _cells(runs):
     seconds = [run["seconds"] + run.get("pretraining_seconds", 0) for run in runs]
-    accuracies = [run["accuracy"] for run in runs]
     return [
-        mean_and_spread(accuracies) if len(runs) > 1 else f"{accuracies[0]:.3f}",
+        mean_and_spread([run["accuracy"] for run in runs]),
         str(len(runs)),
         f"{runs[0]['parameters'] / 1e6:.1f}",
         f"{statistics.mean(seconds) / 60:.0f}",

@@ -330,6 +330,14 @@ def test_sentences_turn_with_the_figures():
     assert "Stopped by the limit" not in text
 
 
+def test_a_difference_that_other_test_documents_might_turn_is_not_settled():
+    accuracies = {row: [0.4] for row in quality_rows.rows_of("listops")}
+    figures = made_up({**accuracies, DEFAULT: [0.65], FULL: [0.7]})
+    text = "\n".join(quality_report.section(figures))
+    assert f"Than {FULL}: **not settled**; accuracy -0.050 on the average, higher in 0" in text
+    assert f"| {FULL} | 0.700 | 1.000 |" in text
+
+
 def test_the_page_and_its_plot_are_written(tmp_path):
     report.write(tmp_path, "quality", made_up({}))
     assert {x.name for x in tmp_path.iterdir()} == {"benchmarks.md", "quality.json", "quality.png"}
