@@ -49,10 +49,12 @@ class Classifiers(keras_tuner.HyperModel):
         labels: list of str, the classes.
         tokenizer: `keras_combiner.text.Tokenizer`, the same for all.
         sequence_length: int, the longest document, in tokens.
+        trials: int, how many there will be.
     """
 
-    def __init__(self, labels, tokenizer, sequence_length):
+    def __init__(self, labels, tokenizer, sequence_length, trials):
         super().__init__()
+        self._done, self._trials = 0, trials
         self._labels, self._tokenizer = labels, tokenizer
         self._sequence_length = sequence_length
 
@@ -81,6 +83,13 @@ class Classifiers(keras_tuner.HyperModel):
         best = min(range(len(history["val_loss"])), key=history["val_loss"].__getitem__)
         figures = {name: values[best] for name, values in history.items()}
         seconds = time.perf_counter() - start
+        self._done += 1
+        chosen = ", ".join(f"{name} {value}" for name, value in hp.values.items())
+        print(
+            f"{self._done}/{self._trials}  {chosen}: loss {figures['val_loss']:.3f}, "
+            f"{seconds:.0f} s",
+            flush=True,
+        )
         return {**figures, "seconds": seconds, "parameters": model.count_params()}
 
 
@@ -104,7 +113,7 @@ def search(options):
         tokenizer = WordPieceTokenizer(learn_wordpiece_vocabulary(training.texts(), verbose=False))
     labels = sorted({str(x) for x in training.labels()})
     tuner = keras_tuner.RandomSearch(
-        Classifiers(labels, tokenizer, options.sequence_length),
+        Classifiers(labels, tokenizer, options.sequence_length, options.trials),
         objective="val_loss",
         max_trials=options.trials,
         seed=options.seed,
@@ -142,7 +151,10 @@ def main(arguments=None):
     """Tries, prints and saves."""
     options = parse(arguments)
     Path(options.output).mkdir(parents=True, exist_ok=True)
-    tuner = search(options)
+    try:
+        tuner = search(options)
+    except (OSError, ValueError) as error:  # the documents: what they lack
+        raise SystemExit(f"tune.py: error: {error}") from None
     print("\n" + "\n".join(table(tuner)))
     path = Path(options.output) / "model.keras"
     tuner.get_best_models(1)[0].save(path)

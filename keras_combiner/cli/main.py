@@ -109,5 +109,15 @@ def _discard_output():
         os.dup2(devnull.fileno(), sys.stdout.fileno())
 
 
+def run():
+    """Runs the command line as a process, and ends it."""
+    code = main()
+    if code == INTERRUPTED:
+        # Threads that read ahead may wait for this one, which an orderly end would wait for.
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

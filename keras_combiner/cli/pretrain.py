@@ -10,11 +10,16 @@ from keras_combiner.cli.companions import VOCABULARY_FILE, companion_texts
 from keras_combiner.cli.label_counts import documents_in
 from keras_combiner.cli.training_run import HISTORY_PLOT, TrainingRun, plot_history
 
+_MOST = 700.0  # of a loss, that a float holds the perplexity of
+
 
 def masked_share(string):
     """An argparse type: a share above 0 and below 1."""
-    value = shared.fraction(string)
-    if value == 0:
+    try:
+        value = float(string)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
         raise argparse.ArgumentTypeError(f"expected a number above 0 and below 1, not {string!r}")
     return value
 
@@ -87,7 +92,7 @@ def run(arguments):
     model = training_run.fit(model, training, validation)
     which = "loss" if validation is None else "val_loss"
     # Of the word pieces that are asked for: as unsure as among so many that are equally probable.
-    training_run.metrics["perplexity"] = math.exp(training_run.metrics[which])
+    training_run.metrics["perplexity"] = math.exp(min(training_run.metrics[which], _MOST))
     training_run.write(
         model,
         companion_texts(model),
@@ -140,6 +145,9 @@ def _read(arguments):
     counts = {"all": num_documents, "empty": num_empty, "validation": None}
     if held_out is not None:
         training, source = documents, arguments.validation_data
+    elif num_documents == 1:
+        print("Validation: none, of a single document")
+        return documents, None, counts
     elif arguments.validation_split:
         training, held_out = documents.split(arguments.validation_split)
         source = "held out"

@@ -33,7 +33,10 @@ def distributed_of(arguments):
 
     distributed = Distributed(arguments.strategy)
     replicas, workers = distributed.strategy.num_replicas_in_sync, distributed.num_workers
-    print(f"Every batch is split {replicas} ways, over {workers} machines.", flush=True)
+    if replicas > 1:
+        print(f"Every batch is split {replicas} ways, over {workers} machines.", flush=True)
+    else:
+        print("There is one device: nothing to split a batch between.", flush=True)
     return distributed
 
 

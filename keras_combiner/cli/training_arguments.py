@@ -34,7 +34,7 @@ def settle(arguments):
         ValueError: for an option that does not go with --pretrained.
         FileNotFoundError: if there is nothing at --pretrained.
     """
-    if not arguments.pretrained:
+    if arguments.pretrained is None:
         for name, value in DEFAULTS.items():
             if getattr(arguments, name) is None:
                 setattr(arguments, name, value)
@@ -48,10 +48,14 @@ def settle(arguments):
         )
     path = Path(arguments.pretrained)
     # Checkpoints of TensorFlow are named without the ending that their files have.
-    if not path.exists() and not Path(f"{path}.index").exists():
+    found = (path.suffix == ".keras" and path.is_file()) or Path(f"{path}.index").is_file()
+    if arguments.pretrained and path.is_dir():
+        names = (shared.MODEL_FILE, "config.json", "*.index")
+        found = any(any(path.glob(name)) for name in names)
+    if not found:
         raise FileNotFoundError(
-            f"There is nothing at {path}. --pretrained is a directory of Hugging Face's or of "
-            "keras-combiner pretrain, or a checkpoint of Model Garden's."
+            f"There are no weights at {arguments.pretrained!r}. --pretrained is a directory of "
+            "Hugging Face's or of keras-combiner pretrain, or a checkpoint of Model Garden's."
         )
 
 

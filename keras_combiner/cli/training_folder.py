@@ -16,15 +16,17 @@ class TrainingFolder:
 
     Args:
         output: str or path, the directory that `train` writes to.
-        settings: dict that JSON can hold, the options of the command line.
+        command: str, the command that trains.
+        settings: dict that JSON can hold, its options.
     """
 
-    def __init__(self, output, settings):
+    def __init__(self, output, command, settings):
         self.path = Path(output) / "checkpoints"
         self.start, self.last, self.best = (
             self.path / name for name in ("start.keras", "last.npz", "best.keras")
         )
         self._settings_file = self.path / "settings.json"
+        self._command = command
         self._settings = {name: x for name, x in settings.items() if name not in _FREE}
 
     @property
@@ -39,8 +41,19 @@ class TrainingFolder:
 
     def check_settings(self):
         """Raises a ValueError if the training there is of other settings."""
-        before = self._read()["settings"]
-        names = [name for name in self._settings if self._settings[name] != before.get(name)]
+        kept = self._read()
+        before, other = kept["settings"], kept.get("command", self._command)
+        if other != self._command:
+            raise ValueError(
+                f"{self.path} is of a training by `{other}`, which `{self._command}` cannot go on "
+                "with. Choose another --output."
+            )
+        # An option that there was not yet is as if it had been left out.
+        names = [
+            name
+            for name, value in self._settings.items()
+            if value != before.get(name) and (name in before or value)
+        ]
         if names:
             changed = ", ".join(
                 f"--{name.replace('_', '-')} (it was {before.get(name)})" for name in names
@@ -69,6 +82,7 @@ class TrainingFolder:
     def _write(self, finished):
         from keras_combiner.whole_files import written_whole
 
-        text = json.dumps({"settings": self._settings, "finished": finished}, indent=2) + "\n"
+        kept = {"command": self._command, "settings": self._settings, "finished": finished}
+        text = json.dumps(kept, indent=2) + "\n"
         with written_whole(self._settings_file, overwrite=True) as unfinished:
             unfinished.write_text(text)

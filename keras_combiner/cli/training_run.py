@@ -1,5 +1,6 @@
 """TrainingRun: what every command that trains does before, around and after `fit`."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -40,7 +41,7 @@ class TrainingRun:
         self._distributed = distributed
         self.output = Path(arguments.output)
         self.model_file = self.output / shared.MODEL_FILE
-        self.folder = TrainingFolder(self.output, recorded(arguments))
+        self.folder = TrainingFolder(self.output, arguments.command, recorded(arguments))
         self.resumes = arguments.resume and self.folder.holds_training
 
     def is_done(self):
@@ -79,6 +80,7 @@ class TrainingRun:
             PermissionError: if nothing can be written there.
             ValueError: with --strategy, if machines have other options than one another.
         """
+        self._made = self.writes and not self.output.exists()
         if self.writes:
             self.output.mkdir(parents=True, exist_ok=True)
             if not os.access(self.output, os.W_OK):
@@ -106,7 +108,13 @@ class TrainingRun:
             return kind.load(self.folder.start)
         if self.arguments.resume:
             print(f"Nothing to resume in {self.output}: training starts from the beginning.")
-        model = untrained()
+        try:
+            model = untrained()
+        except BaseException:
+            if self._made:
+                with contextlib.suppress(OSError):  # others may have put something there
+                    self.output.rmdir()
+            raise
         if self.writes:
             self.folder.clear()
             shutil.rmtree(self.output / LOGS, ignore_errors=True)

@@ -294,7 +294,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
             (x, _), (validation_data, _) = text_batches.hold_out(x, labels, validation_split)
         seed = order_seed(seed, kwargs.get("callbacks"))
         order = "shuffled" if kwargs.pop("shuffle", True) else "given"
-        batch_size = batch_size or 16
+        batch_size = 16 if batch_size is None else batch_size
         batches = self._batches(x, batch_size, order=order, seed=seed)
         if validation_data is not None:
             validation = self._batches(validation_data, batch_size)
@@ -325,7 +325,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
             return super().evaluate(x, y, batch_size=batch_size, **kwargs)
         if not self.compiled:
             self._compile_by_default()
-        batches = self._batches(x, batch_size or 16)
+        batches = self._batches(x, 16 if batch_size is None else batch_size)
         return super().evaluate(batches.dataset(count=len(batches)), **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):

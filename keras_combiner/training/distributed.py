@@ -218,7 +218,10 @@ def _strategy(strategy):
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
         return kinds[0]([x.name for x in devices])
     if strategy == "multi_worker":
-        check_tf_config(os.environ)
+        cluster, (job, index) = check_tf_config(os.environ)
+        others = [x for addresses in cluster.values() for x in addresses]
+        others.remove(cluster[job][index])
+        print(f"Waiting for {', '.join(others) or 'nobody else'} ...", flush=True)
         return kinds[1]()
     raise ValueError(
         f"`strategy` must be one of {', '.join(map(repr, STRATEGIES))}, or a MirroredStrategy or "

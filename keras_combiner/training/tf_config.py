@@ -1,9 +1,12 @@
 """TF_CONFIG: which machines train together, and which of them this is."""
 
 import json
+import re
 
 _VARIABLE = "TF_CONFIG"
 _JOBS = ("chief", "worker")
+_ADDRESS = re.compile(r"[^\s/:]+:[0-9]+|\[[0-9a-fA-F:]+\]:[0-9]+")  # a name, IPv4 or IPv6
+_LARGEST_PORT = 65535
 _EXAMPLE = (
     '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, '
     '"task": {"type": "worker", "index": 0}}'
@@ -45,18 +48,25 @@ def check_tf_config(environment):
         if not isinstance(addresses, list) or not addresses:
             raise _error(f"the {job!r} of its cluster is no list of addresses: {addresses!r}")
         for address in addresses:
-            if not isinstance(address, str) or not address.rpartition(":")[2].isdigit():
+            if not isinstance(address, str) or not _ADDRESS.fullmatch(address):
                 raise _error(f"an address is not of the form host:port: {address!r}")
+            if not 1 <= int(address.rpartition(":")[2]) <= _LARGEST_PORT:
+                raise _error(
+                    f"the port of an address is not from 1 to {_LARGEST_PORT}: {address!r}"
+                )
+    every = [address for addresses in cluster.values() for address in addresses]
+    if len(set(every)) < len(every):
+        raise _error(f"two of its processes have one address: {every}")
     if len(cluster.get("chief", ())) > 1:
         raise _error("its cluster has more than one chief")
     task = config.get("task")
     if not isinstance(task, dict) or not {"type", "index"} <= task.keys():
         raise _error(f'it has no "task" with a "type" and an "index": {text!r}')
     job, index = task["type"], task["index"]
-    if job not in cluster:
+    if not isinstance(job, str) or job not in cluster:
         raise _error(f"its task is a {job!r}, which its cluster has not")
-    index = int(index) if isinstance(index, str) and index.isdigit() else index
-    if not isinstance(index, int) or not 0 <= index < len(cluster[job]):
+    index = int(index) if isinstance(index, str) and index.isdecimal() else index
+    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(cluster[job]):
         raise _error(f"the index of its task is {index!r}, of {len(cluster[job])} {job!r}")
     return cluster, (job, index)
 

@@ -702,6 +702,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
         ("serve --http-port 80", "required: --model"),
         ("serve --model m --max-body-mb 0", "expected an integer >= 1, not '0'"),
         ("serve --model m --port 80", "usage: keras-combiner serve "),
+        ("pretrain --data a --output o --masked-share 1", "above 0 and below 1, not '1'"),
     ],
 )
 def test_bad_usage_exits_with_2(line, words, capsys):

@@ -152,8 +152,9 @@ def test_the_whole_way(pretrained, texts, labelled, tmp_path, capsys):
     assert main([*command, "--mixed-precision", "bfloat16", "--batch-size", "4"]) == 0
     assert not LongDocumentClassifier.load(tmp_path / "c").backbone.arguments["remat"]
     assert main(["evaluate", "--model", str(tmp_path / "c"), "--data", str(labelled)]) == 0
-    # Bytes, without validation.
-    command = pretrain(texts, tmp_path / "d", "--tokenizer", "bytes", "--validation-split", "0")
+    # Bytes, of a single text, of which nothing can be held out.
+    (tmp_path / "one.txt").write_text("a text like any other. " * 40)
+    command = pretrain(tmp_path / "one.txt", tmp_path / "d", "--tokenizer", "bytes")
     assert main([*command, "--epochs", "1", "--long", "cut"]) == 0
     assert "(no validation)" in capsys.readouterr().out
     assert not (tmp_path / "d" / "vocab.txt").exists()
@@ -199,8 +200,8 @@ BAD = {
     ),
     "a folder of records": ("pretrain --data .", "by its ending a file of records", "'*.jsonl'"),
     "nothing to validate on": (
-        "pretrain --data one.txt",
-        "There is no text to validate on (held out). Give more documents, or 0 for",
+        "pretrain --data good.jsonl --validation-data blank.txt",
+        "There is no text to validate on (blank.txt). Give more documents, or 0 for",
     ),
     "no mask": (
         "pretrain --data good.jsonl --pretrained bert",
@@ -208,11 +209,19 @@ BAD = {
     ),
     "nothing pretrained": (
         "pretrain --data good.jsonl --pretrained nix",
-        "There is nothing at nix. --pretrained is a directory",
+        "There are no weights at 'nix'. --pretrained is a directory",
     ),
     "no model there": (
         "train --data labelled.jsonl --pretrained empty",
-        "with the model.keras of a pretraining, or a TensorFlow checkpoint. There is none at empty",
+        "There are no weights at 'empty'. --pretrained is a directory",
+    ),
+    "a file of something else": (
+        "train --data labelled.jsonl --pretrained good.jsonl",
+        "There are no weights at 'good.jsonl'.",
+    ),
+    "a variable that is not set": (
+        "train --data labelled.jsonl --pretrained=",
+        "There are no weights at ''.",
     ),
     "size of a pretrained model": (
         "train --data labelled.jsonl --pretrained bert --size tiny --vocabulary-size 8000",
@@ -233,7 +242,6 @@ def test_bad_input_is_one_line_and_leaves_no_model(line, words, tmp_path, monkey
     assert "[MASK]" not in VOCABULARY
     write(tmp_path / "bert", bert_tensors())
     (tmp_path / "blank.txt").write_text("\n \n")
-    (tmp_path / "one.txt").write_text("a single text")
     (tmp_path / "good.jsonl").write_text('{"text": "a"}\n' * 20)
     (tmp_path / "labelled.jsonl").write_text(
         '{"text": "a", "label": "x"}\n{"text": "b", "label": "y"}\n' * 10
@@ -243,7 +251,7 @@ def test_bad_input_is_one_line_and_leaves_no_model(line, words, tmp_path, monkey
     assert message.startswith("keras-combiner: error: ")
     for word in words:
         assert word in message
-    assert not list(tmp_path.glob("o/*"))
+    assert not (tmp_path / "o").exists()
 
 
 @pytest.mark.parametrize("share", ["0", "1", "nan", "x"])
