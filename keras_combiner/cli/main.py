@@ -23,6 +23,7 @@ COMMANDS = {
 
 # What a shell reports for a program that died of the signal: 128 and its number.
 INTERRUPTED = 130
+_INTERRUPTED = "\nkeras-combiner: interrupted"
 BROKEN_PIPE = 141
 
 
@@ -78,6 +79,28 @@ def main(argv=None):
     Raises:
         SystemExit: with 2, by argparse, for arguments that do not exist or are out of range.
     """
+    try:
+        return _main(argv)
+    except KeyboardInterrupt:
+        print(_INTERRUPTED, file=sys.stderr)
+        return INTERRUPTED
+
+
+def run():
+    """Runs the command line as a process, and ends it."""
+    try:
+        code = _main(None)
+    except KeyboardInterrupt:
+        print(_INTERRUPTED, file=sys.stderr, flush=True)
+        with contextlib.suppress(ValueError, OSError):
+            sys.stdout.flush()
+        # At once: TensorFlow's threads that read ahead wait for this one, and an iterator that is
+        # taken apart here waits for them.
+        os._exit(INTERRUPTED)
+    sys.exit(code)
+
+
+def _main(argv):
     arguments = build_parser().parse_args(argv)
     # Before TensorFlow is imported: its notes on the processor are nothing to act on.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -89,9 +112,6 @@ def main(argv=None):
     except BrokenPipeError:
         _discard_output()
         return BROKEN_PIPE
-    except KeyboardInterrupt:
-        print("\nkeras-combiner: interrupted", file=sys.stderr)
-        return INTERRUPTED
     except Exception as error:
         message = one_line(error)
         if message is None:  # a bug, for which the traceback is the report
@@ -107,16 +127,6 @@ def _discard_output():
     # ValueError and OSError: a standard output that is no file, as under a test.
     with contextlib.suppress(ValueError, OSError), open(os.devnull, "w") as devnull:
         os.dup2(devnull.fileno(), sys.stdout.fileno())
-
-
-def run():
-    """Runs the command line as a process, and ends it."""
-    code = main()
-    if code == INTERRUPTED:
-        # Threads that read ahead may wait for this one, which an orderly end would wait for.
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
 
 
 if __name__ == "__main__":

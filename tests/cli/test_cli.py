@@ -20,6 +20,7 @@ from keras_combiner.cli import (
     train,
     training_arguments,
 )
+from keras_combiner.cli import main as cli_main
 from keras_combiner.cli.main import COMMANDS, main
 from keras_combiner.models.tasks import TASKS, SingleLabel
 
@@ -842,6 +843,25 @@ def test_exit_codes(error, code, words, monkeypatch, capsys):
     _run_raising(monkeypatch, error)
     assert main(["predict", "--model", "m", "a"]) == code
     assert capsys.readouterr().err.endswith(words)
+
+
+def test_an_interrupted_process_ends_while_its_frames_are_alive(monkeypatch, capsys):
+    class Iterator:
+        def __del__(self):  # TensorFlow's can wait here for a thread that waits for it
+            ends.append("iterator")
+
+    def run(arguments):
+        iterator = Iterator()
+        raise KeyboardInterrupt(iterator)
+
+    ends = []
+    monkeypatch.setattr(COMMANDS["predict"], "run", run)
+    monkeypatch.setattr(sys, "argv", ["keras-combiner", "predict", "--model", "m", "a"])
+    monkeypatch.setattr("os._exit", lambda code: ends.append(code))
+    with pytest.raises(UnboundLocalError):  # what comes after an end that is none
+        cli_main.run()
+    assert ends[0] == 130
+    assert capsys.readouterr().err.endswith("keras-combiner: interrupted\n")
 
 
 def test_debug_shows_the_traceback(monkeypatch, capsys):
