@@ -65,6 +65,8 @@ class Progress(keras.callbacks.Callback):
         self._documents += documents
         self._tokens += tokens
         self._steps_here += 1
+        if self._steps_here == 1:
+            self._first_step = now - self._start
         self._now = now
         out = self._file or sys.stdout
         if out.isatty() and now - self._shown > _SECONDS_BETWEEN:
@@ -117,6 +119,9 @@ class Progress(keras.callbacks.Callback):
             rates = self.epochs[-1]["documents_per_second"], self.epochs[-1]["tokens_per_second"]
         else:
             return line
+        steps = self._steps_here
+        if steps > 1:  # the first builds the program, which no other one does
+            steps, spent = steps - 1, spent - self._first_step
         left = (self._num_epochs - self._epoch) * self._steps - step
         line += f"  {rates[0]:,.1f} documents/s  {rates[1]:,.0f} tokens/s"
-        return f"{line}  {self.duration(left * spent / self._steps_here)} left"
+        return f"{line}  {self.duration(left * spent / steps)} left"

@@ -209,3 +209,23 @@ def test_progress_counts_documents_and_tokens(capsys):
         assert epoch["documents_per_second"] * epoch["seconds"] == pytest.approx(40)
         tokens = epoch["tokens_per_second"] * epoch["seconds"]
         assert tokens == pytest.approx(progress.data["tokens"])
+
+
+def test_the_time_left_is_that_of_steps_but_the_first(monkeypatch, capsys):
+    class Batches:
+        def summary(self):
+            return {}
+
+        def size(self, position):
+            return 2, 100
+
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    progress = Progress()
+    progress.follow_batches(Batches(), steps=4, epochs=2, position=(0, 0))
+    progress.on_epoch_begin(0)
+    for step, seconds in enumerate([100.0, 1.0, 1.0, 1.0]):  # the first builds the program
+        clock[0] += seconds
+        progress.on_train_batch_end(step)
+    progress.on_epoch_end(0)
+    assert capsys.readouterr().out.endswith(" 0:04 left\n")
