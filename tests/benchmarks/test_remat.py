@@ -1,8 +1,11 @@
 """What rematerialization saves: measured in a process of its own, and told as it was measured."""
 
+import pytest
+
 from benchmarks import remat, remat_report, report
 
 
+@pytest.mark.slow
 def test_a_step_takes_memory_and_time():
     found = remat.measured_apart("tiny", 512, 2, True)
     assert 1e6 < found["bytes"] < 1e10

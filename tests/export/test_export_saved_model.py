@@ -296,14 +296,17 @@ def test_lone_surrogates_in_the_documents_do_not_stop_an_export(byte_classifier,
     assert report.largest_difference < 1e-5
 
 
-@pytest.mark.parametrize("verbose", [False, True])
+@pytest.mark.parametrize("verbose", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_prints_its_report_unless_told_not_to(byte_classifier, tmp_path, capfd, verbose):
     report = export_saved_model(byte_classifier, tmp_path / "1", documents=["a"], verbose=verbose)
     assert capfd.readouterr().out == (f"{report}\n" if verbose else "")
 
 
 @pytest.mark.parametrize("existing", [pytest.param(False, marks=pytest.mark.slow), True])
-@pytest.mark.parametrize("where", ["writing", "checking", "renaming", "not finite"])
+@pytest.mark.parametrize(
+    "where",
+    ["writing", "checking", pytest.param("renaming", marks=pytest.mark.slow), "not finite"],
+)
 def test_failure_leaves_nothing_behind(
     where, existing, byte_classifier, exported, tmp_path, monkeypatch
 ):

@@ -293,6 +293,7 @@ for plan in (Fixed(4, part_size=2), Logsparse(), Hierarchical(3)):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
 def test_scans_under_jit_on_jax():
     subprocess.run(
