@@ -16,7 +16,7 @@ from benchmarks.speed import peak_bytes, restart_peak
 
 ROOT = Path(__file__).resolve().parent.parent
 # Size, tokens of a document, documents a batch.
-CASES = [("tiny", 4096, 16), ("small", 4096, 4), ("small", 16384, 1), ("base", 4096, 1)]
+CASES = [("tiny", 4096, 16), ("small", 4096, 4), ("small", 16384, 1)]
 STEPS = 3
 VOCABULARY_SIZE = 8000
 
