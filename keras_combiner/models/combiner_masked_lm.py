@@ -11,7 +11,12 @@ from keras_combiner.models.encoded_documents import EncodedDocuments, is_list
 from keras_combiner.models.language_model import LanguageModel
 from keras_combiner.models.make_tokenizer import make_tokenizer
 from keras_combiner.models.masked_accuracy import MaskedAccuracy
-from keras_combiner.models.text_training import TextTraining, check_sequence_length, order_seed
+from keras_combiner.models.text_training import (
+    TextTraining,
+    check_found,
+    check_sequence_length,
+    order_seed,
+)
 from keras_combiner.text.whole_word_masking import (
     WholeWordMasking,
     check_mask_token,
@@ -211,11 +216,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
         _check_long(long)
         backbone, tokenizer = use_combiner(source, sequence_length=sequence_length, **kwargs)
         check_backbone(backbone)
-        if tokenizer is None:
-            raise ValueError(
-                "The source has no vocabulary of word pieces. Pass `tokenizer`: the path of a "
-                "vocab.txt, or a keras_combiner.text.Tokenizer with the ids of the model."
-            )
+        check_found(tokenizer)
         return cls(
             backbone,
             tokenizer,

@@ -14,7 +14,12 @@ from keras_combiner.models.arguments import check_keywords
 from keras_combiner.models.combiner_backbone import CombinerBackbone, check_backbone, check_size
 from keras_combiner.models.encoded_documents import EncodedDocuments
 from keras_combiner.models.make_tokenizer import make_tokenizer
-from keras_combiner.models.text_training import TextTraining, check_sequence_length, order_seed
+from keras_combiner.models.text_training import (
+    TextTraining,
+    check_found,
+    check_sequence_length,
+    order_seed,
+)
 from keras_combiner.text.tokenizer import as_bytes
 
 LONG = ("cut", "windows")
@@ -228,11 +233,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         _check_long(long)
         backbone, tokenizer = use_combiner(source, sequence_length=sequence_length, **kwargs)
         check_backbone(backbone)
-        if tokenizer is None:
-            raise ValueError(
-                "The source has no vocabulary of word pieces. Pass `tokenizer`: the path of a "
-                "vocab.txt, or a keras_combiner.text.Tokenizer with the ids of the model."
-            )
+        check_found(tokenizer)
         return cls(
             backbone,
             tokenizer,

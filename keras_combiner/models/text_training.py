@@ -176,6 +176,15 @@ class TextTraining:
         return model
 
 
+def check_found(tokenizer):
+    """Raises a ValueError if a pretrained source came without a tokenizer, which is then None."""
+    if tokenizer is None:
+        raise ValueError(
+            "The source has no vocabulary of word pieces. Pass `tokenizer`: the path of a "
+            "vocab.txt, or a keras_combiner.text.Tokenizer with the ids of the model."
+        )
+
+
 def check_sequence_length(sequence_length):
     """Raises a ValueError unless texts of `sequence_length` tokens can hold a word."""
     if sequence_length < MIN_SEQUENCE_LENGTH:
