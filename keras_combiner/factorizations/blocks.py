@@ -56,10 +56,11 @@ def with_neighbors(x, before, after):
     """
     if before == after == 0:
         return x
-    num_blocks = ops.shape(x)[1]
-    x = ops.pad(x, [[0, 0], [before, after]] + [[0, 0]] * (len(x.shape) - 2))
-    shifted = [x[:, k : k + num_blocks] for k in range(before + 1 + after)]
-    return ops.concatenate(shifted, axis=2)
+    shape = ops.shape(x)
+    x = ops.pad(x, [[0, 0], [before, after]] + [[0, 0]] * (len(shape) - 2))
+    # Not x[:, k : k + num_blocks], whose gradient TensorFlow is slow to make.
+    starts = [(0, k, *(0 for _ in shape[2:])) for k in range(before + 1 + after)]
+    return ops.concatenate([ops.slice(x, start, shape) for start in starts], axis=2)
 
 
 def repeat(x, times, num_blocks):
