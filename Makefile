@@ -6,8 +6,9 @@ INSTALLED := $(VENV)/.installed
 PEERS := $(VENV)/.peers
 # Apache Beam wants other versions of some packages, and so an environment of its own.
 BEAM := .venv-beam
-# Two processes, a file of tests at a time, so that what a file prepares is prepared once.
-SIDE_BY_SIDE := -n 2 --dist loadfile
+# Two processes, a file of tests at a time, so that what a file prepares is prepared once; in their
+# order, since files of few tests, which would come last, are some of the longest.
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
@@ -74,7 +75,7 @@ test: $(INSTALLED) lint
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow"
 
 test-slow: $(INSTALLED)
-	$(BIN)/pytest $(SIDE_BY_SIDE)
+	$(BIN)/pytest $(SIDE_BY_SIDE) --hypothesis-profile=thorough
 
 # `keras-combiner score` on Beam's direct runner; elsewhere these tests are skipped.
 test-beam: $(BEAM)/.installed

@@ -6,14 +6,14 @@ from keras_combiner import LongDocumentClassifier
 TEXTS = ["it will rain tomorrow", "once upon a time a king", "rain and wind", "the king was old"]
 
 
-def make(tokenizer, **options):
+def make(tokenizer, num_layers=2, **options):
     """Untrained, but with weights large enough for texts to get unlike probabilities."""
     keras.utils.set_random_seed(0)
     model = LongDocumentClassifier.from_texts(
         TEXTS,
         ["weather", "tale", "weather", "näher"],
         sequence_length=40,
-        num_layers=2,
+        num_layers=num_layers,
         num_heads=2,
         hidden_dim=32,
         intermediate_dim=128,  # the converter leaves small weights in float32
@@ -41,7 +41,8 @@ def classifier():
 
 @pytest.fixture(scope="session")
 def byte_classifier():
-    return make("bytes")
+    """Has but one layer, since many tests export it."""
+    return make("bytes", num_layers=1)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 
@@ -77,7 +77,6 @@ def test_equals_the_whole_sequence(plan, summary, length):
     summary=st.sampled_from((*SUMMARIES, NONE)),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=20)
 def test_equals_the_whole_sequence_at_any_size(plan, length, room, summary, seed):
     shape = (1 + seed % 2, 1 + seed % 3, length, 2)
     np.testing.assert_allclose(*both(plan, shape, summary, room=room, seed=seed), atol=1e-5)
