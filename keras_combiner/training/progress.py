@@ -5,15 +5,16 @@ import time
 
 import keras
 
-_SECONDS_BETWEEN = 0.2
+_SECONDS_BETWEEN = 0.2  # between two looks of a line on a terminal
+_SECONDS_BETWEEN_LINES = 60.0  # elsewhere
 
 
 class Progress(keras.callbacks.Callback):
     """Shows documents/s, tokens/s, loss and the time left, on one line that redraws itself.
 
-    Where the output is no terminal, there is a line an epoch. Tokens are those that are read,
-    without padding; with `long="windows"` a window counts as a document. The time left is that of
-    training alone, without validation.
+    Where the output is no terminal, there is a line an epoch, and one a minute. Tokens are those
+    that are read, without padding; with `long="windows"` a window counts as its share of the
+    documents. The time left is that of training alone, without validation.
 
     For `fit` on texts, of a `LongDocumentClassifier` or a `CombinerMaskedLM`, with `verbose=0`.
 
@@ -42,6 +43,7 @@ class Progress(keras.callbacks.Callback):
         self._batches, self._steps, self._num_epochs = batches, steps, epochs
         self._position = position
         self.data = batches.summary()
+        self._documents_a_row = self.data["documents"] / self.data["windows"]
         print(f"Training on {batches}.", file=self._file, flush=True)
         if position != (0, 0) and position[0] < epochs:
             epoch, step = position
@@ -61,18 +63,17 @@ class Progress(keras.callbacks.Callback):
         if batch < self._first:  # a step of before the resumption
             self._start = now
             return
-        documents, tokens = self._batches.size(self._epoch * self._steps + batch)
-        self._documents += documents
+        rows, tokens = self._batches.size(self._epoch * self._steps + batch)
+        self._documents += rows * self._documents_a_row
         self._tokens += tokens
         self._steps_here += 1
         if self._steps_here == 1:
             self._first_step = now - self._start
         self._now = now
-        out = self._file or sys.stdout
-        if out.isatty() and now - self._shown > _SECONDS_BETWEEN:
+        is_terminal = (self._file or sys.stdout).isatty()
+        if now - self._shown > (_SECONDS_BETWEEN if is_terminal else _SECONDS_BETWEEN_LINES):
             self._shown = now
-            out.write(f"\r\x1b[K{self._line(batch + 1, logs)}")
-            out.flush()
+            self._write(self._line(batch + 1, logs), end="" if is_terminal else "\n")
 
     def on_epoch_end(self, epoch, logs=None):
         """Shows the epoch's line, with the validation."""
@@ -88,10 +89,7 @@ class Progress(keras.callbacks.Callback):
                     "tokens_per_second": self._tokens / seconds,
                 }
             )
-        out = self._file or sys.stdout
-        line = self._line(self._steps, logs)
-        out.write(f"\r\x1b[K{line}\n" if out.isatty() else f"{line}\n")
-        out.flush()
+        self._write(self._line(self._steps, logs), end="\n")
 
     def get_state(self):
         """dict, for `Checkpoints`."""
@@ -107,6 +105,12 @@ class Progress(keras.callbacks.Callback):
         minutes, seconds = divmod(round(seconds), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+    def _write(self, line, end):
+        out = self._file or sys.stdout
+        erased = "\r\x1b[K" if out.isatty() else ""
+        out.write(f"{erased}{line}{end}")
+        out.flush()
 
     def _line(self, step, logs):
         line = f"epoch {self._epoch + 1}/{self._num_epochs}  step {step:,}/{self._steps:,}"

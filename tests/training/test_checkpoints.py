@@ -3,6 +3,7 @@
 import doctest
 import errno
 import importlib
+import io
 
 import keras
 import numpy as np
@@ -39,7 +40,7 @@ def test_examples_run(name):
     assert result.failed == 0
 
 
-def classifier(eager=True):
+def classifier(eager=True, **options):
     keras.utils.set_random_seed(0)
     model = LongDocumentClassifier.from_texts(
         TEXTS,
@@ -52,6 +53,7 @@ def classifier(eager=True):
         hidden_dim=16,
         intermediate_dim=16,
         num_heads=2,
+        **options,
     )
     if eager:  # a few steps are sooner taken than compiled
         loss = "sparse_categorical_crossentropy"
@@ -211,10 +213,20 @@ def test_progress_counts_documents_and_tokens(capsys):
         assert tokens == pytest.approx(progress.data["tokens"])
 
 
+def test_windows_count_as_their_share_of_the_documents():
+    progress = Progress(io.StringIO())
+    model = classifier(long="windows")
+    texts = [f"{text} " * 40 if i % 2 else text for i, text in enumerate(TEXTS)]
+    model.fit(texts, LABELS, callbacks=[progress], **{**OPTIONS, "validation_split": 0.0})
+    assert progress.data["windows"] > 40
+    for epoch in progress.epochs:
+        assert epoch["documents_per_second"] * epoch["seconds"] == pytest.approx(40)
+
+
 def test_the_time_left_is_that_of_steps_but_the_first(monkeypatch, capsys):
     class Batches:
         def summary(self):
-            return {}
+            return {"documents": 8, "windows": 8}
 
         def size(self, position):
             return 2, 100
@@ -228,4 +240,7 @@ def test_the_time_left_is_that_of_steps_but_the_first(monkeypatch, capsys):
         clock[0] += seconds
         progress.on_train_batch_end(step)
     progress.on_epoch_end(0)
-    assert capsys.readouterr().out.endswith(" 0:04 left\n")
+    lines = capsys.readouterr().out.splitlines()[1:]  # the first says what is trained on
+    # No terminal: a line for the step after which a minute is over, and one for the epoch.
+    assert [line.split("  ")[1] for line in lines] == ["step 1/4", "step 4/4"]
+    assert lines[-1].endswith(" 0:04 left")
