@@ -107,16 +107,22 @@ class TextTraining:
         for callback in callbacks if isinstance(callbacks, (list, tuple)) else ():
             if hasattr(callback, "follow_batches"):
                 callback.follow_batches(batches, steps=steps, epochs=epochs, position=(epoch, step))
-        return super().fit(
-            # One stream of all epochs: a position in it says what was seen.
-            batches.dataset(position=epoch * steps + step),
-            callbacks=callbacks,
-            initial_epoch=epoch,
-            epochs=epochs,
-            steps_per_epoch=steps,
-            shuffle=False,
-            **kwargs,
-        )
+        try:
+            return super().fit(
+                # One stream of all epochs: a position in it says what was seen.
+                batches.dataset(position=epoch * steps + step),
+                callbacks=callbacks,
+                initial_epoch=epoch,
+                epochs=epochs,
+                steps_per_epoch=steps,
+                shuffle=False,
+                **kwargs,
+            )
+        except BaseException:
+            # A step that a callback put in the place of Keras's is not for the next training;
+            # Keras does not tell callbacks of an error.
+            self.train_function = None
+            raise
 
     def get_compile_config(self):
         """None after the default recipe, whose schedule has run out when a fit is over."""

@@ -42,6 +42,20 @@ def on_two_devices(what, folder):
     return [training_program.load(path) for path in sorted(folder.glob("*.npz"))]
 
 
+def test_a_training_that_fails_leaves_the_step_to_keras():
+    class Fail(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise OSError("No space left")
+
+    texts, labels = ["rain and wind", "tales of kings"] * 4, ["weather", "tale"] * 4
+    model = LongDocumentClassifier.from_texts(texts, labels, sequence_length=32, verbose=False)
+    options = {"batch_size": 4, "epochs": 1, "verbose": 0}
+    with pytest.raises(OSError, match="No space left"):
+        model.fit(texts, labels, callbacks=[Distributed("mirrored"), Fail()], **options)
+    assert model.train_function is None
+    assert np.isfinite(model.fit(texts, labels, **options).history["loss"]).all()
+
+
 def test_two_devices_train_as_one(tmp_path):
     one, two = on_two_devices("mirrored", tmp_path)
     training_program.assert_same(two, one, 1e-5)
