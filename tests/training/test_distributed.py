@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -26,6 +28,7 @@ from keras_combiner.training.tf_config import check_tf_config
 from tests.training import training_program, workers
 
 PROGRAM = "tests.training.training_program"
+PAGE = Path(__file__).parents[2] / "docs" / "distributed.md"
 
 
 @pytest.mark.parametrize("replicas", [1, 2, 3, 8])
@@ -54,6 +57,17 @@ def test_a_training_that_fails_leaves_the_step_to_keras():
         model.fit(texts, labels, callbacks=[Distributed("mirrored"), Fail()], **options)
     assert model.train_function is None
     assert np.isfinite(model.fit(texts, labels, **options).history["loss"]).all()
+
+
+@pytest.mark.slow
+def test_the_python_of_the_page(tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    texts, labels = ["rain and wind", "tales of kings"] * 8, ["weather", "tale"] * 8
+    model = LongDocumentClassifier.from_texts(texts, labels, sequence_length=32, verbose=False)
+    names = {"classifier": model, "texts": texts, "labels": labels}
+    exec(compile(code.replace('"multi_worker"', '"mirrored"'), "distributed.md", "exec"), names)
+    assert (tmp_path / "runs/a/last.npz").is_file()
 
 
 def test_two_devices_train_as_one(tmp_path):
