@@ -88,7 +88,7 @@ def conclusions(rows, data, settings):
         "",
     ]
     if ROOT_OPERATOR in rows:
-        lines += _beyond_the_root(rows, networks, settings)
+        lines += _beyond_the_root(rows, networks, settings, data["documents"]["test"])
     slow = [x for x in networks if statistics.mean(rows[x]["share"]) < 1]
     if slow:
         lines += [
@@ -115,16 +115,21 @@ def conclusions(rows, data, settings):
     return lines
 
 
-def _beyond_the_root(rows, networks, settings):
+def _beyond_the_root(rows, networks, settings, count):
     root = mean_accuracy(rows, ROOT_OPERATOR)
-    beyond = [x for x in networks if mean_accuracy(rows, x) > root]
-    if not beyond:
-        text = (
-            "No network gets beyond the root operator, which is the first token, in so few steps: "
-            "what is compared is how soon a model learns to carry the first token to all others."
-        )
-    else:
-        text = f"Beyond the root operator, which is the first token: {_names(beyond, settings)}."
+    near = 2 * standard_error(root, count)
+    gains = {x: mean_accuracy(rows, x) - root for x in networks}
+    beyond = [x for x, gain in gains.items() if gain > near]
+    level = [x for x, gain in gains.items() if abs(gain) <= near]
+    text = (
+        "Beyond the root operator, which is the first token, by more than two standard errors: "
+        f"{_names(beyond, settings)}."
+        if beyond
+        else "No network gets beyond the root operator, which is the first token, in so few steps: "
+        "what is compared is how soon a model learns to carry the first token to all others."
+    )
+    if level:
+        text += f" As far as it: {_names(level, settings)}."
     return [text, ""]
 
 

@@ -29,7 +29,12 @@ SETTINGS = {
     SCRATCH: {"seeds": [0, 1, 2], "train": {"sequence-length": 2560, "epochs": 8}},
     PRETRAINED: {
         "seeds": [0],
-        "pretrain": {"sequence-length": 2560, "epochs": 30, "learning-rate": 2e-3},
+        "pretrain": {
+            "sequence-length": 2560,
+            "epochs": 10,
+            "batch-size": 8,
+            "learning-rate": 2e-3,
+        },
         "train": {"sequence-length": 2560, "epochs": 8, "learning-rate": 1e-3},
     },
     TRUNCATED: {

@@ -317,7 +317,8 @@ def test_sentences_follow_from_the_figures():
     assert "(the peer had 50% of the steps when its time was up)" in text
     assert f"Than {WITHOUT_ATTENTION}: **not settled**" in text
     assert f"tested as they were: {FULL}." in text
-    assert f"Beyond the root operator, which is the first token: {FULL}, {DEFAULT}." in text
+    assert f"the first token, by more than two standard errors: {FULL}. As far as it: " in text
+    assert DEFAULT in text.split("As far as it: ")[1].splitlines()[0]
     assert f"What no Combiner row beats on the average here: {FULL}." in text
 
 
