@@ -29,13 +29,22 @@ SETTINGS = {
     SCRATCH: {"seeds": [0, 1, 2], "train": {"sequence-length": 2560, "epochs": 8}},
     PRETRAINED: {
         "seeds": [0],
+        # Short windows: many steps, which a model needs before it looks at more than how common
+        # words are.
         "pretrain": {
-            "sequence-length": 2560,
+            "sequence-length": 512,
+            "long": "windows",
             "epochs": 10,
             "batch-size": 8,
             "learning-rate": 2e-3,
         },
-        "train": {"sequence-length": 2560, "epochs": 8, "learning-rate": 1e-3},
+        # Few documents: tokens are left out as from random weights.
+        "train": {
+            "sequence-length": 2560,
+            "epochs": 8,
+            "learning-rate": 1e-3,
+            "token-dropout": 0.3,
+        },
     },
     TRUNCATED: {
         "seeds": [0],

@@ -10,6 +10,9 @@ from keras_combiner.cli.companions import VOCABULARY_FILE, companion_texts
 from keras_combiner.cli.label_counts import documents_in
 from keras_combiner.cli.training_run import HISTORY_PLOT, TrainingRun, plot_history
 
+# Short windows make many steps of a small corpus, and it takes many before a model looks at more
+# than how common words are. `train --pretrained` reads longer documents.
+SEQUENCE_LENGTH = 512
 _MOST = 700.0  # of a loss, that a float holds the perplexity of
 
 
@@ -40,7 +43,7 @@ def add_parser(subparsers):
         example="""
             keras-combiner pretrain --data contracts/ --output runs/pretrained
             keras-combiner pretrain --data 'shards-*.jsonl.gz' --text-field body --size small \\
-                --sequence-length 2048 --epochs 20 --output runs/pretrained
+                --sequence-length 1024 --epochs 20 --output runs/pretrained
             keras-combiner train --data labelled.jsonl --pretrained runs/pretrained --output runs/a
         """,
     )
@@ -60,6 +63,7 @@ def add_parser(subparsers):
         long="windows",
         long_help="what becomes of longer documents: consecutive windows, which cover all of the "
         "text; or cut",
+        sequence_length=SEQUENCE_LENGTH,
     )
     training = parser.add_argument_group("training")
     training_arguments.add_epochs(training)

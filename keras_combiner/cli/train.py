@@ -62,6 +62,13 @@ def add_parser(subparsers):
         help="balanced: every class weighs as much as any other, however few documents it has "
         "(default: every document weighs the same)",
     )
+    training.add_argument(
+        "--token-dropout",
+        type=shared.fraction,
+        metavar="SHARE",
+        help="share of the tokens that each step leaves out, which keeps few documents from being "
+        "learned by heart (default: 0.3; with --pretrained 0)",
+    )
     training_arguments.add_course(training)
     strategy.add_strategy(training)
     shared.add_overwrite(parser, "the model and the checkpoints in --output")
@@ -110,13 +117,15 @@ def _untrained(training, counts, arguments):
     from keras_combiner.models import LongDocumentClassifier
 
     labels = _labels_to_learn(training, counts)
-    task = {"task": counts.task, "long": arguments.long}
+    kind = {"task": counts.task, "long": arguments.long}
+    if arguments.token_dropout is not None:
+        kind["token_dropout"] = arguments.token_dropout
     if arguments.pretrained:
         return LongDocumentClassifier.from_pretrained(
-            arguments.pretrained, labels, **task, **training_arguments.pretrained_options(arguments)
+            arguments.pretrained, labels, **kind, **training_arguments.pretrained_options(arguments)
         )
     classifier = LongDocumentClassifier.from_texts(
-        training.texts(), labels, **task, **training_arguments.untrained_options(arguments)
+        training.texts(), labels, **kind, **training_arguments.untrained_options(arguments)
     )
     classifier.learning_rate = arguments.learning_rate
     return classifier

@@ -127,13 +127,14 @@ def add_validation(parser):
     )
 
 
-def add_model(parser, long, long_help):
+def add_model(parser, long, long_help, sequence_length=4096):
     """Adds what a model is built from.
 
     Args:
         parser: `argparse.ArgumentParser`, or a group of one.
         long: str, the default of --long.
         long_help: str, what its help says before the default.
+        sequence_length: int, the default of --sequence-length.
     """
     parser.add_argument(
         "--pretrained",
@@ -150,7 +151,7 @@ def add_model(parser, long, long_help):
     parser.add_argument(
         "--sequence-length",
         type=shared.integer(3),
-        default=4096,
+        default=sequence_length,
         metavar="TOKENS",
         help="longest document, in tokens; see --long (default: %(default)s)",
     )

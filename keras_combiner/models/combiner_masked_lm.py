@@ -135,7 +135,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
     def from_texts(
         cls,
         texts,
-        sequence_length=4096,
+        sequence_length=512,
         size="tiny",
         vocabulary_size=8000,
         tokenizer="wordpiece",
@@ -148,7 +148,8 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
 
         Args:
             texts: iterable of str; the vocabulary is learned from it.
-            sequence_length: int, the most tokens that are read at once.
+            sequence_length: int, the most tokens that are read at once: few make many steps of a
+                small corpus. A classifier that starts from the model may read longer texts.
             size: str, one of `keras_combiner.models.SIZES`.
             vocabulary_size: int, the most tokens that a learned vocabulary may have.
             tokenizer: "wordpiece" (learned from `texts`), "bytes" (no vocabulary), or a
@@ -183,7 +184,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
     def from_pretrained(
         cls,
         source,
-        sequence_length=4096,
+        sequence_length=512,
         masked_share=0.15,
         learning_rate=1e-4,
         long="windows",

@@ -124,7 +124,7 @@ def test_train_starts_from_it(pretrained, labelled, tmp_path, capsys, monkeypatc
     assert {x: classifier.backbone.arguments[x] for x in own} == own
     for weight, other in zip(seen["weights"], source.trainable_weights, strict=True):
         np.testing.assert_array_equal(weight[: other.shape[0]], other)
-    assert seen["rate"] == 1e-4
+    assert (seen["rate"], classifier.token_dropout) == (1e-4, 0.0)
     assert (tmp_path / "a" / "vocab.txt").read_bytes() == (
         pretrained.directory / "vocab.txt"
     ).read_bytes()
@@ -132,10 +132,11 @@ def test_train_starts_from_it(pretrained, labelled, tmp_path, capsys, monkeypatc
     assert report["arguments"]["pretrained"] == str(pretrained.directory)
 
     options = ["--overwrite", "--block-size", "16", "--learning-rate", "0.01"]
+    options += ["--token-dropout", "0.2"]
     assert main([*command, *options]) == 0
     assert seen["rate"] == 0.01
     classifier = LongDocumentClassifier.load(tmp_path / "a")
-    assert classifier.backbone.arguments["block_size"] == 16
+    assert (classifier.backbone.arguments["block_size"], classifier.token_dropout) == (16, 0.2)
 
 
 @pytest.mark.slow
