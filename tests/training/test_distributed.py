@@ -51,12 +51,14 @@ def test_a_training_that_fails_leaves_the_step_to_keras():
             raise OSError("No space left")
 
     texts, labels = ["rain and wind", "tales of kings"] * 4, ["weather", "tale"] * 4
-    model = LongDocumentClassifier.from_texts(texts, labels, sequence_length=32, verbose=False)
-    options = {"batch_size": 4, "epochs": 1, "verbose": 0}
+    size = {"num_layers": 1, "hidden_dim": 16, "intermediate_dim": 16, "num_heads": 2}
+    model = LongDocumentClassifier.from_texts(
+        texts, labels, sequence_length=32, tokenizer="bytes", verbose=False, **size
+    )
+    callbacks = [Distributed("mirrored"), Fail()]
     with pytest.raises(OSError, match="No space left"):
-        model.fit(texts, labels, callbacks=[Distributed("mirrored"), Fail()], **options)
+        model.fit(texts, labels, batch_size=4, epochs=1, verbose=0, callbacks=callbacks)
     assert model.train_function is None
-    assert np.isfinite(model.fit(texts, labels, **options).history["loss"]).all()
 
 
 @pytest.mark.slow
