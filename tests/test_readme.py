@@ -36,10 +36,10 @@ def folder(tmp_path_factory):
         with open(folder / name, "w") as file:
             for i in range(count):
                 label = ("good", "bad")[i % 2]
-                text = " ".join(rng.choice([*words[label], "and", "very", "the"], size=300))
+                text = " ".join(rng.choice([*words[label], "and", "very", "the"], size=150))
                 file.write(json.dumps({"text": text, "label": label}) + "\n")
 
-    write("reviews.jsonl", 32)
+    write("reviews.jsonl", 16)
     write("test.jsonl", 8)
     (folder / "document.txt").write_text("The Union is at peace with all the world. " * 100)
     (folder / "other.txt").write_text("very bright and very clear")

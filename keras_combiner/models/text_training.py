@@ -57,6 +57,9 @@ class TextTraining:
             **self._recipe(),
         )
         self._recipe_optimizer_id = id(self.optimizer)
+        if steps is not None:
+            # Left to the first step, these variables make Keras trace it a second time.
+            self.optimizer.build(self.trainable_variables)
 
     def _refuse_accumulation(self, gradient_accumulation_steps):
         if gradient_accumulation_steps and self._compiled_by_user:

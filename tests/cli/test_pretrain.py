@@ -1,6 +1,7 @@
 """`keras-combiner pretrain`, and `train --pretrained` on what it wrote."""
 
 import contextlib
+import inspect
 import io
 import json
 import os
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from keras_combiner.cli.main import main
+from keras_combiner.cli.pretrain import SEQUENCE_LENGTH
 from keras_combiner.models import CombinerMaskedLM, LongDocumentClassifier
 from tests.cli.test_resume import position
 from tests.convert.test_hugging_face import VOCABULARY, bert_tensors, write
@@ -269,3 +271,9 @@ def test_a_learning_rate_is_a_number_above_0(rate, capsys):
         main(["train", "--data", "a", "--output", "o", "--learning-rate", rate])
     assert raised.value.code == 2
     assert "expected a number above 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("start", ["from_texts", "from_pretrained"])
+def test_its_windows_are_as_long_as_those_of_the_library(start):
+    parameters = inspect.signature(getattr(CombinerMaskedLM, start)).parameters
+    assert parameters["sequence_length"].default == SEQUENCE_LENGTH

@@ -10,9 +10,13 @@ from tests.export.litert_graph import Graph
 
 LENGTHS = (16, 40, 24)
 TOLERANCES = {"float32": 1e-4, "dynamic_int8": 0.05, "int8": 0.1, "int4": 0.5}
+QUICK = ("float32", "dynamic_int8")
 
 
-@pytest.fixture(scope="module", params=TOLERANCES)
+@pytest.fixture(
+    scope="module",
+    params=[x if x in QUICK else pytest.param(x, marks=pytest.mark.slow) for x in TOLERANCES],
+)
 def files(request, classifier, documents, tmp_path_factory):
     """Quantization, and the paths of two files: of one length, and of several."""
     folder = tmp_path_factory.mktemp(request.param)

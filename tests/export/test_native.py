@@ -15,6 +15,8 @@ from tensorflow_serving.apis import prediction_log_pb2
 from keras_combiner.export import export_for_tf_serving
 from tests.export import serving_requests
 
+pytestmark = pytest.mark.slow
+
 THREADS = 3
 SOURCE = Path(__file__).parent / "native" / "serve.cc"
 

@@ -25,7 +25,7 @@ from tests.factorizations.plans import PLANS, SIZE, LearnedPlan, distinct_plans,
 
 summaries = pytest.mark.parametrize("summary", SUMMARIES)
 both_ways = pytest.mark.parametrize("causal", [False, True])
-LENGTHS = (1, 2, SIZE - 1, SIZE, SIZE + 1, 6, 16, 23)
+LENGTHS = (1, SIZE - 1, SIZE, SIZE + 1, 16, 23)
 
 
 def positions(part):

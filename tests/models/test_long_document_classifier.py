@@ -246,6 +246,20 @@ def test_own_recipe_warms_up_and_decays_in_every_fit(source):
     assert model.optimizer.clipnorm == 1.0
 
 
+@pytest.mark.parametrize("source", ["lists", "token ids"])
+def test_a_fit_traces_its_step_once(source, monkeypatch):
+    traces = []
+    step = LongDocumentClassifier.train_step
+    monkeypatch.setattr(
+        LongDocumentClassifier, "train_step", lambda *data: (traces.append(data), step(*data))[1]
+    )
+    model = make(tokenizer="bytes")
+    texts = ["the same length"] * 8
+    x = texts if source == "lists" else token_ids(model, texts)
+    model.fit(x, LABELS * 2 if source == "lists" else np.array([1, 0] * 4), epochs=2, verbose=0)
+    assert len(traces) == 1
+
+
 def test_schedule_of_token_ids_ends_with_the_steps_that_are_trained():
     model = make(tokenizer="bytes")
     arguments = (token_ids(model, MANY_TEXTS), np.array([1, 0] * 16))

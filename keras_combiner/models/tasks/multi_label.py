@@ -1,5 +1,6 @@
 """MultiLabel: a document has any number of labels."""
 
+import keras
 import numpy as np
 
 from keras_combiner.models.tasks.task import (
@@ -60,8 +61,6 @@ class MultiLabel(Task):
 
     def metrics(self):
         """Accuracy of the single yes or no, and F1 over all of them."""
-        import keras
-
         return [
             keras.metrics.BinaryAccuracy(name="accuracy", threshold=THRESHOLD),
             keras.metrics.F1Score(average="micro", threshold=THRESHOLD, name="f1"),

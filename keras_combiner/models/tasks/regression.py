@@ -69,7 +69,7 @@ class Regression(Task):
 
     def metrics(self):
         """Mean absolute error."""
-        return ["mean_absolute_error"]
+        return [keras.metrics.MeanAbsoluteError()]
 
     def finish(self, outputs):
         """Brings what the last layer gives to the unit of the targets."""

@@ -1,5 +1,6 @@
 """SingleLabel: every document belongs to one class."""
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -50,7 +51,7 @@ class SingleLabel(Task):
 
     def metrics(self):
         """Accuracy."""
-        return ["accuracy"]
+        return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
 
     def linear(self, outputs):
         """Log probabilities, from their mean: a number added to all of them changes nothing."""

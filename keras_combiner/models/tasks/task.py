@@ -73,7 +73,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def metrics(self):
-        """Metrics for `compile`."""
+        """Metrics for `compile`: objects, which have their variables before the first step."""
 
     def finish(self, outputs):
         """Makes the model's outputs out of those of the last layer with weights."""
