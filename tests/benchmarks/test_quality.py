@@ -351,5 +351,5 @@ def test_quick_is_less_of_the_same():
     assert settings["limit_seconds"] < quality.SETTINGS["limit_seconds"]
     for name, details in settings["datasets"].items():
         assert details["steps"] < quality.SETTINGS["datasets"][name]["steps"]
-    rows = len(quality.jobs_of(settings, quality.QUICK_SEEDS))
+    rows = len(quality.jobs_of(settings, range(quality.QUICK_SEEDS)))
     assert rows == sum(len(quality_rows.rows_of(name)) for name in settings["datasets"])
