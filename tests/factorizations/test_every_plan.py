@@ -26,6 +26,7 @@ from tests.factorizations.plans import PLANS, SIZE, LearnedPlan, distinct_plans,
 summaries = pytest.mark.parametrize("summary", SUMMARIES)
 both_ways = pytest.mark.parametrize("causal", [False, True])
 LENGTHS = (1, SIZE - 1, SIZE, SIZE + 1, 16, 23)
+MORE_LENGTHS = [pytest.param(length, marks=pytest.mark.slow) for length in (2, 6)]
 
 
 def positions(part):
@@ -76,7 +77,7 @@ def test_every_position_is_covered_exactly_once(plan, length, causal):
 @every_plan
 @summaries
 @both_ways
-@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("length", [*LENGTHS, *MORE_LENGTHS])
 def test_equals_the_reference(plan, length, causal, summary):
     arrays = reference.heads((2, 2, length, 4), value_dim=3, seed=length)
     check(plan, arrays, None, causal, summary)
