@@ -216,8 +216,8 @@ def plot(figures, path):
         axes.plot(
             [*times],
             [*times.values()],
-            marker="o",
-            markersize=3,
+            marker="os^vDP"[place % 6],
+            markersize=4,
             linewidth=2.5 if name in (FLOOR, FULL, PLAN) else 1,
             linestyle="-" if name in (FLOOR, DIRECT, *PLANS) else "--",
             color=plt.get_cmap("tab20")(place % 20),

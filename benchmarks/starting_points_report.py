@@ -2,9 +2,9 @@
 
 import statistics
 
-from benchmarks.ablation import mean_and_spread
 from benchmarks.plots import pyplot
 from benchmarks.speed_report import table
+from benchmarks.verdicts import mean_and_spread
 
 SCRATCH = "from random weights"
 PRETRAINED = "from pretraining on the same texts"

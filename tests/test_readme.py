@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import deploy_page, speed_report
+from benchmarks import deploy_page, quality_report, quality_rows, speed_report
+from benchmarks.starting_points_report import SCRATCH
+from benchmarks.verdicts import mean_and_spread
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+WORDS = " ".join(README.split())  # its prose without the ends of lines
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 PYTHON = [code for language, code in BLOCKS if language == "python"]
 COMMANDS = [
@@ -115,3 +118,26 @@ def test_the_exports_of_the_readme_are_those_of_the_report():
     assert {name: cells.split(" | ") for name, cells in found} == deploy_page.readme_rows(figures)
     met = [is_met for *_, is_met in deploy_page.targets(figures)]
     assert f"{sum(met)} of {len(met)} targets" in README
+    masked, bare = (
+        f"{deploy_page.times_combiner(figures, x):.1f}x"
+        for x in (deploy_page.FULL, deploy_page.FULL_WITHOUT_MASK)
+    )
+    assert f"There it is {masked} as fast as" in WORDS
+    assert f"mask of padding, {bare} as one without." in WORDS
+
+
+def test_the_quality_of_the_readme_is_that_of_the_benchmark():
+    figures = json.loads((ROOT / "docs/quality.json").read_text())
+    rows = figures["rows"]
+    share = np.mean(rows["sotu_era"][quality_rows.FULL]["share"])
+    assert f"got through {share:.0%} of its steps" in WORDS
+    below = quality_report.mean_accuracy(rows["brown_genre"], quality_rows.TFIDF)
+    below -= quality_report.mean_accuracy(rows["brown_genre"], quality_rows.DEFAULT)
+    assert f"on Brown, by {100 * below:.0f} points, above the default" in WORDS
+
+
+def test_the_spread_of_the_readme_is_that_of_the_benchmark():
+    runs = json.loads((ROOT / "docs/starting_points.json").read_text())["rows"][SCRATCH]
+    accuracy = mean_and_spread([run["accuracy"] for run in runs])
+    assert f"the same recipe ends at {accuracy} [over three seeds]" in WORDS
+    assert len(runs) == 3

@@ -239,7 +239,7 @@ def add_course(parser):
         "--remat",
         action="store_true",
         help="compute the inside of every block once more for its gradient, in place of keeping it "
-        "in memory: for longer documents or larger batches, at about a third more time",
+        "in memory: for longer documents or larger batches, at about a quarter more time",
     )
     parser.add_argument(
         "--checkpoint-every",

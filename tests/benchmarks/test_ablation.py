@@ -49,23 +49,23 @@ def runs(accuracies):
     [
         (
             (0.6, 0.7, 0.8),
-            "accuracy +0.200 on the average, higher in 3 of 3 seeds; loss -0.200, lower in 3. The "
-            "claim holds here.",
+            "accuracy +0.100, +0.200, +0.300 by seed; loss -0.200 on the average, lower in 3 of 3 "
+            "seeds. The claim holds here.",
         ),
         (
-            (0.4, 0.3, 0.5),
-            "accuracy -0.100 on the average, higher in 0 of 3 seeds; loss +0.100, lower in 0. The "
-            "claim does not hold here.",
+            (0.4, 0.3, 0.2),
+            "accuracy -0.100, -0.200, -0.300 by seed; loss +0.200 on the average, lower in 0 of 3 "
+            "seeds. The claim does not hold here.",
         ),
         (
-            (0.6, 0.4, 0.5),
-            "accuracy +0.000 on the average, higher in 1 of 3 seeds; loss +0.000, lower in 1. The "
-            "claim is not settled here.",
+            (0.6, 0.7, 0.51),  # the last one is chance
+            "accuracy +0.100, +0.200, +0.010 by seed; loss -0.103 on the average, lower in 3 of 3 "
+            "seeds. The claim is not settled here.",
         ),
     ],
 )
 def test_the_words_follow_the_figures(accuracies, verdict):
-    report = ablation.summarize(runs(accuracies), SETTINGS)
+    report = ablation.summarize(runs(accuracies), {**SETTINGS, "test_examples": 2000})
     report["trivial"] = {"majority": 0.1, "root operator": 0.2}
     report["random"] = {"fixed max": 0.75}
     text = ablation.markdown(report)

@@ -305,20 +305,21 @@ def made_up(accuracies, shares=None):
 
 
 def test_sentences_follow_from_the_figures():
-    figures = made_up(
-        {ROOT_OPERATOR: [0.45], MAJORITY: [0.1], DEFAULT: [0.6, 0.4], FULL: [0.7, 0.5]},
-        shares={FULL: 0.5},
-    )
+    accuracies = {ROOT_OPERATOR: [0.45], MAJORITY: [0.1], DEFAULT: [0.6, 0.4], FULL: [0.8, 0.6]}
+    accuracies |= {WITHOUT_ATTENTION: [0.4, 0.5], TRUNCATED: [0.1, 0.15]}
+    figures = made_up(accuracies, shares={FULL: 0.5})
     text = "\n".join(quality_report.section(figures))
-    assert f"| {FULL} | 0.600 ± 0.141 | 1.000 ± 0.000 | 15 ± 7 | 50% | 1,234 |" in text
-    assert f"The highest accuracy is 0.600, {FULL}'s; the highest of Combiner 0.500, of" in text
-    assert "good for a standard error of 0.049" in text
-    assert f"Than {FULL}: **worse**; accuracy -0.100 on the average, higher in 0 and lower" in text
+    assert f"| {FULL} | 0.700 ± 0.141 | 1.000 ± 0.000 | 15 ± 7 | 50% | 1,234 |" in text
+    assert f"The highest accuracy is 0.700, {FULL}'s; the highest of Combiner 0.500, of" in text
+    assert "a standard error of 0.046 near the highest, 0.065 for the difference" in text
+    assert f"Than {FULL}: **worse**; accuracy -0.200 on the average, higher in 0 and lower" in text
     assert "(the peer had 50% of the steps when its time was up)" in text
     assert f"Than {WITHOUT_ATTENTION}: **not settled**" in text
     assert f"tested as they were: {FULL}." in text
-    assert f"the first token, by more than two standard errors: {FULL}. As far as it: " in text
-    assert DEFAULT in text.split("As far as it: ")[1].splitlines()[0]
+    assert f"by more than two standard errors in every seed: {FULL}. As far as it with" in text
+    assert f"with every seed: {WITHOUT_ATTENTION}. No further" in text
+    truncated = quality_report.title(TRUNCATED, SETTINGS)
+    assert f"No further than the commonest label with any: {truncated}." in text
     assert f"What no Combiner row beats on the average here: {FULL}." in text
 
 
