@@ -4,7 +4,7 @@ import statistics
 
 from benchmarks.plots import pyplot
 from benchmarks.speed_report import table
-from benchmarks.verdicts import mean_and_spread
+from benchmarks.verdicts import mean_and_spread, standard_error
 
 SCRATCH = "from random weights"
 PRETRAINED = "from pretraining on the same texts"
@@ -37,7 +37,7 @@ def section(figures):
         "",
     ]
     if CONVERTED in rows and TRUNCATED in rows:
-        lines += [_verdict(rows), ""]
+        lines += [_verdict(rows, documents["test"]), ""]
     return [*lines, "![What a classifier starts from](starting_points.png)", ""]
 
 
@@ -67,13 +67,16 @@ def _settings_of(name, settings, runs):
     return f"- {name}: {'; '.join(words)}."
 
 
-def _verdict(rows):
+def _verdict(rows, count):
     gain = mean(rows[CONVERTED]) - mean(rows[TRUNCATED])
     best = max(rows, key=lambda name: mean(rows[name]))
+    error = standard_error(mean(rows[best]), mean(rows[best]), count=count)
     return (
         f"Whole documents are {gain * 100:+.1f} points from their beginnings (aim: at least "
         f"{AIM * 100:+.0f}, **{_met(gain >= AIM)}**). The best row is: {best} (aim: the converted "
-        f"one, **{_met(best == CONVERTED)}**)."
+        f"one, **{_met(best == CONVERTED)}**). The choice of {count:,} test documents alone is "
+        f"good for a standard error of {error:.3f} for the difference of two rows near the best: "
+        "less than twice that means little."
     )
 
 

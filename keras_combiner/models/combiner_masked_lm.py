@@ -39,12 +39,12 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
 
     With a tokenizer it pretrains on texts: `fit`, `evaluate` and `validation_data` accept lists of
     strings and the readers of `keras_combiner.datasets`. In every epoch other words are hidden
-    (see `keras_combiner.text.WholeWordMasking`), in validation always the same ones. `fit` then
-    brings the recipe of `LongDocumentClassifier`, unless you `compile` the model yourself. A
-    classifier starts from it with `LongDocumentClassifier.from_pretrained`.
+    (see `keras_combiner.text.WholeWordMasking`), in validation always the same ones. A classifier
+    starts from it with `LongDocumentClassifier.from_pretrained`.
 
     Without texts, `fit` takes the ids with masks as `x`, and as `y` the ids that the masks hide,
-    with 0 wherever nothing is to be predicted.
+    with 0 wherever nothing is to be predicted. `fit` brings the recipe of `LongDocumentClassifier`
+    to both, unless you `compile` the model yourself.
 
     Masking: token id 0 is padding. Targets of 0 count neither in the loss nor in its gradient.
 
@@ -84,7 +84,6 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
     >>> from keras_combiner.models import CombinerBackbone
     >>> backbone = CombinerBackbone.from_size("tiny", vocabulary_size=50, sequence_length=64)
     >>> model = CombinerMaskedLM(backbone)
-    >>> model.compile("adam")
     >>> token_ids = np.random.default_rng(0).integers(5, 50, size=(8, 40))
     >>> hidden = np.random.default_rng(1).random(token_ids.shape) < 0.15
     >>> masked = np.where(hidden, 4, token_ids)  # 4 is this vocabulary's mask
@@ -242,7 +241,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
         self,
         x=None,
         y=None,
-        batch_size=None,
+        batch_size=16,
         epochs=1,
         validation_split=0.0,
         validation_data=None,
@@ -250,7 +249,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
         gradient_accumulation_steps=None,
         **kwargs,
     ):
-        """Pretrains on texts, or as `keras.Model.fit` on token ids with masks and their targets.
+        """Pretrains on texts, or as `keras.Model.fit` on token ids with masks, and their targets.
 
         Texts of about the same length share a batch, and are padded to one of a dozen lengths at
         most. With `shuffle=False` they stay in the order in which they come.
@@ -259,7 +258,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
             x: list (or array) of str, a `keras_combiner.datasets.DocumentReader` (streamed, never
                 held in memory as a whole), or what `keras.Model.fit` takes.
             y: None for texts.
-            batch_size: int, texts (or windows) a step; 16 if None.
+            batch_size: int, texts (or windows) a step.
             epochs: int, passes over the texts.
             validation_split: float, share of the texts held out for validation, drawn with a
                 fixed seed.
@@ -278,25 +277,25 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
             ValueError: for texts without a tokenizer, with `y` or without a word, and for
                 `gradient_accumulation_steps` with a model that you compiled.
         """
+        self._refuse_accumulation(gradient_accumulation_steps)
         if not text_batches.is_text(x):
-            return super().fit(
+            return self._fit_token_ids(
                 x,
                 y,
-                batch_size=batch_size,
-                epochs=epochs,
+                batch_size,
+                epochs,
                 validation_split=validation_split,
+                gradient_accumulation_steps=gradient_accumulation_steps,
                 validation_data=validation_data,
                 **kwargs,
             )
         if y is not None:
             raise ValueError("Texts are their own targets: leave `y` out.")
-        self._refuse_accumulation(gradient_accumulation_steps)
         if validation_split and validation_data is None:
             labels = [None] * len(x) if is_list(x) else None
             (x, _), (validation_data, _) = text_batches.hold_out(x, labels, validation_split)
         seed = order_seed(seed, kwargs.get("callbacks"))
         order = "shuffled" if kwargs.pop("shuffle", True) else "given"
-        batch_size = 16 if batch_size is None else batch_size
         batches = self._batches(x, batch_size, order=order, seed=seed)
         if validation_data is not None:
             validation = self._batches(validation_data, batch_size)
@@ -309,7 +308,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
             **kwargs,
         )
 
-    def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
+    def evaluate(self, x=None, y=None, batch_size=16, **kwargs):
         """Loss and accuracy on texts, or as `keras.Model.evaluate` on token ids.
 
         The same words of the same texts are hidden in every call.
@@ -317,17 +316,17 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
         Args:
             x: as in `fit`.
             y: as in `fit`.
-            batch_size: int, texts a step; 16 if None.
+            batch_size: int, texts (or windows) a step.
             **kwargs: what else `keras.Model.evaluate` takes, for example `return_dict=True`.
 
         Returns:
             Whatever `keras.Model.evaluate` returns.
         """
-        if not text_batches.is_text(x):
-            return super().evaluate(x, y, batch_size=batch_size, **kwargs)
         if not self.compiled:
             self._compile_by_default()
-        batches = self._batches(x, 16 if batch_size is None else batch_size)
+        if not text_batches.is_text(x):
+            return super().evaluate(x, y, batch_size=batch_size, **kwargs)
+        batches = self._batches(x, batch_size)
         return super().evaluate(batches.dataset(count=len(batches)), **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):

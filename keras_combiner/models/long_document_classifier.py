@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import math
 
 import keras
 import numpy as np
@@ -299,16 +298,13 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         """
         self._refuse_accumulation(gradient_accumulation_steps)
         if not text_batches.is_text(x):
-            if not self._compiled_by_user:
-                steps = _steps(x, batch_size, validation_split)
-                self._compile_by_default(steps and steps * epochs, gradient_accumulation_steps)
-            return super().fit(
+            return self._fit_token_ids(
                 x,
                 y,
-                # A data set brings its own batches, and Keras refuses another size.
-                batch_size=batch_size if hasattr(x, "shape") else None,
-                epochs=epochs,
+                batch_size,
+                epochs,
                 validation_split=validation_split,
+                gradient_accumulation_steps=gradient_accumulation_steps,
                 validation_data=validation_data,
                 class_weight=self._class_weights(class_weight, y),
                 **kwargs,
@@ -551,13 +547,3 @@ class _Validation:
 def _check_long(long):
     if long not in LONG:
         raise ValueError(f"`long` must be one of {', '.join(map(repr, LONG))}. Received: {long!r}.")
-
-
-def _steps(x, batch_size, validation_split):
-    """Number of training steps in an epoch over what is not texts, or None if it is unknown."""
-    if hasattr(x, "shape"):
-        return max(1, math.ceil(x.shape[0] * (1 - validation_split) / batch_size))
-    if hasattr(x, "cardinality"):
-        steps = int(x.cardinality())
-        return steps if steps > 0 else None
-    return len(x) if hasattr(x, "__len__") else None

@@ -1,5 +1,6 @@
 """TextTraining: what models that train on texts have in common, whatever they learn of them."""
 
+import math
 import random
 import zipfile
 from pathlib import Path
@@ -78,6 +79,35 @@ class TextTraining:
         if self.backbone.arguments["static_length"]:
             return [longest]
         return _halves(longest) if is_compiled and order == "grouped" else None
+
+    def _fit_token_ids(
+        self,
+        x,
+        y,
+        batch_size,
+        epochs,
+        validation_split=0.0,
+        gradient_accumulation_steps=None,
+        **kwargs,
+    ):
+        """As `keras.Model.fit`, by the recipe unless the user compiled another."""
+        arrays = keras.tree.flatten(x)
+        are_arrays = all(hasattr(array, "shape") for array in arrays)
+        if not self._compiled_by_user:
+            if are_arrays:
+                steps = math.ceil(arrays[0].shape[0] * (1 - validation_split) / batch_size)
+            else:
+                steps = _num_batches(x)
+            self._compile_by_default(steps and steps * epochs, gradient_accumulation_steps)
+        return super().fit(
+            x,
+            y,
+            # A data set brings its own batches, and Keras refuses another size.
+            batch_size=batch_size if are_arrays else None,
+            epochs=epochs,
+            validation_split=validation_split,
+            **kwargs,
+        )
 
     def _fit_batches(
         self,
@@ -218,6 +248,14 @@ def order_seed(seed, callbacks):
         checkpoints = _checkpoints(callbacks)
         seed = checkpoints and checkpoints.seed
     return random.randrange(2**31) if seed is None else seed
+
+
+def _num_batches(x):
+    """How many batches a data set (or what else `keras.Model.fit` takes) has, or None."""
+    if hasattr(x, "cardinality"):
+        count = int(x.cardinality())
+        return count if count > 0 else None
+    return len(x) if hasattr(x, "__len__") else None
 
 
 def _checkpoints(callbacks):

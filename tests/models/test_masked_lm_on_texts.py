@@ -7,6 +7,7 @@ import io
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_combiner import CombinerBackbone, CombinerMaskedLM, LongDocumentClassifier
 from keras_combiner.datasets import read_texts
@@ -157,6 +158,31 @@ def test_masks_and_targets_under_other_recipes():
     assert set(history) == {"loss", "val_loss"} and np.isfinite(history["loss"]).all()
     with pytest.raises(ValueError, match="Give it to the optimizer that you compile with"):
         model.fit(TEXTS, gradient_accumulation_steps=2)
+
+
+def test_token_ids_are_trained_on_by_the_recipe_too():
+    model = small()
+    ids = np.random.default_rng(0).integers(5, 60, size=(9, 20))
+    hidden = np.arange(20) % 5 == 1
+    masked, targets = np.where(hidden, 4, ids), np.where(hidden, ids, 0)
+    model.fit(masked, targets, batch_size=3, epochs=2, gradient_accumulation_steps=2, verbose=0)
+    assert isinstance(model.optimizer, keras.optimizers.AdamW)
+    assert model.optimizer.gradient_accumulation_steps == 2
+    assert int(model.optimizer._iterations) == 6
+    batches = tf.data.Dataset.from_tensor_slices((masked, targets)).batch(4)
+    model.fit(batches, shuffle=False, verbose=0)
+    assert int(model.optimizer._iterations) == 3
+    measured = model.evaluate(batches, verbose=0)
+    np.testing.assert_allclose(measured, model.evaluate(masked, targets, 4, verbose=0), rtol=1e-5)
+    at_positions = {
+        "token_ids": masked,
+        "mask_positions": np.flatnonzero(hidden)[None].repeat(9, 0),
+    }
+    model.fit(at_positions, ids[:, hidden], batch_size=3, verbose=0)
+    assert int(model.optimizer._iterations) == 3, "three batches of three"
+    model.compile("sgd")
+    with pytest.raises(ValueError, match="Give it to the optimizer that you compile with"):
+        model.fit(masked, targets, gradient_accumulation_steps=2)
 
 
 def test_accuracy_is_that_of_the_targets_alone():
