@@ -75,7 +75,9 @@ def test_it_says_what_it_reads_and_what_comes_next(pretrained, texts):
         "Validation: 5 documents (held out)",
     ]
     assert any("windows with the others" in line and "36 documents" in line for line in lines)
-    assert sum(line.startswith("epoch ") and " tokens/s " in line for line in lines) == 2
+    # A slow epoch also says how far it is; only its end has what validation found.
+    ends = [line for line in lines if line.startswith("epoch ") and " val_loss " in line]
+    assert len(ends) == 2 and all(" tokens/s " in line for line in ends)
     shown = next(line for line in lines if line.startswith("Validation accuracy on hidden word"))
     assert "perplexity" in shown and shown.endswith("on 5 documents")
     assert lines[-1].strip() == (
