@@ -1,10 +1,11 @@
 """What a classifier starts from, as a table and a plot."""
 
+import itertools
 import statistics
 
 from benchmarks.plots import pyplot
 from benchmarks.speed_report import table
-from benchmarks.verdicts import mean_and_spread, standard_error
+from benchmarks.verdicts import mean_and_spread, verdict
 
 SCRATCH = "from random weights"
 PRETRAINED = "from pretraining on the same texts"
@@ -46,10 +47,14 @@ def mean(runs, name="accuracy"):
     return statistics.mean(run[name] for run in runs)
 
 
+def _accuracies(runs):
+    return [run["accuracy"] for run in runs]
+
+
 def _cells(runs):
     seconds = [run["seconds"] + run.get("pretraining_seconds", 0) for run in runs]
     return [
-        mean_and_spread([run["accuracy"] for run in runs]),
+        mean_and_spread(_accuracies(runs)),
         str(len(runs)),
         f"{runs[0]['parameters'] / 1e6:.1f}",
         f"{statistics.mean(seconds) / 60:.0f}",
@@ -70,13 +75,15 @@ def _settings_of(name, settings, runs):
 def _verdict(rows, count):
     gain = mean(rows[CONVERTED]) - mean(rows[TRUNCATED])
     best = max(rows, key=lambda name: mean(rows[name]))
-    error = standard_error(mean(rows[best]), mean(rows[best]), count=count)
+    rival = max((name for name in rows if name != CONVERTED), key=lambda name: mean(rows[name]))
+    pairs = itertools.product(_accuracies(rows[CONVERTED]), _accuracies(rows[rival]))
     return (
         f"Whole documents are {gain * 100:+.1f} points from their beginnings (aim: at least "
         f"{AIM * 100:+.0f}, **{_met(gain >= AIM)}**). The best row is: {best} (aim: the converted "
-        f"one, **{_met(best == CONVERTED)}**). The choice of {count:,} test documents alone is "
-        f"good for a standard error of {error:.3f} for the difference of two rows near the best: "
-        "less than twice that means little."
+        f"one, **{_met(best == CONVERTED)}**). Beside the best of the others, {rival}, the "
+        f"converted one is **{verdict(*zip(*pairs, strict=True), count)}**: what counts is a "
+        "difference from every seed by itself of more than two standard errors, by the choice of "
+        f"{count:,} test documents alone."
     )
 
 
@@ -91,7 +98,7 @@ def plot(figures, path):
     names = list(rows)[::-1]
     axes.barh(names, [mean(rows[name]) for name in names], color="0.8")
     for place, name in enumerate(names):
-        axes.plot([run["accuracy"] for run in rows[name]], [place] * len(rows[name]), "ko", ms=4)
+        axes.plot(_accuracies(rows[name]), [place] * len(rows[name]), "ko", ms=4)
     axes.set_xlim(0, 1)
     axes.set_xlabel("test accuracy; a dot a seed")
     figure.tight_layout()

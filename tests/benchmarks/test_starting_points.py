@@ -65,14 +65,19 @@ def run(accuracy, **more):
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "words"), [(0.78, "+8.0 points"), (0.77, "+7.0 points"), (0.6, "-10.0 points")]
+    ("accuracy", "words", "verdict"),
+    [
+        (0.78, "+8.0 points", "better"),
+        (0.77, "+7.0 points", "not settled"),
+        (0.6, "-10.0 points", "worse"),
+    ],
 )
-def test_the_page_says_what_the_figures_say(accuracy, words, tmp_path):
+def test_the_page_says_what_the_figures_say(accuracy, words, verdict, tmp_path):
     figures = {
         "date": "2026-01-01",
         "machine": "a machine",
         "versions": {"keras": "3", "tensorflow": "2"},
-        "documents": {"train": 10, "validation": 2, "test": 4},
+        "documents": {"train": 10, "validation": 2, "test": 300},
         "settings": starting_points.SETTINGS,
         "rows": {
             SCRATCH: [run(0.5), run(0.6)],
@@ -90,4 +95,5 @@ def test_the_page_says_what_the_figures_say(accuracy, words, tmp_path):
     best = max(figures["rows"], key=lambda name: starting_points_report.mean(figures["rows"][name]))
     found = "met" if best == starting_points.CONVERTED else "not met"
     assert f"The best row is: {best} (aim: the converted one, **{found}**)." in page
+    assert f"the best of the others, {TRUNCATED}, the converted one is **{verdict}**" in page
     assert (tmp_path / "starting_points.png").stat().st_size > 1000
