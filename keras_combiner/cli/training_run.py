@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import shutil
-import time
 from pathlib import Path
 
 from keras_combiner.cli import arguments as shared
@@ -147,7 +146,6 @@ class TrainingRun:
         callbacks = self._callbacks("loss" if validation is None else "val_loss")
         if self._distributed:
             callbacks = {"distributed": self._distributed, **callbacks}
-        start = time.perf_counter()
         self.history = model.fit(
             documents,
             validation_data=validation,
@@ -159,7 +157,7 @@ class TrainingRun:
             verbose=0,  # the callbacks show how it goes
             **options,
         ).history
-        self._seconds = time.perf_counter() - start
+        self._seconds = callbacks["progress"].seconds
         self._watched = callbacks
         num_epochs = max(map(len, self.history.values()))
         best_epoch = callbacks["best"].epoch

@@ -25,6 +25,7 @@ class Progress(keras.callbacks.Callback):
         epochs: list of dict, one an epoch: "epoch" (from 1), "seconds", "documents_per_second" and
             "tokens_per_second" of its training steps, those of before a resumption aside.
         data: dict, what there is to train on.
+        seconds: float, of the clock since training began, those of before a resumption included.
 
     Example:
 
@@ -37,6 +38,13 @@ class Progress(keras.callbacks.Callback):
         self._file = file
         self.epochs = []
         self.data = {}
+        self._seconds_before = 0.0  # a resumption
+        self._began = time.perf_counter()
+
+    @property
+    def seconds(self):
+        """float, of the clock since training began, those of before a resumption included."""
+        return self._seconds_before + time.perf_counter() - self._began
 
     def follow_batches(self, batches, steps, epochs, position):
         """As in `FiniteLoss.follow_batches`; says what is trained on."""
@@ -48,7 +56,8 @@ class Progress(keras.callbacks.Callback):
         if position != (0, 0) and position[0] < epochs:
             epoch, step = position
             print(f"Resuming at step {step + 1} of epoch {epoch + 1}.", file=self._file, flush=True)
-        self._seconds, self._steps_here = 0.0, 0
+        self._seconds_here, self._steps_here = 0.0, 0
+        self._began = time.perf_counter()
 
     def on_epoch_begin(self, epoch, logs=None):
         """Starts the clock."""
@@ -79,7 +88,7 @@ class Progress(keras.callbacks.Callback):
         """Shows the epoch's line, with the validation."""
         if self._documents:
             seconds = max(self._now - self._start, 1e-9)
-            self._seconds += seconds
+            self._seconds_here += seconds
             self._start = self._now
             self.epochs.append(
                 {
@@ -93,11 +102,11 @@ class Progress(keras.callbacks.Callback):
 
     def get_state(self):
         """dict, for `Checkpoints`."""
-        return {"epochs": self.epochs}
+        return {"epochs": self.epochs, "seconds": self.seconds}
 
     def set_state(self, state):
         """Undoes `get_state`."""
-        self.epochs = state["epochs"]
+        self.epochs, self._seconds_before = state["epochs"], state["seconds"]
 
     @staticmethod
     def duration(seconds):
@@ -116,7 +125,7 @@ class Progress(keras.callbacks.Callback):
         line = f"epoch {self._epoch + 1}/{self._num_epochs}  step {step:,}/{self._steps:,}"
         line += "".join(f"  {name} {float(x):.4f}" for name, x in (logs or {}).items())
         running = max(self._now - self._start, 0.0) if self._documents else 0.0
-        spent = self._seconds + running
+        spent = self._seconds_here + running
         if running:
             rates = self._documents / running, self._tokens / running
         elif self._documents:

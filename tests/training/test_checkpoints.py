@@ -4,6 +4,7 @@ import doctest
 import errno
 import importlib
 import io
+import types
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from keras_combiner.datasets import read_documents
 from keras_combiner.models import LongDocumentClassifier
-from keras_combiner.training import BestModel, Checkpoints, FiniteLoss, Progress
+from keras_combiner.training import BestModel, Checkpoints, FiniteLoss, Progress, progress
 
 # Of one length, so that no time goes into graphs for others.
 TEXTS = [f"{('rain and wind', 'tales of kings')[i % 2]:<14} {i:02}" for i in range(40)]
@@ -244,3 +245,24 @@ def test_the_time_left_is_that_of_steps_but_the_first(monkeypatch, capsys):
     # No terminal: a line for the step after which a minute is over, and one for the epoch.
     assert [line.split("  ")[1] for line in lines] == ["step 1/4", "step 4/4"]
     assert lines[-1].endswith(" 0:04 left")
+
+
+def test_progress_counts_the_seconds_of_before_a_resumption(tmp_path, monkeypatch):
+    now = 0
+
+    class Tick(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            nonlocal now
+            now += 100
+
+    monkeypatch.setattr(progress, "time", types.SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(Progress, "_write", lambda *args, **kwargs: None)
+    path = tmp_path / "last.npz"
+    first = [Tick(), Progress(), Checkpoints(path, every=2)]
+    with pytest.raises(InterruptedError):
+        classifier().fit(TEXTS, LABELS, callbacks=[*first, Stop(1, 2)], **OPTIONS)
+    assert first[1].seconds == 700  # the last step is in no checkpoint
+    now = 5000
+    again = [Tick(), Progress(), Checkpoints(path, every=2, resume=True)]
+    classifier().fit(TEXTS, LABELS, callbacks=again, **OPTIONS)
+    assert again[1].seconds == 600 + (now - 5000)
