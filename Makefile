@@ -6,8 +6,6 @@ INSTALLED := $(VENV)/.installed
 PEERS := $(VENV)/.peers
 # Apache Beam wants other versions of some packages, and so an environment of its own.
 BEAM := .venv-beam
-# Python compiles the modules that it imports; pip would compile every one, which takes a minute.
-INSTALL := pip install --quiet --disable-pip-version-check --no-compile
 # Two processes, a file of tests at a time, so that what a file prepares is prepared once; in their
 # order, since files of few tests, which would come last, are some of the longest.
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
@@ -94,15 +92,17 @@ format: $(INSTALLED)
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing TensorFlow, Keras and the development tools into $(VENV) (about a minute or two) ..."
-	$(BIN)/$(INSTALL) -c constraints.txt -e ".[dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $(INSTALLED)
 
 # Model Garden asks for seqeval, whose build fetches a setuptools_scm that no longer works alone.
 $(PEERS): $(INSTALLED)
 	@echo "Installing the layers that are compared into $(VENV) (a minute or two) ..."
-	$(BIN)/$(INSTALL) -c constraints.txt setuptools setuptools_scm wheel
-	$(BIN)/$(INSTALL) -c constraints.txt --no-build-isolation --no-deps seqeval
-	$(BIN)/$(INSTALL) -c constraints.txt -e ".[dev,peers]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt \
+	    setuptools setuptools_scm wheel
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt \
+	    --no-build-isolation --no-deps seqeval
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,peers]"
 	touch $(PEERS)
 
 $(BEAM)/.installed: setup.cfg pyproject.toml constraints.txt constraints-beam.txt
@@ -110,7 +110,7 @@ $(BEAM)/.installed: setup.cfg pyproject.toml constraints.txt constraints-beam.tx
 	awk -F== 'NR == FNR { own[$$1]; print; next } !($$1 in own)' \
 	    constraints-beam.txt constraints.txt > $(BEAM)/constraints.txt
 	@echo "Installing TensorFlow and Apache Beam into $(BEAM) (a minute or two) ..."
-	$(BEAM)/bin/$(INSTALL) -c $(BEAM)/constraints.txt \
+	$(BEAM)/bin/pip install --quiet --disable-pip-version-check -c $(BEAM)/constraints.txt \
 	    -e ".[beam,parquet,zst]" pytest hypothesis
 	touch $@
 

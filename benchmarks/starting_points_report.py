@@ -26,11 +26,19 @@ def section(figures):
         "",
         f"State of the Union eras: {documents['train']:,} documents of about 2,000 words to train "
         f"on, {documents['test']:,} to test. Mean over the seeds, and standard deviation where "
-        "there is more than one. Minutes are the clock's, beside whatever else the machine did.",
+        "there is more than one. Training accuracy is that of the last epoch, while it trains; "
+        "minutes are those of all epochs at the median one's speed, without validation.",
         "",
         *table(
             "",
-            ["test accuracy", "seeds", "parameters, million", "training, minutes"],
+            [
+                "test accuracy",
+                "validation",
+                "training",
+                "seeds",
+                "parameters, million",
+                "training, minutes",
+            ],
             {name: _cells(runs) for name, runs in rows.items()},
         ),
         "",
@@ -55,6 +63,8 @@ def _cells(runs):
     seconds = [run["seconds"] + run.get("pretraining_seconds", 0) for run in runs]
     return [
         mean_and_spread(_accuracies(runs)),
+        f"{mean(runs, 'validation_accuracy'):.3f}",
+        f"{mean(runs, 'training_accuracy'):.3f}",
         str(len(runs)),
         f"{runs[0]['parameters'] / 1e6:.1f}",
         f"{statistics.mean(seconds) / 60:.0f}",

@@ -20,8 +20,13 @@ class Runs:
         arguments = build_parser().parse_args(words)  # exits if there is no such option
         folder = starting_points.Path(arguments.output)
         folder.mkdir()
-        metrics = {"val_accuracy": 0.5, "perplexity": 99.0}
-        written = {"training_seconds": 60.0, "parameters": 1000, "metrics": metrics}
+        written = {
+            "parameters": 1000,
+            "metrics": {"accuracy": 0.9, "val_accuracy": 0.5, "perplexity": 99.0},
+            "arguments": {"epochs": arguments.epochs},
+            "training_data": {"documents": 10},
+            "epochs": [{"documents_per_second": x} for x in (1, 2, 900)],
+        }
         (folder / "report.json").write_text(json.dumps(written))
 
 
@@ -37,7 +42,9 @@ def runs(monkeypatch):
 def test_every_row_is_commands_that_exist_and_is_trained_once(row, runs, tmp_path):
     settings = starting_points.SETTINGS[row]
     figures = starting_points.figures_of(settings, 0, tmp_path, runs)
-    assert figures["accuracy"] == 0.5 and figures["seconds"] == 60.0
+    assert figures["accuracy"] == 0.5
+    assert figures["validation_accuracy"] == 0.5 and figures["training_accuracy"] == 0.9
+    assert figures["seconds"] == settings["train"]["epochs"] * 10 / 2
     assert [words[0] for words in runs.commands] == [x for x in settings if x != "seeds"]
     count = len(runs.commands)
     assert starting_points.figures_of(settings, 0, tmp_path, runs) == figures
@@ -50,7 +57,8 @@ def test_training_starts_where_pretraining_ended(runs, tmp_path):
     figures = starting_points.figures_of(starting_points.SETTINGS[PRETRAINED], 0, tmp_path, runs)
     pretrain, train = (build_parser().parse_args(words) for words in runs.commands)
     assert str(train.pretrained) == pretrain.output
-    assert figures["pretraining_seconds"] == 60.0 and figures["perplexity"] == 99.0
+    assert figures["pretraining_seconds"] == pretrain.epochs * 10 / 2
+    assert figures["perplexity"] == 99.0
 
 
 def test_the_truncated_row_has_full_attention(runs, tmp_path):
@@ -61,7 +69,8 @@ def test_the_truncated_row_has_full_attention(runs, tmp_path):
 
 
 def run(accuracy, **more):
-    return {"accuracy": accuracy, "seconds": 60.0, "parameters": 2_000_000, **more}
+    others = {"validation_accuracy": 0.8, "training_accuracy": 1.0, "parameters": 2_000_000}
+    return {"accuracy": accuracy, "seconds": 60.0, **others, **more}
 
 
 @pytest.mark.parametrize(
@@ -88,8 +97,8 @@ def test_the_page_says_what_the_figures_say(accuracy, words, verdict, tmp_path):
     }
     report.write(tmp_path, "starting_points", figures)
     page = (tmp_path / "benchmarks.md").read_text()
-    assert f"| {SCRATCH} | 0.550 ± 0.071 | 2 | 2.0 | 1 |" in page
-    assert f"| {PRETRAINED} | 0.650 | 1 | 2.0 | 2 |" in page
+    assert f"| {SCRATCH} | 0.550 ± 0.071 | 0.800 | 1.000 | 2 | 2.0 | 1 |" in page
+    assert f"| {PRETRAINED} | 0.650 | 0.800 | 1.000 | 1 | 2.0 | 2 |" in page
     assert words in page
     assert ("at least +8, **met**" in page) == (accuracy == 0.78)
     best = max(figures["rows"], key=lambda name: starting_points_report.mean(figures["rows"][name]))
