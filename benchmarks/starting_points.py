@@ -30,7 +30,7 @@ MINILM = {
     "epochs": 8,
     "batch-size": 4,
     "learning-rate": 1e-4,
-    "token-dropout": 0.3,  # few documents, as above
+    "token-dropout": 0.3,  # as from random weights: few documents
 }
 SETTINGS = {
     SCRATCH: {"seeds": [0, 1, 2], "train": {"sequence-length": 2560, "epochs": 8}},
