@@ -1,0 +1,190 @@
+"""The name of a label: one rule, wherever labels come from."""
+
+import decimal
+import difflib
+import enum
+import math
+import numbers
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+_MOST_NEAREST = 3
+_LONGEST_SHOWN = 60
+# As programs write booleans and whole numbers into files that hold text alone.
+_BOOLEANS = {"true": True, "false": False}
+_WHOLE_NUMBER = re.compile(r"[+-]?\d+\.0+")
+
+
+class LabelError(ValueError):
+    """What is wrong with a label, before its place is known."""
+
+
+def label_name(label) -> str:
+    """Return the name of the class that a label stands for.
+
+    Text is its own name, in Unicode's composed form (NFC), and bytes are UTF-8. `True` is "True"; a
+    whole number is written without a fraction, so that 1, 1.0 and numpy's and TensorFlow's scalars
+    of them are all "1".
+
+    Args:
+        label: str, bytes, bool, int, float, `decimal.Decimal`, a member of an `enum.Enum` that has
+            such a value, or a scalar of numpy, pandas or TensorFlow.
+
+    Returns:
+        str, not blank.
+
+    Raises:
+        LabelError: for a missing label (None, NaN, NaT, pandas.NA, blank text), an infinite one, or
+            whatever is not a scalar.
+
+    Example:
+
+    >>> label_name(1.0), label_name(True), label_name(b"tale"), label_name(0.5)
+    ('1', 'True', 'tale', '0.5')
+    """
+    label = _scalar(label)
+    if is_missing(label):
+        raise LabelError(
+            f"The label is missing ({label!r}). Give the document a label or leave it out."
+        )
+    if isinstance(label, str):
+        return unicodedata.normalize("NFC", str(label))
+    if isinstance(label, bool):
+        return str(label)
+    if isinstance(label, numbers.Integral):
+        return str(int(label))
+    if isinstance(label, (float, decimal.Decimal)):
+        if math.isinf(label):
+            raise LabelError(f"A label must be finite. Received: {label!r}.")
+        if label == int(label):
+            return str(int(label))
+        return str(label)
+    raise LabelError(
+        "A label must be a string, a number or a boolean. Received: "
+        f"{_shortened(repr(label))} ({type(label).__name__})."
+    )
+
+
+def text_label_name(text: str) -> str:
+    """Return the name of the class that a cell stands for, in files that hold text alone.
+
+    A CSV file says neither that 1.0 is a number nor that TRUE is a boolean: cells that look so are
+    read so, and get the name that the same label has in JSON, Parquet or Python.
+
+    Args:
+        text: str, the cell.
+
+    Returns:
+        str, not blank.
+
+    Raises:
+        LabelError: if the cell is blank.
+
+    Example:
+
+    >>> [text_label_name(x) for x in ("1.0", "TRUE", "1.50", "007", "tale")]
+    ['1', 'True', '1.50', '007', 'tale']
+    """
+    if text.strip().lower() in _BOOLEANS:
+        return label_name(_BOOLEANS[text.strip().lower()])
+    if _WHOLE_NUMBER.fullmatch(text.strip()):
+        return label_name(int(text.strip().partition(".")[0]))
+    return label_name(text)
+
+
+def is_missing(label) -> bool:
+    """Whether a label says that there is none: None, NaN, NaT, pandas.NA, or blank text.
+
+    Args:
+        label: anything.
+
+    Returns:
+        bool.
+
+    Example:
+
+    >>> is_missing(float("nan")), is_missing("  "), is_missing(0)
+    (True, True, False)
+    """
+    label = _scalar(label)
+    if label is None:
+        return True
+    if isinstance(label, str):
+        return not label.strip()
+    if type(label).__name__ in ("NAType", "NaTType"):  # of pandas, which need not be installed
+        return True
+    if isinstance(label, (float, decimal.Decimal)):
+        return math.isnan(label)
+    return bool(
+        getattr(label, "dtype", None) is not None and label.dtype.kind in "mM" and label != label
+    )
+
+
+def alike(names: Iterable[str]) -> list[list[str]]:
+    """Find names that a reader would take for one: they differ in white space only.
+
+    Args:
+        names: iterable of str, all different.
+
+    Returns:
+        list of lists of str, those that look alike together; empty if all look different.
+
+    Example:
+
+    >>> alike(["tale", " tale", "Tale"])
+    [[' tale', 'tale']]
+    """
+    groups = {}
+    for name in sorted(names):
+        groups.setdefault(" ".join(unicodedata.normalize("NFC", name).split()), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def unknown_label(name: str, known: Sequence[str], place: str = "") -> LabelError:
+    """Say that there is no such label, in a sentence that stays short whatever is known.
+
+    Args:
+        name: str, the unknown one.
+        known: sequence of str, the labels that there are.
+        place: str, where the label stands: "label 3", or a file and a line; empty if unknown.
+
+    Returns:
+        `LabelError`, to be raised.
+
+    Example:
+
+    >>> print(unknown_label("tales", ["tale", "weather"], "label 3"))
+    label 3: unknown label 'tales'. Nearest of the 2 labels that are known: 'tale'.
+    """
+    nearest = difflib.get_close_matches(name, known, n=_MOST_NEAREST) or list(known[:_MOST_NEAREST])
+    shown = ", ".join(_shortened(repr(x)) for x in nearest)
+    where = f"{place}: " if place else ""
+    return LabelError(
+        f"{where}unknown label {_shortened(repr(name))}. Nearest of the {len(known)} labels that "
+        f"are known: {shown}."
+    )
+
+
+def _scalar(label):
+    """The label as a plain Python value, if it is a scalar of a kind that is known."""
+    if isinstance(label, enum.Enum):
+        return _scalar(label.value)
+    if type(label).__module__.startswith("tensorflow") and hasattr(label, "numpy"):
+        label = label.numpy()
+    if getattr(label, "ndim", None) == 0 and getattr(label, "dtype", None) is not None:
+        if label.dtype.kind == "f":
+            return float(str(label))  # np.float32(0.1) is 0.1, and not 0.10000000149
+        if label.dtype.kind in "mM":
+            return label
+        label = label.item()
+    if isinstance(label, bytes):
+        try:
+            return label.decode()
+        except UnicodeDecodeError:
+            raise LabelError(f"A label in bytes must be UTF-8. Received: {label[:40]!r}.") from None
+    return label
+
+
+def _shortened(text):
+    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."
