@@ -3,8 +3,9 @@
     python examples/on_device/classify.py --model model.tflite --vocabulary vocab.txt \
         --labels labels.txt document.txt
 
-The document is UTF-8 text, `-` is standard input. labels.txt has one label a line, in the order of
-the model's outputs. Of a model of several lengths, the shortest that holds the document is run.
+The document is text in UTF-8, or as its byte order mark says; `-` is standard input. labels.txt has
+one label a line, in the order of the model's outputs. Of a model of several lengths, the shortest
+that holds the document is run.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import numpy as np
 
 # So that the file also runs from another folder, and when loaded by its path.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from text_file import read_document
 from wordpiece import WordPiece
 
 MIN_SEQUENCE_LENGTH = 3
@@ -135,10 +137,7 @@ def _classify(arguments):
     classifier = Classifier(arguments.model, arguments.threads)
     labels = _read_labels(arguments.labels, classifier.num_labels)
     wordpiece = WordPiece(arguments.vocabulary, lowercase=not arguments.cased)
-    if arguments.document == "-":
-        text = sys.stdin.buffer.read()
-    else:
-        text = pathlib.Path(arguments.document).read_bytes()
+    text = read_document(arguments.document)
 
     start = time.perf_counter()
     tokens = wordpiece.tokenize(text)
@@ -173,7 +172,7 @@ def main(argv=None):
     parser.add_argument("--labels", required=True, help="labels.txt, one label a line")
     parser.add_argument("--cased", action="store_true", help="the vocabulary has capital letters")
     parser.add_argument("--threads", type=int, help="threads of the interpreter")
-    parser.add_argument("document", help="a UTF-8 text file, or - for standard input")
+    parser.add_argument("document", help="a text file, or - for standard input")
     try:
         _classify(parser.parse_args(argv))
     except (OSError, ValueError, ImportError) as error:

@@ -2,9 +2,9 @@
 
     python examples/on_device/classify_text.py --model text.tflite --labels labels.txt document.txt
 
-The document is UTF-8 text, `-` is standard input. labels.txt has one label a line, in the order of
-the model's outputs. Needs ai-edge-litert, and tensorflow-text for the operations of the tokenizer;
-an app links those operations alone.
+The document is text in UTF-8, or as its byte order mark says; `-` is standard input. labels.txt has
+one label a line, in the order of the model's outputs. Needs ai-edge-litert, and tensorflow-text for
+the operations of the tokenizer; an app links those operations alone.
 """
 
 import argparse
@@ -13,6 +13,10 @@ import sys
 import time
 
 import numpy as np
+
+# So that the file also runs from another folder, and when loaded by its path.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from text_file import read_document
 
 
 class TextClassifier:
@@ -65,10 +69,7 @@ class TextClassifier:
 def _classify(arguments):
     classifier = TextClassifier(arguments.model, arguments.threads)
     labels = pathlib.Path(arguments.labels).read_text(encoding="utf-8").splitlines()
-    if arguments.document == "-":
-        text = sys.stdin.buffer.read()
-    else:
-        text = pathlib.Path(arguments.document).read_bytes()
+    text = read_document(arguments.document).encode()
 
     start = time.perf_counter()
     probabilities, num_tokens, num_read = classifier(text)
@@ -100,7 +101,7 @@ def main(argv=None):
     parser.add_argument("--model", required=True, help=".tflite: string [1] -> probabilities")
     parser.add_argument("--labels", required=True, help="labels.txt, one label a line")
     parser.add_argument("--threads", type=int, help="threads of the interpreter")
-    parser.add_argument("document", help="a UTF-8 text file, or - for standard input")
+    parser.add_argument("document", help="a text file, or - for standard input")
     try:
         _classify(parser.parse_args(argv))
     except (OSError, ValueError, ImportError) as error:

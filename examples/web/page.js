@@ -54,11 +54,9 @@ async function openFile(file) {
   element.file.value = "";
   if (!file) return;
   try {
-    const { text, replaced } = await readTextFile(file);
+    const text = await readTextFile(file);
     element.text.value = text;
-    element.opened.textContent = replaced
-      ? `${file.name}: what was not valid text became \uFFFD, ${asCount(replaced)} times.`
-      : `${file.name}: ${asCount(text.length)} characters.`;
+    element.opened.textContent = `${file.name}: ${asCount(text.length)} characters.`;
   } catch (error) {
     showProblem(error.message);
     return;

@@ -31,7 +31,8 @@ def add_parser(subparsers):
         "documents",
         nargs="*",
         metavar="DOCUMENT",
-        help="a text file in UTF-8 (other bytes are replaced), or - for standard input",
+        help="a text file in UTF-8 (or as its byte order mark says), also as .gz or .zst; or - for "
+        "standard input",
     )
     parser.add_argument(
         "--json",
@@ -90,18 +91,24 @@ def _documents(arguments):
 
 
 def _read(name):
-    """The text of a file or of standard input."""
+    """The text of a file or of standard input, read as the files of training data are."""
+    from keras_combiner.datasets.readers import record_reader
+    from keras_combiner.datasets.text_encoding import decoded_text
+    from keras_combiner.datasets.text_lines import decoded_file
+
     if name == STANDARD_INPUT:
-        content = sys.stdin.buffer.read()
-    elif Path(name).is_dir():
+        return decoded_text(sys.stdin.buffer.read(), "standard input")
+    path = Path(name)
+    if path.is_dir():
         raise IsADirectoryError(
-            f"{name} is a directory. Name the files in it, as in {Path(name) / '*.txt'}."
+            f"{name} is a directory. Name the files in it, as in {path / '*.txt'}."
         )
-    else:
-        content = Path(name).read_bytes()
-    # Without a byte order mark and with "\n" for a line end, as readers of training data have it.
-    text = content.decode("utf-8-sig", errors="replace")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    if record_reader(path, {}) is not None:
+        raise ValueError(
+            f"{name}: by its ending a file of records, and not one document. Classify its records "
+            f"with --data {name}."
+        )
+    return decoded_file(path)
 
 
 def _readable(name, result, task):

@@ -1,16 +1,16 @@
-"""Reading UTF-8 with errors that say where: what the readers of lines and of files share."""
+"""Reading text with errors that say where: what the readers of lines and of files share."""
 
-import codecs
 import pathlib
 from collections.abc import Iterator
 
 from keras_combiner.datasets.compression import decompression_error, open_bytes
-
-_ADVICE = "Save the file as UTF-8."
+from keras_combiner.datasets.text_encoding import decoded_text, numbered_lines_of
 
 
 def decoded_lines(path: pathlib.Path) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file with their line ends, without a byte order mark.
+    """Yield the lines of a text file with their line ends, without a byte order mark.
+
+    It is UTF-8, or UTF-16 or UTF-32 where a byte order mark says so.
 
     Args:
         path: pathlib.Path. The file; one that ends in .gz or .zst is decompressed.
@@ -19,14 +19,14 @@ def decoded_lines(path: pathlib.Path) -> Iterator[str]:
         An iterator of str, one line in memory at a time.
 
     Raises:
-        ValueError: a line is not UTF-8; the message names line and byte. Or the compressed data
+        ValueError: a line is not text; the message names line and byte. Or the compressed data
             are damaged or end too early; the message names the last line that could be read.
 
     Example:
 
     >>> import tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "two.txt"
-    >>> _ = path.write_bytes(codecs.BOM_UTF8 + b"one\\r\\ntwo")
+    >>> _ = path.write_bytes("one\\r\\ntwo".encode("utf-8-sig"))
     >>> list(decoded_lines(path))
     ['one\\r\\n', 'two']
     """
@@ -37,7 +37,7 @@ def decoded_lines(path: pathlib.Path) -> Iterator[str]:
 
 
 def numbered_lines(path: pathlib.Path) -> Iterator[tuple[int, str | ValueError]]:
-    """Yield the lines of a UTF-8 file as `decoded_lines` does, past those that are not UTF-8.
+    """Yield the lines of a text file as `decoded_lines` does, past those that are not text.
 
     Args:
         path: pathlib.Path. The file; one that ends in .gz or .zst is decompressed.
@@ -47,7 +47,7 @@ def numbered_lines(path: pathlib.Path) -> Iterator[tuple[int, str | ValueError]]
         says why it is none.
 
     Raises:
-        ValueError: the compressed data are damaged or end too early.
+        ValueError: the compressed data are damaged or end too early, or UTF-16 is damaged.
 
     Example:
 
@@ -57,34 +57,22 @@ def numbered_lines(path: pathlib.Path) -> Iterator[tuple[int, str | ValueError]]
     >>> [(number, type(line).__name__) for number, line in numbered_lines(path)]
     [(1, 'str'), (2, 'ValueError'), (3, 'str')]
     """
-    offset = 0  # of the line in the file, in bytes
     with open_bytes(path) as file:
-        for number, line in _numbered(file, path):
-            if number == 1 and line.startswith(codecs.BOM_UTF8):
-                offset = len(codecs.BOM_UTF8)
-                line = line[offset:]
-            try:
-                text = line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                text = ValueError(_not_utf8(path, number, line, error, offset))
-            yield number, text
-            offset += len(line)
-
-
-def _numbered(file, path):
-    number = 0
-    try:
-        for number, line in enumerate(file, start=1):
-            yield number, line
-    except Exception as error:
-        message = decompression_error(path, error)
-        if message is None:
-            raise
-        raise ValueError(f"{path}:{number + 1}: {message}") from None
+        number = 0
+        try:
+            for number, line in numbered_lines_of(file, str(path)):
+                yield number, line
+        except Exception as error:
+            message = decompression_error(path, error)
+            if message is None:
+                raise
+            raise ValueError(f"{path}:{number + 1}: {message}") from None
 
 
 def decoded_file(path: pathlib.Path) -> str:
-    """Read a whole UTF-8 file, without a byte order mark and with line ends as "\\n".
+    """Read a whole text file, without a byte order mark and with line ends as "\\n".
+
+    It is UTF-8, or UTF-16 or UTF-32 where a byte order mark says so.
 
     Args:
         path: pathlib.Path. The file; one that ends in .gz or .zst is decompressed.
@@ -93,7 +81,7 @@ def decoded_file(path: pathlib.Path) -> str:
         str, the text.
 
     Raises:
-        ValueError: the file is not UTF-8; the message names line and byte. Or the compressed data
+        ValueError: the file is not text; the message names line and byte. Or the compressed data
             are damaged or end too early.
 
     Example:
@@ -112,19 +100,4 @@ def decoded_file(path: pathlib.Path) -> str:
         if message is None:
             raise
         raise ValueError(f"{path}: {message}") from None
-    mark = len(codecs.BOM_UTF8) if content.startswith(codecs.BOM_UTF8) else 0
-    try:
-        text = content[mark:].decode("utf-8")
-    except UnicodeDecodeError as error:
-        before = content[mark : mark + error.start]
-        number = before.count(b"\n") + 1
-        raise ValueError(_not_utf8(path, number, content[mark:], error, mark)) from None
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _not_utf8(path, number, content, error, offset):
-    found = content[error.start]
-    return (
-        f"{path}:{number}: not UTF-8 at byte {offset + error.start} of the file "
-        f"(0x{found:02x}, {error.reason}). {_ADVICE}"
-    )
+    return decoded_text(content, str(path))

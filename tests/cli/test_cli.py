@@ -315,19 +315,20 @@ class TestPredict:
         assert "cut" not in first
         assert second.endswith("; cut: the model reads the first 64 tokens only")
 
-    def test_any_bytes_are_a_text(self, model, tmp_path, capsys):
+    def test_line_ends_and_byte_order_marks_change_nothing(self, model, tmp_path, capsys):
         contents = {
             "plain.txt": b"rain and\nwind",
             "marked.txt": b"\xef\xbb\xbfrain and\r\nwind",
-            "latin.txt": b"caf\xe9 \x00",
+            "wide.txt": "rain and\r\nwind".encode("utf-16"),
             "empty.txt": b"",
         }
         for name, content in contents.items():
             (tmp_path / name).write_bytes(content)
         names = [str(tmp_path / name) for name in contents]
         assert main(["predict", "--model", model, "--json", *names]) == 0
-        plain, marked, _, empty = map(json.loads, capsys.readouterr().out.splitlines())
+        plain, marked, wide, empty = map(json.loads, capsys.readouterr().out.splitlines())
         assert marked["probabilities"] == pytest.approx(plain["probabilities"])
+        assert wide["probabilities"] == pytest.approx(plain["probabilities"])
         assert empty["tokens"] == 2
 
 

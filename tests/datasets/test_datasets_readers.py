@@ -214,11 +214,11 @@ WRONG_FILES = {
         {},
         "r.jsonl:2: not UTF-8 at byte 41 of the file (0xe9, invalid continuation byte). Save the",
     ),
-    "jsonl, UTF-16": (
+    "jsonl, UTF-16 without a byte order mark": (
         "r.jsonl",
-        '{"text": "a", "label": "good"}'.encode("utf-16"),
+        '{"text": "a", "label": "good"}'.encode("utf-16-le"),
         {},
-        "r.jsonl:1: not UTF-8 at byte 0 of the file",
+        "r.jsonl:1: a NUL at character 1 of the line, which no text has. It is binary, or UTF-16",
     ),
     "jsonl, empty": ("r.jsonl", b"", {}, "r.jsonl: empty. Expected one JSON object a line."),
     "jsonl, blank": ("r.jsonl", BOM + b"\n \n", {}, "r.jsonl: empty."),

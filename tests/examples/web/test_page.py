@@ -218,7 +218,7 @@ def test_the_browser_gives_the_ids_of_python(open_page, address, tokenizer):
     [
         ("Fellow citizens".encode("utf-16"), "15 characters", "Fellow citizens"),
         ("Fellow citizens".encode("utf-16-be"), None, None),
-        ("Fellow cïtizens, at ease".encode("latin-1"), "became \ufffd, 1 times", "Fellow c\ufffd"),
+        ("Fellow cïtizens, at ease".encode("latin-1"), None, None),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", None, None),
         (bytes(range(128, 256)) * 40, None, None),
     ],
