@@ -30,11 +30,13 @@ def export_saved_model(
 
     - `serving_default`: `text` (string `[batch]`) to `probabilities` (float32 `[batch, classes]`)
       and `label` (string `[batch]`). Without `label`, where a document may have several. A
-      regression has `value` (float32 `[batch]`) in place of both, in all signatures.
+      regression has `value` (float32 `[batch]`) in place of both, in all signatures. Also
+      `tokens` (int32 `[batch]`), how many the model read, and `truncated` (bool `[batch]`),
+      whether the text had more.
     - `serving_token_ids`: `token_ids` (int32 `[batch, length]`, 0 is padding) to
       `probabilities`.
-    - `serving_scores`: `text` to `probabilities`, `label`, and `[batch, length]` each, for the
-      longest text of the batch: `token_weights` (float32), how much each token speaks for the
+    - `serving_scores`: what `serving_default` returns and, `[batch, length]` each for the longest
+      text of the batch: `token_weights` (float32), how much each token speaks for the
       label (where there may be several, the most probable one), as
       `keras_combiner.models.TokenEvidence` defines it; `token_ids` (int32);
       `token_starts` and `token_ends` (int32), which bytes of the text each token is, as
@@ -131,7 +133,8 @@ def _signatures(classifier):
 
     def serve_text(text):
         token_ids = tokenizer.encode(text, sequence_length).to_tensor(shape=[None, length])
-        return task.signature(classifier(token_ids, training=False), labels)
+        outputs = classifier(token_ids, training=False)
+        return {**task.signature(outputs, labels), **_reading(text, classifier)}
 
     def serve_token_ids(token_ids):
         token_ids = _only_tokens(token_ids[:, :sequence_length], classifier)
@@ -150,6 +153,7 @@ def _signatures(classifier):
         return {
             **task.signature(outputs, labels),
             **task.evidence_for(outputs, labels),
+            **_reading(text, classifier),
             "token_ids": token_ids,
             "token_starts": starts,
             "token_ends": ends,
@@ -164,6 +168,17 @@ def _signatures(classifier):
     archive.add_endpoint("serving_token_ids", serve_token_ids, input_signature=[token_ids_spec])
     archive.add_endpoint("serving_scores", serve_scores, input_signature=[text_spec])
     return archive
+
+
+def _reading(text, classifier):
+    """Says how much of each text is read, as `classify` does: `tokens` and `truncated`."""
+    # One id more than there may be shows which texts are too long.
+    limit = classifier.sequence_length
+    num_tokens = classifier.tokenizer.encode(text, limit + 1).row_lengths()
+    return {
+        "tokens": tf.cast(tf.minimum(num_tokens, limit), tf.int32),
+        "truncated": num_tokens > limit,
+    }
 
 
 def _only_tokens(token_ids, classifier):

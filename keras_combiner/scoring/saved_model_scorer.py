@@ -40,10 +40,13 @@ class SavedModelScorer:
                 f"{path} with the signatures {sorted(signatures) or 'none'}."
             )
         self._names = sorted(signatures[_DEFAULT].structured_outputs)
-        self._tells_tokens = (
-            _SCORES in signatures and set(signatures[_SCORES].structured_outputs) >= _TOKENS
+        # Older exports tell what they read in their scores only.
+        self._counts_tokens = (
+            "truncated" not in self._names
+            and _SCORES in signatures
+            and set(signatures[_SCORES].structured_outputs) >= _TOKENS
         )
-        self._run = signatures[_SCORES if self._tells_tokens else _DEFAULT]
+        self._run = signatures[_SCORES if self._counts_tokens else _DEFAULT]
         self._constant = tf.constant
         self._labels = labels
         self.score([""])  # the first run is slower, once, and shows what does not run
@@ -66,7 +69,7 @@ class SavedModelScorer:
             row = {name: _plain(outputs[name][i]) for name in self._names}
             if self._labels is not None and "probabilities" in row:
                 row["probabilities"] = self._named(row["probabilities"])
-            if self._tells_tokens:
+            if self._counts_tokens:
                 row["tokens"] = int(np.count_nonzero(outputs["token_ids"][i]))
                 # Blanks at the end are no tokens.
                 end = int(outputs["token_ends"][i].max(initial=0))

@@ -56,7 +56,9 @@ def test_signatures(served):
     outputs = {k: (v.dtype, v.shape.as_list()) for k, v in texts.structured_outputs.items()}
     assert outputs["probabilities"] == (tf.float32, [None, 3])
     assert outputs["label"][0] == tf.string
-    assert len(outputs) == 2
+    assert outputs["tokens"] == (tf.int32, [None])
+    assert outputs["truncated"] == (tf.bool, [None])
+    assert len(outputs) == 4
     _, inputs = ids.structured_input_signature
     assert {k: (v.dtype, v.shape.as_list()) for k, v in inputs.items()} == {
         "token_ids": (tf.int32, [None, None])
@@ -68,6 +70,8 @@ def test_signatures(served):
     assert outputs == {
         "probabilities": (tf.float32, 2),
         "label": (tf.string, 1),
+        "tokens": (tf.int32, 1),
+        "truncated": (tf.bool, 1),
         "token_ids": (tf.int32, 2),
         "token_starts": (tf.int32, 2),
         "token_ends": (tf.int32, 2),
@@ -120,6 +124,19 @@ def test_scores_come_with_the_same_answer(served, classifier, batch):
     is_padding = scores["token_ids"].numpy() == 0
     assert not scores["token_weights"].numpy()[is_padding].any()
     assert scores["token_weights"].numpy()[~is_padding].all()
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "serving_scores"])
+def test_tells_how_much_was_read(served, classifier, signature):
+    # Each "king" is a token; two frame the text, of which the model reads 40.
+    lengths = [0, 1, 37, 38, 39, 40, 1000]
+    texts = [*("king " * n for n in lengths), *HARD_TEXTS, *INVALID_UTF8, "㍿" * 30]
+    received = served.signatures[signature](text=tf.constant(texts))
+    assert received["tokens"].numpy().tolist()[:7] == [2, 3, 39, 40, 40, 40, 40]
+    assert received["truncated"].numpy().tolist()[:7] == [False] * 4 + [True] * 3
+    expected = classifier.classify(texts)
+    for name in ("tokens", "truncated"):
+        assert received[name].numpy().tolist() == [x[name] for x in expected]
 
 
 def test_scores_point_into_the_text(served):

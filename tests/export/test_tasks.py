@@ -9,6 +9,8 @@ from keras_combiner import LongDocumentClassifier
 from keras_combiner.export import run_litert
 
 TEXTS = ["rain", "king", "rain king", "wind"]
+READING = {"tokens", "truncated"}
+BY_TOKEN = {"token_ids", "token_starts", "token_ends", "token_weights"}
 LABELS = {
     "single_label": ["a", "b", "a", "b"],
     "multi_label": [["a"], ["b"], ["a", "b"], []],
@@ -54,12 +56,12 @@ def test_saved_model(model, tmp_path):
     scores = signatures["serving_scores"](text=text)
     if model.task.name == "regression":
         expected = expected[:, 0]
-        assert set(plain) == {"value"}
-        assert set(scores) == {"value", "token_ids", "token_starts", "token_ends", "token_weights"}
+        assert set(plain) == {"value", *READING}
+        assert set(scores) == {"value", *READING, *BY_TOKEN}
         assert report.agreement is None and report.error == pytest.approx(report.model_error)
         assert "| mean absolute error of the model |" in str(report)
     else:
-        assert set(plain) == {"probabilities"}
+        assert set(plain) == {"probabilities", *READING}
         best = [model.labels[i] for i in expected.argmax(-1)]
         assert [x.decode() for x in scores["label"].numpy()] == best
         assert report.agreement == 1 and report.accuracy == report.model_accuracy
