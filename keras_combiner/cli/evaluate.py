@@ -50,7 +50,7 @@ def run(arguments):
     task, labels = classifier.task, classifier.labels
     documents = read_documents(arguments.data, **shared.data_options(arguments, task.name))
     summary = TargetSummary.of(documents)
-    summary.check_known(labels, arguments.data, "the model")
+    summary.check_known(labels, documents)
     # Twice over the file, the first time for the labels alone: texts are not held in memory.
     targets = np.array([task.target(label, labels) for label in documents.labels()])
     outputs = classifier.predict(

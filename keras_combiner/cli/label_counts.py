@@ -1,26 +1,64 @@
 """How many documents of each class there are, in words."""
 
 _MOST_CLASSES = 20
+_MOST_ALIKE = 3
 
 
-def check_known(counts, labels, data, whose):
+def check_known(counts, labels, documents):
     """Refuses labels that a model cannot give.
 
     Args:
-        counts: mapping whose keys are the labels of the data.
+        counts: mapping whose keys are the labels of the documents.
         labels: list of str, the labels that are known.
-        data: str, where the data came from.
-        whose: str, who knows the labels: "the model", for example.
+        documents: `keras_combiner.datasets.DocumentReader`, what was counted.
 
     Raises:
-        ValueError: if there is another label; it is named, and those that are known.
+        ValueError: if there is another label: where it stands, and the nearest that are known.
     """
-    unknown = [label for label in counts if label not in set(labels)]
+    known = set(labels)
+    unknown = [label for label in counts if label not in known]
     if unknown:
+        from keras_combiner.datasets.label_names import unknown_label
+
+        error = unknown_label(unknown[0], labels, place_of(unknown[0], documents))
+        more = f" {len(unknown):,} labels of the file are unknown." if len(unknown) > 1 else ""
+        raise ValueError(f"{error}{more}")
+
+
+def check_distinct(counts, documents):
+    """Refuses labels that a reader would take for one.
+
+    Args:
+        counts: mapping whose keys are the labels of the documents.
+        documents: `keras_combiner.datasets.DocumentReader`, what was counted.
+
+    Raises:
+        ValueError: if two labels differ in white space only: both, and where they stand.
+    """
+    from keras_combiner.datasets.label_names import alike
+
+    for group in alike(counts):
+        found = " and ".join(f"{x!r} ({place_of(x, documents)})" for x in group[:_MOST_ALIKE])
         raise ValueError(
-            f"{data}: unknown label {_listed(map(repr, unknown))}; {whose} has "
-            f"{_listed(map(repr, labels))}."
+            f"The labels {found} differ in white space only. Spell them alike: as they stand they "
+            "are different classes."
         )
+
+
+def place_of(label, documents):
+    """Finds the first document that has a label.
+
+    Args:
+        label: str.
+        documents: `keras_combiner.datasets.DocumentReader`, read as far as the document.
+
+    Returns:
+        str, where it stands: a file and a line, or the number of a record.
+    """
+    for place, found in zip(documents.places(), documents.labels(), strict=False):
+        if label == found or (isinstance(found, tuple) and label in found):
+            return place
+    return documents.name
 
 
 def describe(counts):

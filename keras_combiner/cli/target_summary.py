@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections import Counter
 
-from keras_combiner.cli.label_counts import check_known, describe
+from keras_combiner.cli.label_counts import check_distinct, check_known, describe
 
 
 @dataclasses.dataclass
@@ -36,6 +36,9 @@ class TargetSummary:
 
         Returns:
             `TargetSummary`.
+
+        Raises:
+            ValueError: for labels that differ in white space only, and whatever is wrong in a file.
         """
         from keras_combiner.datasets.document import task_of
 
@@ -49,11 +52,12 @@ class TargetSummary:
             else:
                 summary.labels.update({label} if isinstance(label, str) else set(label))
         summary.labels = Counter({label: summary.labels[label] for label in sorted(summary.labels)})
+        check_distinct(summary.labels, reader)
         return summary
 
-    def check_known(self, labels, data, whose):
+    def check_known(self, labels, documents):
         """As `keras_combiner.cli.label_counts.check_known`."""
-        check_known(self.labels, labels, data, whose)
+        check_known(self.labels, labels, documents)
 
     def without(self, part):
         """How many documents of each label there are outside of a part.

@@ -172,9 +172,7 @@ def _read(arguments):
                 f"{arguments.validation_data}: its targets are those of a task "
                 f"{validation_counts.task!r}, those of {arguments.data} of {counts.task!r}."
             )
-        validation_counts.check_known(
-            list(counts.labels), arguments.validation_data, arguments.data
-        )
+        validation_counts.check_known(list(counts.labels), validation)
         training, in_training = documents, counts.documents
         unseen = {}
         source = arguments.validation_data

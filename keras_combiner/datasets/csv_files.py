@@ -3,11 +3,13 @@
 import contextlib
 import csv
 import os
+import re
 import threading
 
 from keras_combiner.datasets.fields import RecordError, listed
+from keras_combiner.datasets.label_names import LabelError, text_label_name
 from keras_combiner.datasets.record_reader import RecordReader
-from keras_combiner.datasets.text_lines import decoded_lines
+from keras_combiner.datasets.text_lines import NotUtf8, numbered_lines
 
 # The csv module refuses fields of more than 128 KiB unless told otherwise, and can be told only
 # for the whole process. The limit is lifted for one record at a time, under a lock, and put back,
@@ -17,15 +19,21 @@ _limit_lock = threading.Lock()
 
 LABEL_SEPARATOR = "|"
 
+_SPACES_AND_QUOTE = re.compile(' +"')
+
 
 class CsvReader(RecordReader):
     """Documents from a CSV file whose first line names the columns, in UTF-8, maybe compressed.
 
     Quoting is that of the csv module and of spreadsheets: a field that holds the delimiter, a line
     end or a double quote stands in double quotes, and a double quote in it is doubled. Blank lines
-    are skipped. Other columns are ignored. Fields may be of any size up to 2 GB. Several labels
-    stand in one field with "|" between them, and a blank field is none; the target of a regression
-    is a number.
+    are skipped. Other columns are ignored. Fields may be of any size up to 2 GB. A label that looks
+    like a boolean or a whole number gets its name: "TRUE" is "True", and "1.0" is "1". Several
+    labels stand in one field with "|" between them, and a blank field is none; the target of a
+    regression is a number.
+
+    Some programs write a space after the delimiter. Before a double quote it would make the quotes
+    part of the field, and the field end at the first delimiter in it: such a record is refused.
 
     Args:
         path: str or path. The file; one that ends in .gz or .zst is decompressed.
@@ -90,6 +98,11 @@ class CsvReader(RecordReader):
             document = record
             if not isinstance(record, ValueError):
                 try:
+                    if [cell.lstrip("\ufeff") for cell in record] == header:
+                        raise RecordError(
+                            "the names of the columns again, as where files are joined. Take the "
+                            "line out."
+                        )
                     document = self._document(record, header, fields, text_column, label_column)
                 except RecordError as error:
                     document = self._error(number, str(error))
@@ -111,10 +124,12 @@ class CsvReader(RecordReader):
 
     def _records(self):
         """Yield every record that is not a blank line, or an error, after the line it starts on."""
+        lines = _Lines(self._path)
         # Strict, or else a quote that is never closed would swallow the rest of the file.
-        reader = csv.reader(decoded_lines(self._path), delimiter=self._delimiter, strict=True)
+        reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
         while True:
             number = reader.line_num + 1
+            lines.start_record()
             try:
                 record = _next_without_limit(reader)
             except csv.Error as error:
@@ -125,8 +140,32 @@ class CsvReader(RecordReader):
                 )
             if record is None:
                 return
-            if record:
+            if lines.error is not None:
+                record = lines.error
+            elif self._has_spaces_before_quotes(record, lines.record):
+                record = self._error(
+                    number,
+                    f"a space between {self._delimiter!r} and a double quote, which makes the "
+                    "quote part of the field. Take the space out.",
+                )
+            if isinstance(record, ValueError) or record:
                 yield number, record
+
+    def _has_spaces_before_quotes(self, record, lines):
+        """Whether a field begins with spaces and an opening quote, which the csv module ignores."""
+        if isinstance(record, ValueError):
+            return False
+        suspects = [i for i, cell in enumerate(record) if _SPACES_AND_QUOTE.match(cell)]
+        if not suspects:
+            return False
+        # A text that begins so, and stands in quotes as it should, reads the same in both ways.
+        reader = csv.reader(lines, delimiter=self._delimiter, strict=True, skipinitialspace=True)
+        try:
+            without = _next_without_limit(reader)
+        except csv.Error as error:
+            # Else the field goes on after the closing quote: these quotes are the text's own.
+            return "end of data" in str(error)
+        return len(without) != len(record) or any(without[i] != record[i] for i in suspects)
 
     def _column(self, number, header, argument, name):
         if name not in header:
@@ -143,14 +182,53 @@ class CsvReader(RecordReader):
         return ValueError(f"{self._path}:{number}: {message}")
 
 
+class _Lines:
+    """The lines of a file, those of the present record, and what is wrong with one of them.
+
+    Attributes:
+        record: list of str, the lines that were read since `start_record`.
+        error: `NotUtf8`, of the first of them that is not text; None if all are.
+    """
+
+    def __init__(self, path):
+        self._lines = numbered_lines(path)
+        self.start_record()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        _, line = next(self._lines)
+        if isinstance(line, NotUtf8):
+            # The record goes on: where it ends depends on the quotes of every line.
+            self.error = self.error or line
+            line = line.replaced
+        self.record.append(line)
+        return line
+
+    def start_record(self):
+        """Forgets the lines of the record before."""
+        self.record, self.error = [], None
+
+
 def _target(content, task):
     """Makes of a field what JSON would have there; what is no number stays a string."""
     if task == "multi_label":
-        return [name.strip() for name in content.split(LABEL_SEPARATOR)] if content.strip() else []
+        names = content.split(LABEL_SEPARATOR) if content.strip() else []
+        return [_label(name.strip()) for name in names]
     if task == "regression":
         with contextlib.suppress(ValueError):
-            return float(content)
-    return content
+            return float(content.replace("_", "no number"))  # Python alone reads 1_000
+        return content
+    return _label(content)
+
+
+def _label(content):
+    """The name of a label, or what says that it is missing."""
+    try:
+        return text_label_name(content)
+    except LabelError:
+        return float("nan") if content.strip() else content
 
 
 def _next_without_limit(reader):

@@ -1,11 +1,11 @@
 """Picking text and target out of a record's named fields: what all formats of records share."""
 
-import json
 import math
 import numbers
 from collections.abc import Iterable, Mapping
 
 from keras_combiner.datasets.document import Document
+from keras_combiner.datasets.label_names import LabelError, is_missing, label_name
 
 # task: the field that its targets stand in, unless another is named.
 TARGET_FIELDS = {"single_label": "label", "multi_label": "labels", "regression": "target"}
@@ -134,29 +134,30 @@ class Fields:
         if not self.with_labels:
             return None
         value = record.get(self.label_field)
-        is_blank = value is None or (isinstance(value, str) and not value.strip())
-        if not is_blank:
-            return getattr(self, f"_{self.task}")(value)
+        try:
+            if not is_missing(value):
+                return getattr(self, f"_{self.task}")(value)
+        except LabelError as error:
+            raise RecordError(f"field {self.label_field!r}: {error}") from None
         if not self.require_labels:
             return None
         if self.label_field not in record:
             raise self._missing(record, "label_field", self.label_field)
         wanted = "number" if self.task == "regression" else "label"
+        found = "null" if value is None else "blank" if isinstance(value, str) else "NaN"
         raise RecordError(
-            f"field {self.label_field!r} is {'null' if value is None else 'blank'}. "
+            f"field {self.label_field!r} is {found}. "
             f"Give the document a {wanted} or take the record out."
         )
 
     def _single_label(self, value):
-        if isinstance(value, str):
-            return _encodable(value, self.label_field)
-        if isinstance(value, bool | int | float):
-            return json.dumps(value)
-        raise RecordError(
-            f"field {self.label_field!r} must be a string or a number, received "
-            f"{kind(value)}. If the label is in another field, name it with label_field=...; "
-            "several labels a document are task='multi_label'."
-        )
+        if isinstance(value, (list, Mapping)):
+            raise RecordError(
+                f"field {self.label_field!r} must be a string or a number, received "
+                f"{kind(value)}. If the label is in another field, name it with label_field=...; "
+                "several labels a document are task='multi_label'."
+            )
+        return self._name(value)
 
     def _multi_label(self, value):
         if not isinstance(value, list):
@@ -164,15 +165,23 @@ class Fields:
                 f"field {self.label_field!r} must be a list of labels, received {kind(value)}."
             )
         for label in value:
-            if not isinstance(label, str | bool | int | float) or label == "":
+            if isinstance(label, (list, Mapping)) or is_missing(label):
+                blank = isinstance(label, str)
                 raise RecordError(
                     f"field {self.label_field!r} must hold strings or numbers, received "
-                    f"{'a blank' if label == '' else kind(label)} among them."
+                    f"{'a blank' if blank else kind(label)} among them."
                 )
-        return tuple(
-            _encodable(label, self.label_field) if isinstance(label, str) else json.dumps(label)
-            for label in value
-        )
+        if len(set(value)) < len(value) and all(_is_flag(label) for label in value):
+            raise RecordError(
+                f"field {self.label_field!r} must hold the labels themselves, received zeros and "
+                "ones: a row of an indicator matrix. Write the names of the labels that are one."
+            )
+        return tuple(self._name(label) for label in value)
+
+    def _name(self, value):
+        if isinstance(value, str):
+            _encodable(value, self.label_field)
+        return label_name(value)
 
     def _regression(self, value):
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
@@ -233,9 +242,15 @@ def kind(value) -> str:
     """
     if value is None:
         return "null"
+    if isinstance(value, float) and math.isnan(value):
+        return "NaN"
     names = {bool: "a boolean", int: "a number", float: "a number", str: "a string"}
     names[bytes] = "bytes that are no text"
     return names.get(type(value), "an array" if isinstance(value, list) else "an object")
+
+
+def _is_flag(label):
+    return isinstance(label, int | float) and label in (0, 1)
 
 
 def _encodable(text, field):

@@ -2,18 +2,24 @@
 
 import os
 import pathlib
+import warnings
+from collections.abc import Iterator
 
 from keras_combiner.datasets.document import Document
 from keras_combiner.datasets.document_reader import DocumentReader
+from keras_combiner.datasets.label_names import LabelError, alike, text_label_name
+from keras_combiner.datasets.real_files import RealFiles
 from keras_combiner.datasets.text_lines import decoded_file
 
 
 class FolderReader(DocumentReader):
     """Documents from a directory with one folder a class and a .txt file a document, in UTF-8.
 
-    The folder's name is the label, and every .txt file below it is one of its documents, however
-    deep. Files come sorted by name and the classes evenly mixed. Hidden files are left out, and so
-    are files beside the class folders, such as a README.txt, unless `require_labels` is False.
+    The folder's name is the label, by the rule for files that hold text alone, and every .txt file
+    below it is one of its documents, however deep. Files come sorted by name and the classes evenly
+    mixed. Hidden files are left out, and so are files beside the class folders, such as a
+    README.txt, unless `require_labels` is False. Links are followed, and every real file is read
+    once. A warning names folders that are one class, or look alike.
 
     Args:
         path: str or path. The directory.
@@ -40,16 +46,24 @@ class FolderReader(DocumentReader):
         self._require_labels = require_labels
 
     def __iter__(self):
-        for label, path in self._files():
+        for label, path in self.files():
             yield Document(decoded_file(path), label)
 
     def places(self):
         """Yield the file of every document."""
-        return (str(path) for _, path in self._files())
+        return (str(path) for _, path in self.files())
 
-    def _files(self):
-        """Yield every file after its label."""
-        loose_files, folders = _sorted_entries(self._path)
+    def files(self) -> Iterator[tuple[str | None, pathlib.Path]]:
+        """Yield the label and the path of every document, without reading it."""
+        real_files = RealFiles(self._path)
+        loose_files, folders = real_files.entries(self._path)
+        for path in real_files.left_out:
+            warnings.warn(
+                f"{path} is left out: it is a link to {os.path.realpath(path)}, which is read "
+                "elsewhere.",
+                stacklevel=2,
+            )
+        loose_files = [path for path in loose_files if _is_text(path)]
         if self._require_labels:
             if not folders:
                 raise ValueError(
@@ -61,17 +75,46 @@ class FolderReader(DocumentReader):
             raise ValueError(f"{self._path}: no .txt files and no folders with .txt files.")
         for path in loose_files:
             yield None, path
-        classes = {folder.name: list(_text_files(folder)) for folder in folders}
-        for label, paths in classes.items():
-            if not paths:
-                raise ValueError(
-                    f"{self._path / label}: no .txt files. Every folder in {self._path} is taken "
-                    "for a class: put text files in it or take it out."
-                )
+        classes = {}
+        for label, group in _named(folders).items():
+            classes[label] = []
+            for folder in group:
+                paths = list(filter(_is_text, real_files.below(folder)))
+                if not paths:
+                    raise ValueError(
+                        f"{folder}: no .txt files. Every folder in {self._path} is taken for a "
+                        "class: put text files in it or take it out."
+                    )
+                classes[label] += paths
         yield from _interleaved(classes)
 
     def __repr__(self):
         return f"{type(self).__name__}({str(self._path)!r})"
+
+
+def _is_text(path):
+    return path.suffix.lower() == ".txt"
+
+
+def _named(folders):
+    """Gather the folders of each class, and warn of those that are one class or look alike."""
+    classes = {}
+    for folder in folders:
+        try:
+            name = text_label_name(folder.name)
+        except LabelError as error:
+            raise ValueError(f"{folder}: {error}") from None
+        classes.setdefault(name, []).append(folder)
+    for name, group in classes.items():
+        if len(group) > 1:
+            paths = " and ".join(ascii(str(folder)) for folder in group)
+            warnings.warn(f"{paths} are read as one class, {name!r}.", stacklevel=2)
+    for group in alike(classes):
+        paths = " and ".join(repr(str(folder)) for name in group for folder in classes[name])
+        warnings.warn(
+            f"{paths} are read as different classes, and their names look alike.", stacklevel=2
+        )
+    return classes
 
 
 def _interleaved(classes):
@@ -87,23 +130,3 @@ def _interleaved(classes):
     # Sorted by place alone, and stably: the order of the labels decides between equals.
     return [(label, path) for _, label, path in sorted(places, key=lambda place: place[0])]
 
-
-def _text_files(folder):
-    """Yield the .txt files below a folder, its own before those of the folders in it."""
-    files, folders = _sorted_entries(folder)
-    yield from files
-    for inner in folders:
-        yield from _text_files(inner)
-
-
-def _sorted_entries(folder):
-    """List the .txt files and the folders right in a folder, each sorted, without hidden ones."""
-    files, folders = [], []
-    for path in sorted(folder.iterdir(), key=lambda path: path.name):
-        if path.name.startswith("."):
-            continue
-        if path.is_dir():
-            folders.append(path)
-        elif path.suffix.lower() == ".txt":
-            files.append(path)
-    return files, folders

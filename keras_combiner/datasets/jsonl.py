@@ -14,9 +14,11 @@ from keras_combiner.whole_files import written_whole
 class JsonlReader(RecordReader):
     """Documents from a JSON Lines file: one JSON object a line, in UTF-8, maybe compressed.
 
-    Blank lines are skipped. A label may be a string, a number or a boolean; the last two become
-    their JSON spelling, such as "1" and "true". Several labels are an array of those, the target of
-    a regression is a number. Other fields are ignored.
+    Blank lines are skipped. A label may be a string, a number or a boolean; the last two get the
+    names that they have in every format, such as "1" and "True". Several labels are an array of
+    those, the target of a regression is a number. Other fields are ignored, and may hold what JSON
+    has no word for, such as NaN, which is refused where it stands for a label. An object that has a
+    field twice, with different values, is refused.
 
     Args:
         path: str or path. The file; one that ends in .gz or .zst is decompressed.
@@ -69,7 +71,7 @@ class JsonlReader(RecordReader):
 
 def _record(line, text_field):
     try:
-        record = json.loads(line)
+        record = json.loads(line, object_pairs_hook=_Object)
     except json.JSONDecodeError as error:
         raise RecordError(
             f"invalid JSON: {error.msg} at character {error.pos + 1} of the line. "
@@ -83,7 +85,22 @@ def _record(line, text_field):
             f"expected a JSON object such as {{{json.dumps(text_field)}: ...}}, "
             f"received {kind(record)}."
         )
+    if record.twice is not None:
+        raise RecordError(
+            f"field {record.twice!r} is there twice, with different values. Take one out."
+        )
     return record
+
+
+class _Object(dict):
+    """An object of JSON, and the name of a field that it has twice, with different values."""
+
+    def __init__(self, pairs):
+        super().__init__(pairs)
+        self.twice = None
+        if len(self) != len(pairs):
+            # As they are written: 1 and true are equal to Python.
+            self.twice = next((x for x, value in pairs if repr(value) != repr(self[x])), None)
 
 
 def write_jsonl(path: str | os.PathLike, documents: Iterable[Document]) -> int:

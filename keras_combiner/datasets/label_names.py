@@ -14,6 +14,10 @@ _LONGEST_SHOWN = 60
 # As programs write booleans and whole numbers into files that hold text alone.
 _BOOLEANS = {"true": True, "false": False}
 _WHOLE_NUMBER = re.compile(r"[+-]?\d+\.0+")
+_NOT_A_NUMBER = re.compile(r"[+-]?nan", re.IGNORECASE)
+# Characters without width, which str.split does not take for white space: soft hyphen, zero-width
+# space, marks of direction, word joiner and byte order mark. Joiners of letters are not among them.
+_INVISIBLE = dict.fromkeys(map(ord, "\u00ad\u200b\u200e\u200f\u2060\ufeff"))
 
 
 class LabelError(ValueError):
@@ -70,7 +74,8 @@ def text_label_name(text: str) -> str:
     """Return the name of the class that a cell stands for, in files that hold text alone.
 
     A CSV file says neither that 1.0 is a number nor that TRUE is a boolean: cells that look so are
-    read so, and get the name that the same label has in JSON, Parquet or Python.
+    read so, and get the name that the same label has in JSON, Parquet or Python. NaN is how such
+    files spell a number that is missing.
 
     Args:
         text: str, the cell.
@@ -79,7 +84,7 @@ def text_label_name(text: str) -> str:
         str, not blank.
 
     Raises:
-        LabelError: if the cell is blank.
+        LabelError: if the cell is blank or NaN.
 
     Example:
 
@@ -90,6 +95,8 @@ def text_label_name(text: str) -> str:
         return label_name(_BOOLEANS[text.strip().lower()])
     if _WHOLE_NUMBER.fullmatch(text.strip()):
         return label_name(int(text.strip().partition(".")[0]))
+    if _NOT_A_NUMBER.fullmatch(text.strip()):
+        return label_name(float("nan"))
     return label_name(text)
 
 
@@ -111,7 +118,7 @@ def is_missing(label) -> bool:
     if label is None:
         return True
     if isinstance(label, str):
-        return not label.strip()
+        return not _visible(label)
     if type(label).__name__ in ("NAType", "NaTType"):  # of pandas, which need not be installed
         return True
     if isinstance(label, (float, decimal.Decimal)):
@@ -123,6 +130,8 @@ def is_missing(label) -> bool:
 
 def alike(names: Iterable[str]) -> list[list[str]]:
     """Find names that a reader would take for one: they differ in white space only.
+
+    Characters without width, such as a byte order mark, count as white space.
 
     Args:
         names: iterable of str, all different.
@@ -137,7 +146,7 @@ def alike(names: Iterable[str]) -> list[list[str]]:
     """
     groups = {}
     for name in sorted(names):
-        groups.setdefault(" ".join(unicodedata.normalize("NFC", name).split()), []).append(name)
+        groups.setdefault(_visible(unicodedata.normalize("NFC", name)), []).append(name)
     return [group for group in groups.values() if len(group) > 1]
 
 
@@ -164,6 +173,11 @@ def unknown_label(name: str, known: Sequence[str], place: str = "") -> LabelErro
         f"{where}unknown label {_shortened(repr(name))}. Nearest of the {len(known)} labels that "
         f"are known: {shown}."
     )
+
+
+def _visible(name):
+    """What of a name can be seen, with one space between words."""
+    return " ".join(name.translate(_INVISIBLE).split())
 
 
 def _scalar(label):

@@ -1,5 +1,9 @@
 """ParquetReader: documents from the rows of a Parquet file."""
 
+import json
+
+import numpy as np
+
 from keras_combiner.datasets.fields import RecordError, listed
 from keras_combiner.datasets.record_reader import RecordReader
 
@@ -14,6 +18,8 @@ class ParquetReader(RecordReader):
 
     Only the columns of text and target are read. Targets are as in a
     `keras_combiner.datasets.jsonl.JsonlReader`: a string or a number, a list of them, or a number.
+    In a file of a Hugging Face data set whose labels are ids of a `ClassLabel`, they are the names
+    that its schema has for them, and -1 is no label.
 
     Args:
         path: str or path. The file.
@@ -65,6 +71,10 @@ class ParquetReader(RecordReader):
         if fields.require_labels or (fields.with_labels and fields.label_field in names):
             wanted.append(("label_field", fields.label_field))
         for argument, name in wanted:
+            if names.count(name) > 1:
+                raise ValueError(
+                    f"{self._path}: {names.count(name)} columns named {name!r}. Rename one."
+                )
             if name not in names:
                 raise ValueError(
                     f"{self._path}: no column {name!r}; columns are {listed(names)}. Name it with "
@@ -74,14 +84,63 @@ class ParquetReader(RecordReader):
             raise ValueError(f"{self._path}: no rows.")
         number = 0
         columns = [name for _, name in wanted]
+        target = _target_of(file.schema_arrow, fields) if len(wanted) == 2 else None
         for batch in file.iter_batches(batch_size=_ROWS, columns=columns, use_threads=False):
             for record in batch.to_pylist():
                 number += 1
                 try:
+                    if target is not None:
+                        record[fields.label_field] = target(record[fields.label_field])
                     document = fields.document(record)
                 except RecordError as error:
                     document = ValueError(f"{self._path}: row {number}: {error}")
                 yield number, document
+
+
+def _target_of(schema, fields):
+    """What makes a target of a value of the column; None if the value is one as it stands."""
+    if fields.task != "regression":
+        names = _class_names(schema, fields.label_field)
+        if names is not None:
+            return _each(lambda label: _class_name(label, names, fields.label_field))
+    kind = str(schema.field(fields.label_field).type)
+    # A float32 of 0.1 is 0.10000000149 as a Python float, and would be another label.
+    for narrow, dtype in (("float", np.float32), ("halffloat", np.float16)):
+        if kind == narrow or f": {narrow}>" in kind:
+            return _each(lambda x, dtype=dtype: None if x is None else float(str(dtype(x))))
+    return None
+
+
+def _each(function):
+    return lambda value: list(map(function, value)) if isinstance(value, list) else function(value)
+
+
+def _class_names(schema, column):
+    """The names of the classes of a Hugging Face data set's column, or None if it has none."""
+    content = (schema.metadata or {}).get(b"huggingface")
+    if content is None:
+        return None
+    try:
+        feature = json.loads(content)["info"]["features"][column]
+        # Several labels: "Sequence" and later "List" with a feature in it, or a list in JSON.
+        while isinstance(feature, list) or "feature" in feature:
+            feature = feature[0] if isinstance(feature, list) else feature["feature"]
+        return feature["names"] if feature["_type"] == "ClassLabel" else None
+    except (ValueError, LookupError, TypeError):  # no such features, which is allowed
+        return None
+
+
+def _class_name(label, names, field):
+    if label is None or label == -1:
+        return None
+    if isinstance(label, str):
+        return label
+    if label != label or label != int(label) or not 0 <= label < len(names):
+        raise RecordError(
+            f"field {field!r} is {label}, which is the id of none of the {len(names)} classes that "
+            "the schema of the Hugging Face data set names."
+        )
+    return names[int(label)]
 
 
 def _import_pyarrow():

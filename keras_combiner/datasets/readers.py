@@ -102,14 +102,13 @@ def reader_of(
     shown = str(path) if path.is_absolute() else f"{path} (in {pathlib.Path.cwd()})"
     if not glob.has_magic(str(path)):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), shown)
-    shards = [
-        shard
-        for shard in map(pathlib.Path, sorted(glob.glob(str(path), recursive=True)))
-        if shard.is_file()
-    ]
+    shards = {}  # every real file once, though links lead to it
+    for shard in map(pathlib.Path, sorted(glob.glob(str(path), recursive=True))):
+        if shard.is_file():
+            shards.setdefault(os.path.realpath(shard), shard)
     if not shards:
         raise FileNotFoundError(errno.ENOENT, "No file is named so", shown)
-    return ShardsReader([reader(shard) for shard in shards])
+    return ShardsReader([reader(shard) for shard in shards.values()])
 
 
 def _reader(path, options):

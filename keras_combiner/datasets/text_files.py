@@ -6,6 +6,7 @@ import pathlib
 from keras_combiner.datasets.document import Document
 from keras_combiner.datasets.document_reader import DocumentReader
 from keras_combiner.datasets.readers import record_reader
+from keras_combiner.datasets.real_files import RealFiles
 from keras_combiner.datasets.text_lines import decoded_file
 
 
@@ -13,7 +14,7 @@ class TextFilesReader(DocumentReader):
     """Documents from a text file, or from all files of a directory, in UTF-8, without labels.
 
     Files come sorted by path, those of a folder before those of the folders in it. Hidden files and
-    folders are left out.
+    folders are left out. Links are followed, and every real file is read once.
 
     Args:
         path: str or path. The file or the directory.
@@ -48,18 +49,15 @@ class TextFilesReader(DocumentReader):
             yield self._path
             return
         empty = True
-        for folder, folders, names in os.walk(self._path):
-            folders[:] = sorted(x for x in folders if not x.startswith("."))
-            for name in sorted(x for x in names if not x.startswith(".")):
-                path = pathlib.Path(folder) / name
-                if record_reader(path, {}) is not None:
-                    pattern = path.with_name("*" + "".join(path.suffixes))
-                    raise ValueError(
-                        f"{path}: by its ending a file of records, and not one document. Name such "
-                        f"files by a pattern: '{pattern}'."
-                    )
-                empty = False
-                yield path
+        for path in RealFiles(self._path).below(self._path):
+            if record_reader(path, {}) is not None:
+                pattern = path.with_name("*" + "".join(path.suffixes))
+                raise ValueError(
+                    f"{path}: by its ending a file of records, and not one document. Name such "
+                    f"files by a pattern: '{pattern}'."
+                )
+            empty = False
+            yield path
         if empty:
             raise ValueError(f"{self._path}: no files. Every file in it is to be a document.")
 

@@ -2,6 +2,8 @@
 
 import re
 
+import numpy as np
+
 from keras_combiner.datasets.fields import RecordError
 from keras_combiner.datasets.record_reader import RecordReader
 
@@ -106,6 +108,9 @@ def _values(feature, name):
     if which is None:
         return []
     values = list(getattr(feature, which).value)
+    if which == "float_list":
+        # A float32 of 0.1 is 0.10000000149 as a Python float, and would be another label.
+        return [float(str(np.float32(value))) for value in values]
     if which != "bytes_list":
         return values
     try:

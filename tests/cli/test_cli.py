@@ -565,7 +565,7 @@ BAD = {
     ),
     "unknown validation label": (
         "train --data good.jsonl --validation-data other_labels.jsonl --output o",
-        "other_labels.jsonl: unknown label 'sonnet'; good.jsonl has 'tale', 'weather'.",
+        "other_labels.jsonl:2: unknown label 'sonnet'. Nearest of the 2 labels",
     ),
     "no model to evaluate": ("evaluate --model nix.keras --data good.jsonl", "no model at nix"),
     "no model in directory": ("evaluate --model empty --data good.jsonl", "holds no model.keras"),
@@ -573,7 +573,7 @@ BAD = {
     "no .keras": ("predict --model good.jsonl good.jsonl", "good.jsonl is no .keras file"),
     "unknown label": (
         "evaluate --model {model} --data other_labels.jsonl",
-        "other_labels.jsonl: unknown label 'sonnet'; the model has 'tale', 'weather'.",
+        "other_labels.jsonl:2: unknown label 'sonnet'. Nearest of the 2 labels",
     ),
     "json is a directory": (
         "evaluate --model {model} --data good.jsonl --json empty",
@@ -881,10 +881,20 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
 def test_many_classes_are_not_all_listed():
     counts = {f"class {i}": 1 for i in range(1000)}
     assert label_counts.describe(counts).endswith("class 19 1, and 980 more")
-    with pytest.raises(
-        ValueError, match=r"unknown label 'x'; the model has 'class 0'.*and 980 more"
-    ):
-        label_counts.check_known({"x": 1}, list(counts), "data.csv", "the model")
+
+
+def test_an_unknown_label_says_where_and_stays_short(tmp_path):
+    from keras_combiner.datasets import read_documents
+
+    path = tmp_path / "r.csv"
+    path.write_text("text,labels\na,klass 1|class 2\nb,klass 1|other\nc,klass 3\n")
+    known = [f"class {i}" for i in range(3000)]
+    with pytest.raises(ValueError, match="unknown") as caught:
+        label_counts.check_known({"klass 3": 1, "other": 1}, known, read_documents(path))
+    assert str(caught.value).startswith(f"{path}:4: unknown label 'klass 3'. Nearest of the 3000")
+    assert "'class 3'" in str(caught.value)
+    assert str(caught.value).endswith("2 labels of the file are unknown.")
+    assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize("module", [arguments, errors, label_counts])

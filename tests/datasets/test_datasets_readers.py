@@ -46,7 +46,7 @@ GOOD_FILES = {
         "r.jsonl",
         b'{"text": "a", "label": 0}\n{"text": "b", "label": -1.5}\n{"text": "c", "label": true}\n',
         {},
-        [Document("a", "0"), Document("b", "-1.5"), Document("c", "true")],
+        [Document("a", "0"), Document("b", "-1.5"), Document("c", "True")],
     ),
     "jsonl with an empty text": (
         "r.jsonl",
@@ -219,6 +219,12 @@ WRONG_FILES = {
         '{"text": "a", "label": "good"}'.encode("utf-16-le"),
         {},
         "r.jsonl:1: a NUL at character 1 of the line, which no text has. It is binary, or UTF-16",
+    ),
+    "csv, the names of the columns again": (
+        "r.csv",
+        BOM + b"text,label\na,good\n" + BOM + b"text,label\nb,bad\n",
+        {},
+        "r.csv:3: the names of the columns again, as where files are joined. Take the line out.",
     ),
     "jsonl, empty": ("r.jsonl", b"", {}, "r.jsonl: empty. Expected one JSON object a line."),
     "jsonl, blank": ("r.jsonl", BOM + b"\n \n", {}, "r.jsonl: empty."),
