@@ -9,7 +9,8 @@ import threading
 from keras_combiner.datasets.fields import RecordError, listed
 from keras_combiner.datasets.label_names import LabelError, text_label_name
 from keras_combiner.datasets.record_reader import RecordReader
-from keras_combiner.datasets.text_lines import NotUtf8, numbered_lines
+from keras_combiner.datasets.text_encoding import LineError
+from keras_combiner.datasets.text_lines import numbered_lines
 
 # The csv module refuses fields of more than 128 KiB unless told otherwise, and can be told only
 # for the whole process. The limit is lifted for one record at a time, under a lock, and put back,
@@ -187,7 +188,7 @@ class _Lines:
 
     Attributes:
         record: list of str, the lines that were read since `start_record`.
-        error: `NotUtf8`, of the first of them that is not text; None if all are.
+        error: `LineError`, of the first of them that is not text; None if all are.
     """
 
     def __init__(self, path):
@@ -199,10 +200,10 @@ class _Lines:
 
     def __next__(self):
         _, line = next(self._lines)
-        if isinstance(line, NotUtf8):
+        if isinstance(line, LineError):
             # The record goes on: where it ends depends on the quotes of every line.
             self.error = self.error or line
-            line = line.replaced
+            line = line.line
         self.record.append(line)
         return line
 

@@ -143,6 +143,8 @@ class Fields:
             return None
         if self.label_field not in record:
             raise self._missing(record, "label_field", self.label_field)
+        if isinstance(value, float) and self.task == "regression":
+            return self._regression(value)
         wanted = "number" if self.task == "regression" else "label"
         found = "null" if value is None else "blank" if isinstance(value, str) else "NaN"
         raise RecordError(

@@ -129,4 +129,3 @@ def _interleaved(classes):
     ]
     # Sorted by place alone, and stably: the order of the labels decides between equals.
     return [(label, path) for _, label, path in sorted(places, key=lambda place: place[0])]
-

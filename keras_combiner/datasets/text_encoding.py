@@ -24,6 +24,19 @@ _OTHER_KINDS = (
 _ADVICE = "Save the file as UTF-8."
 
 
+class LineError(ValueError):
+    """What is wrong with a line of a file that is not text.
+
+    Args:
+        message: str.
+        line: str, the line with U+FFFD in place of what is wrong.
+    """
+
+    def __init__(self, message: str, line: str):
+        super().__init__(message)
+        self.line = line
+
+
 def decoded_text(content: bytes, name: str) -> str:
     """Decode a whole document: UTF-8, or UTF-16 or UTF-32 where a byte order mark says so.
 
@@ -52,8 +65,8 @@ file as UTF-8.
         raise ValueError(f"{name}: {kind}, and not text. Save its text as UTF-8.")
     lines = []
     for _, line in numbered_lines_of([content], name):
-        if isinstance(line, ValueError):
-            raise line
+        if isinstance(line, LineError):
+            raise ValueError(str(line))
         lines.append(line)
     return "".join(lines).replace("\r\n", "\n").replace("\r", "\n")
 
@@ -68,7 +81,7 @@ def numbered_lines_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int,
 
     Returns:
         An iterator of pairs: the number of the line, from 1, and the line with its end, or a
-        `ValueError` that says why it is not text. The mark of a byte order is not part of a line.
+        `LineError` that says why it is not text. The mark of a byte order is not part of a line.
 
     Raises:
         ValueError: UTF-16 or UTF-32 is damaged, behind which nothing can be read.
@@ -86,7 +99,7 @@ def numbered_lines_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int,
     lines = _utf8_lines(chunks, place) if encoding == "UTF-8" else _wide_lines(chunks, place)
     for line in lines:
         if isinstance(line, str) and "\0" in line:
-            line = place.error_of_nul(line)
+            line = LineError(place.nul(line), line.replace("\0", "\ufffd"))
         yield place.line, line
         place.line += 1
 
@@ -100,20 +113,20 @@ class _Place:
         self.offset = offset  # of the line in the file, in bytes
         self._name = name
 
-    def error(self, error, offset):
+    def message(self, error, offset):
         """What `error`, a `UnicodeDecodeError`, says of bytes that start at `offset`."""
         found = error.object[error.start]
-        return ValueError(
+        return (
             f"{self._name}:{self.line}: not {self.encoding} at byte {offset + error.start} of the "
             f"file (0x{found:02x}, {error.reason}). {_ADVICE}"
         )
 
-    def error_of_nul(self, line):
+    def nul(self, line):
         """A NUL is valid in every encoding, and stands in no text."""
         advice = _ADVICE
         if self.encoding == "UTF-8":
             advice = f"It is binary, or UTF-16 without a byte order mark. {_ADVICE}"
-        return ValueError(
+        return (
             f"{self._name}:{self.line}: a NUL at character {line.index(chr(0))} of the line, which "
             f"no text has. {advice}"
         )
@@ -130,7 +143,8 @@ def _utf8_lines(chunks, place):
         try:
             text = line.decode("utf-8")
         except UnicodeDecodeError as error:
-            text = place.error(error, place.offset)
+            replaced = line.decode("utf-8", "replace").replace("\0", "\ufffd")
+            text = LineError(place.message(error, place.offset), replaced)
         yield text
         place.offset += len(line)
 
@@ -149,7 +163,7 @@ def _decoded(chunks, place):
         except UnicodeDecodeError as error:
             # What stands before it is read first, and tells the line.
             yield error.object[: error.start].decode(place.encoding)
-            raise place.error(error, start) from None
+            raise ValueError(place.message(error, start)) from None
         place.offset += len(chunk)
 
 

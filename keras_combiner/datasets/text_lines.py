@@ -43,7 +43,7 @@ def numbered_lines(path: pathlib.Path) -> Iterator[tuple[int, str | ValueError]]
         path: pathlib.Path. The file; one that ends in .gz or .zst is decompressed.
 
     Returns:
-        An iterator of pairs: the number of the line, from 1, and the line, or a `ValueError` that
+        An iterator of pairs: the number of the line, from 1, and the line, or a `LineError` that
         says why it is none.
 
     Raises:
@@ -55,7 +55,7 @@ def numbered_lines(path: pathlib.Path) -> Iterator[tuple[int, str | ValueError]]
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "three.txt"
     >>> _ = path.write_bytes(b"one\\n\\xff\\nthree")
     >>> [(number, type(line).__name__) for number, line in numbered_lines(path)]
-    [(1, 'str'), (2, 'ValueError'), (3, 'str')]
+    [(1, 'str'), (2, 'LineError'), (3, 'str')]
     """
     with open_bytes(path) as file:
         number = 0

@@ -92,7 +92,7 @@ def test_a_label_has_one_name(ending, values, names, tmp_path):
         st.booleans(),
         st.integers(-(10**12), 10**12),
         st.floats(-1e12, 1e12),
-        st.text("ab\u0308\u00fc 1.0", min_size=1).filter(lambda x: x.strip() and not x[-1] == "0"),
+        st.text("ab\u0308\u00fc 1.0", min_size=1).filter(str.strip),
     )
 )
 def test_the_name_is_that_of_python(tmp_path_factory, value):
@@ -270,7 +270,7 @@ def test_two_columns_of_one_name_in_parquet(tmp_path):
         ('"a", "x"\n', None),
         ('"a", "x, y"\n', None),
         ('"a",  "x\ny"\n', None),
-        ('a, x\n', [("a", " x")]),
+        ("a, x\n", [("a", " x")]),
         ('" ""a"" b",x\n', [(' "a" b', "x")]),
         ('" ""a""", x\n', [(' "a"', " x")]),
     ],
@@ -307,7 +307,7 @@ def test_a_csv_file_goes_on_past_lines_that_are_no_text(tmp_path):
     assert [number for number, _ in records] == [2, 4, 5, 6]
     assert [str(x).partition(": ")[2][:20] for _, x in records if isinstance(x, ValueError)] == [
         "not UTF-8 at byte 14",
-        "a NUL at byte 21 of ",
+        "a NUL at character 0",
     ]
 
 
@@ -357,7 +357,11 @@ class TestFolders:
         (folder / "a" / "9.txt").symlink_to(folder / "b" / "3.txt")
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            assert sorted(read_documents(folder)) == [("1.txt", "a"), ("2.txt", "a"), ("3.txt", "b")]
+            assert sorted(read_documents(folder)) == [
+                ("1.txt", "a"),
+                ("2.txt", "a"),
+                ("3.txt", "b"),
+            ]
             assert sorted(read_texts(folder).texts()) == ["1.txt", "2.txt", "3.txt"]
 
     def test_links_elsewhere_are_followed_once(self, tmp_path):
