@@ -5,12 +5,15 @@ import contextlib
 
 from fastapi.responses import JSONResponse
 
+from keras_combiner.serving.body_decoder import CODINGS, BodyDecoder, UnreadableBody
+
 
 class RequestGate:
     """An ASGI application around another one, which it gives whole bodies of bounded size.
 
-    Bodies are counted as they arrive, whatever their headers say. A request whose client has hung
-    up is cancelled, so that nothing is computed for nobody.
+    Bodies are decompressed and counted as they arrive, whatever their headers say: the bounds are
+    those of both, what is sent and what comes of it. A request whose client has hung up is
+    cancelled, so that nothing is computed for nobody.
 
     Args:
         app: the ASGI application.
@@ -35,8 +38,13 @@ class RequestGate:
         body = bytearray()
         try:
             try:
+                decoder = BodyDecoder.from_headers(scope["headers"])
                 async with asyncio.timeout(self._body_seconds):
-                    refusal = await self._read(scope, receive, body)
+                    refusal = await self._read(scope, receive, body, decoder)
+                if decoder.coding:
+                    scope = _decoded(scope, len(body))
+            except UnreadableBody as error:
+                refusal = _refusal(error.status, error.reason)
             except TimeoutError:
                 seconds = f"{self._body_seconds:g}"
                 refusal = _refusal(408, f"The body took longer than {seconds} seconds to arrive.")
@@ -49,29 +57,34 @@ class RequestGate:
         finally:
             self._held_bytes -= len(body)
 
-    async def _read(self, scope, receive, body):
+    async def _read(self, scope, receive, body, decoder):
         """Reads the body into a bytearray, and returns None or an ASGI application that refuses."""
         too_large = _refusal(
             413,
-            f"Expected a body of at most {self._max_body_bytes:,} bytes. Received a larger one. "
-            "Send fewer texts in a request.",
+            f"Expected a body of at most {self._max_body_bytes:,} bytes. Received a larger one, as "
+            "it is sent or when it is decompressed. Send fewer texts in a request.",
         )
         declared = dict(scope["headers"]).get(b"content-length", b"")
         if declared.isdigit() and int(declared) > self._max_body_bytes:
             return too_large
+        sent = 0
         more = True
         while more:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise _HungUp
             chunk = message.get("body", b"")
-            if len(body) + len(chunk) > self._max_body_bytes:
+            sent += len(chunk)
+            room = self._max_body_bytes - len(body)
+            chunk = decoder.decode(chunk, room + 1)
+            if sent > self._max_body_bytes or len(chunk) > room:
                 return too_large
             if self._held_bytes + len(chunk) > self._max_held_bytes:
                 return _refusal(503, "Too many requests are waiting. Send it again later.")
             body += chunk
             self._held_bytes += len(chunk)
             more = message.get("more_body", False)
+        decoder.finish()
         return None
 
     async def _answer(self, scope, receive, send, body):
@@ -113,6 +126,13 @@ async def _until_hung_up(receive):
         pass
 
 
+def _decoded(scope, length):
+    """The scope of the body as the application gets it."""
+    coded = (b"content-encoding", b"content-length", b"transfer-encoding")
+    headers = [x for x in scope["headers"] if x[0] not in coded]
+    return {**scope, "headers": [*headers, (b"content-length", b"%d" % length)]}
+
+
 def _refusal(status, reason):
-    headers = {"retry-after": "1"} if status == 503 else None
-    return JSONResponse({"error": reason}, status, headers)
+    headers = {503: {"retry-after": "1"}, 415: {"accept-encoding": ", ".join(CODINGS)}}
+    return JSONResponse({"error": reason}, status, headers.get(status))
