@@ -1,11 +1,12 @@
 """`keras-combiner serve`: answers requests with an exported SavedModel."""
 
+import argparse
 import logging.config
 import shlex
 import warnings
 
 from keras_combiner.cli import arguments as shared
-from keras_combiner.version_folders import no_saved_model, saved_models
+from keras_combiner.version_folders import is_version, no_saved_model, saved_models
 
 
 def add_parser(subparsers):
@@ -57,6 +58,17 @@ def add_parser(subparsers):
             metavar="N",
             help=f"{help} (default: %(default)s)",
         )
+    parser.add_argument(
+        "--version-label",
+        action="append",
+        default=[],
+        type=_version_label,
+        metavar="LABEL=N",
+        help=(
+            "keep version N in memory beside the newest, at /v1/models/NAME/labels/LABEL:predict; "
+            "may be given several times"
+        ),
+    )
     parser.add_argument("--access-log", action="store_true", help="print a line a request")
     parser.set_defaults(run=run)
 
@@ -82,6 +94,7 @@ def run(arguments):
         max_waiting=arguments.max_waiting,
         threads=arguments.threads,
         poll_seconds=arguments.poll_seconds,
+        version_labels=_version_labels(arguments.version_label),
     )
     # Before the model, which takes a while to load.
     for port, option in (
@@ -111,6 +124,26 @@ def run(arguments):
         on_start=announce,
     ).start([predictor])
     return 0
+
+
+def _version_label(text):
+    """Reads LABEL=N, for argparse."""
+    label, _, number = text.rpartition("=")
+    if not label or not is_version(number):
+        raise argparse.ArgumentTypeError(
+            f"expected LABEL=N, a name and the number of a version, as in stable=3; received {text}"
+        )
+    return label, int(number)
+
+
+def _version_labels(pairs):
+    labels = dict(pairs)
+    if len(labels) < len(pairs):
+        raise ValueError(
+            "Expected every label of --version-label once. Received: "
+            f"{', '.join(label for label, _ in pairs)}."
+        )
+    return labels
 
 
 def _logging(access_log):

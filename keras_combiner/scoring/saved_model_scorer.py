@@ -61,12 +61,15 @@ class SavedModelScorer:
             list of dict, one a text, of what JSON can hold: "label" and "probabilities", or
             "value", as the model has it; "tokens" (int, how many the model read) and "truncated"
             (bool, whether there was more), unless an old export does not tell.
+
+        Raises:
+            ValueError: if what the model computes of a text is not a finite number.
         """
         contents = [text.encode() for text in texts]
         outputs = {k: v.numpy() for k, v in self._run(text=self._constant(contents)).items()}
         rows = []
         for i, content in enumerate(contents):
-            row = {name: _plain(outputs[name][i]) for name in self._names}
+            row = {name: _plain(name, outputs[name][i]) for name in self._names}
             if self._labels is not None and "probabilities" in row:
                 row["probabilities"] = self._named(row["probabilities"])
             if self._counts_tokens:
@@ -90,7 +93,9 @@ def _inputs(signature):
     return signature.structured_input_signature[1]
 
 
-def _plain(value):
+def _plain(name, value):
     if isinstance(value, bytes):
         return value.decode()
+    if not np.isfinite(value).all():  # JSON has no NaN
+        raise ValueError(f"Expected finite numbers as the model's `{name}`. Received: {value}.")
     return value.tolist()

@@ -1,8 +1,14 @@
 """Why a request gets no answer, as exceptions that KServe turns into a status."""
 
-from kserve.errors import InvalidInput, ModelNotReady
+from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady
 
-__all__ = ["InvalidInput", "NotOffered", "Overloaded", "shown"]  # the first: 400, INVALID_ARGUMENT
+__all__ = [
+    "InvalidInput",  # 400, and INVALID_ARGUMENT in gRPC
+    "NotOffered",
+    "Overloaded",
+    "VersionNotFound",
+    "shown",
+]
 
 
 class Overloaded(ModelNotReady):
@@ -25,6 +31,17 @@ class NotOffered(NotImplementedError):
 
     def __init__(self, reason):
         super().__init__(reason)
+        self.reason = reason
+
+
+class VersionNotFound(ModelNotFound):
+    """A version or a label of one that is not served: 404, and NOT_FOUND in gRPC.
+
+    Args:
+        reason: str, which there are.
+    """
+
+    def __init__(self, reason):
         self.reason = reason
 
 

@@ -2,7 +2,8 @@
 
 from grpc import StatusCode, aio
 from kserve.constants.constants import GRPC_CONTENT_DATATYPE_MAPPINGS
-from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady
+from kserve.errors import InferenceError, InvalidInput, ModelNotFound, ModelNotReady
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
 from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc
 from kserve.protocol.grpc.interceptors import ExceptionToStatusInterceptor
 from kserve.protocol.grpc.server import GRPCServer
@@ -13,6 +14,7 @@ from keras_combiner.serving.v2_body import MOST_PARTS
 
 # Calls beyond these are refused as RESOURCE_EXHAUSTED; each holds a message.
 MAX_CALLS = 64
+_CONTENTS = GRPC_CONTENT_DATATYPE_MAPPINGS["BYTES"]
 _DATATYPES = (*GRPC_CONTENT_DATATYPE_MAPPINGS, "FP16")
 
 
@@ -66,7 +68,15 @@ class GrpcEndpoint(GRPCServer):
 
 
 class _BoundedServicer(InferenceServicer):
-    """Refuses what has more parts than any request needs before each becomes an object."""
+    """Refuses what has more parts than any request needs, and what KServe would not look at."""
+
+    async def ModelReady(self, request, context):
+        self._data_plane.check_version(request.name, request.version)
+        return await super().ModelReady(request, context)
+
+    async def ModelMetadata(self, request, context):
+        metadata = await self._data_plane.model_metadata(request.name, request.version)
+        return messages.ModelMetadataResponse(**metadata)
 
     async def ModelInfer(self, request, context):
         if max(len(request.inputs), len(request.outputs)) > MOST_PARTS:
@@ -80,6 +90,12 @@ class _BoundedServicer(InferenceServicer):
                     f"Expected a datatype of {', '.join(_DATATYPES)}. Received: "
                     f"{shown(tensor.datatype)} for {shown(tensor.name)}."
                 )
+            others = [x.name for x, _ in tensor.contents.ListFields() if x.name != _CONTENTS]
+            if tensor.datatype == "BYTES" and others:
+                raise InvalidInput(
+                    f"Expected texts in `{_CONTENTS}`, or as raw_input_contents. Received: "
+                    f"`{others[0]}` for {shown(tensor.name)}."
+                )
         return await super().ModelInfer(request, context)
 
 
@@ -89,6 +105,8 @@ class _StatusInterceptor(ExceptionToStatusInterceptor):
     async def handle_exception(self, ex, request_or_iterator, context, method_name):
         if isinstance(ex, InvalidInput):
             await context.abort(StatusCode.INVALID_ARGUMENT, str(ex))
+        if isinstance(ex, InferenceError):
+            await context.abort(StatusCode.INTERNAL, str(ex))
         if isinstance(ex, ModelNotFound):
             await context.abort(StatusCode.NOT_FOUND, str(ex))
         if isinstance(ex, ModelNotReady):

@@ -23,17 +23,20 @@ class ModelDirectory:
 
     Args:
         directory: str or path.
-        load: function of a path and a number that returns what is served.
+        load: function of a path and a number that returns what is served, which has `number`.
+        kept: iterable of int, versions that are kept in memory beside the newest.
 
     Attributes:
         served: what `load` returned, None before the first call of `load_newest`. It is replaced
             as a whole, so that whoever has taken it can finish with it.
     """
 
-    def __init__(self, directory, load=ServedVersion):
+    def __init__(self, directory, load=ServedVersion, kept=()):
         self.directory = Path(directory)
         self.served = None
         self._load = load
+        self._numbers_kept = sorted(set(kept))
+        self._kept = {}  # number to what `load` returned
         self._served_folder = None
         self._states = {}  # the files of the folders that the last look saw
         self._broken = {}  # the files of a folder when it could not be loaded
@@ -58,6 +61,46 @@ class ModelDirectory:
                 "the model again."
             )
         raise FileNotFoundError(no_saved_model(self.directory))
+
+    def load_kept(self):
+        """Loads the versions to keep, but for the one that is served as the newest already.
+
+        Raises:
+            FileNotFoundError: if one of them is not there, or cannot be loaded.
+            ImportError: if what a SavedModel needs is not installed.
+        """
+        folders = dict(saved_models(self.directory))
+        for number in self._numbers_kept:
+            if number not in folders:
+                raise FileNotFoundError(
+                    f"Expected a version {number} in {self.directory}, which is to have a label. "
+                    f"Received: {', '.join(map(str, sorted(folders))) or 'none'}."
+                )
+            if self.served is None or self.served.number != number:
+                self._kept[number] = self._kept_version(folders[number], number)
+            else:
+                self._kept[number] = self.served
+
+    def loaded(self):
+        """Lists what is in memory.
+
+        Returns:
+            dict of int to what `load` returned, in ascending order of the versions' numbers. Of a
+            version whose files were replaced, it is what is served now.
+        """
+        served = self.served
+        return dict(sorted({**self._kept, served.number: served}.items()))
+
+    def is_on_disk(self, number):
+        """Whether there is a folder of a version, whatever it holds.
+
+        Args:
+            number: int.
+
+        Returns:
+            bool.
+        """
+        return number in dict(saved_models(self.directory))
 
     def refresh(self):
         """Looks for a newer version, and takes it up if there is one.
@@ -110,6 +153,17 @@ class ModelDirectory:
             )
         self._is_missed = is_missed
 
+    def _kept_version(self, folder, number):
+        try:
+            return self._load(folder, number)
+        except ImportError:
+            raise
+        except Exception as error:
+            raise FileNotFoundError(
+                f"Version {number} in {folder}, which is to have a label, cannot be loaded: "
+                f"{_reason(error)}"
+            ) from error
+
     def _take_up(self, number, folder, state):
         try:
             if not (folder / SAVED_MODEL_FILE).is_file():
@@ -119,8 +173,7 @@ class ModelDirectory:
             raise
         except Exception as error:
             self._broken[folder] = state
-            reason = " ".join(str(error).split())[:300] or type(error).__name__
-            _logger.error("Version %d in %s is ignored: %s", number, folder, reason)
+            _logger.error("Version %d in %s is ignored: %s", number, folder, _reason(error))
             return False
         before, self.served = self.served, served
         self._served_folder, self._served_state = folder, state
@@ -129,6 +182,10 @@ class ModelDirectory:
             gc.collect()  # TensorFlow's objects know each other in circles
         _logger.info("Version %d is served from %s", number, folder)
         return True
+
+
+def _reason(error):
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _state(folder):

@@ -6,14 +6,14 @@ import fastapi
 from fastapi.responses import JSONResponse
 from kserve.errors import InferenceError, InvalidInput, ModelNotFound, ModelNotReady
 from kserve.protocol.rest.server import RESTServer
-from kserve.protocol.rest.v2_endpoints import V2Endpoints
 from starlette.exceptions import HTTPException
 
 from keras_combiner.serving.request_gate import RequestGate
+from keras_combiner.serving.v1_routes import V1Routes
+from keras_combiner.serving.v2_routes import V2Routes
 
 # Connections beyond these are answered with 503.
 MAX_CONNECTIONS = 512
-_VERSION_PATH = "/v2/models/{model_name}/versions/{model_version}/infer"
 STATUSES = {
     InvalidInput: HTTPStatus.BAD_REQUEST,
     ModelNotFound: HTTPStatus.NOT_FOUND,
@@ -71,30 +71,29 @@ class RestEndpoint(RESTServer):
         await self._server.serve(sockets=[self._socket])
 
     def _register_endpoints(self, app):
-        # Before KServe's own routes of that name, where FastAPI would read and validate the body.
-        for path in ("/v2/models/{model_name}/infer", _VERSION_PATH):
-            app.add_api_route(path, self._infer, methods=["POST"], response_model=None)
+        # Before KServe's own routes of the same paths.
+        app.router.routes.extend(V1Routes(self.dataplane).routes())
+        V2Routes(self.dataplane).register(app)
         super()._register_endpoints(app)
-
-    async def _infer(
-        self, request: fastapi.Request, model_name: str, model_version: str | None = None
-    ):
-        endpoints = V2Endpoints(self.dataplane, self.model_repository_extension)
-        response = fastapi.Response()
-        answer = await endpoints.infer(
-            request, response, model_name, await request.body(), model_version
-        )
-        if answer is response:  # tensors in binary
-            response.headers["content-length"] = str(len(response.body))
-            return response
-        return JSONResponse(answer.model_dump(exclude_none=True))
 
     def _add_exception_handlers(self, app):
         super()._add_exception_handlers(app)
         # KServe logs a traceback of every mistake of a client.
         for kind, status in STATUSES.items():
             app.add_exception_handler(kind, _answer_with(status))
-        app.add_exception_handler(HTTPException, _answer_http)
+        app.add_exception_handler(HTTPException, self._answer_http)
+
+    async def _answer_http(self, request, error):
+        """Says of a path or a method that does not exist which there are."""
+        reason = error.detail
+        received = f"Received: {request.method} {request.scope['path'][:200]}."
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            names = list(self.dataplane.model_registry.get_models())
+            paths = (f"/v1/models/{x}:predict and /v2/models/{x}/infer" for x in names)
+            reason = f"Expected another path, such as {', '.join(paths)}. {received}"
+        elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            reason = f"Expected the method {error.headers['Allow']}. {received}"
+        return JSONResponse({"error": reason}, error.status_code, error.headers)
 
 
 def _answer_with(status):
@@ -104,7 +103,3 @@ def _answer_with(status):
         return JSONResponse({"error": str(error)}, status, headers)
 
     return answer
-
-
-async def _answer_http(request, error):
-    return JSONResponse({"error": error.detail}, error.status_code, error.headers)

@@ -1,8 +1,11 @@
 """One version of a model in memory, ready to answer."""
 
 import functools
+from pathlib import Path
 
 import numpy as np
+
+from keras_combiner.version_folders import SAVED_MODEL_FILE
 
 DEFAULT_SIGNATURE = "serving_default"
 INPUT = "text"
@@ -19,6 +22,12 @@ class ServedVersion:
     Args:
         path: str or path of the SavedModel's directory.
         number: int, the version.
+
+    Attributes:
+        path: as given.
+        number: int.
+        signature_defs: dict of str to dict, the signatures that are offered, as TF Serving's
+            metadata has them in JSON.
 
     Raises:
         ImportError: if tensorflow-text is missing (extra "server").
@@ -43,6 +52,7 @@ class ServedVersion:
                 f"strings of shape [batch]. Received: {path} with the signatures "
                 f"{sorted(self._loaded.signatures) or 'none'}."
             )
+        self.signature_defs = _signature_defs(Path(path) / SAVED_MODEL_FILE, self._signatures)
         self._constant = tf.constant
         self._outputs = {name: _outputs(x) for name, x in self._signatures.items()}
         self._runners = {name: functools.partial(self._rows, name) for name in self._signatures}
@@ -88,6 +98,21 @@ class ServedVersion:
                 length = np.count_nonzero(row[TOKEN_IDS])
                 row.update({name: row[name][:length] for name in by_token})
         return rows
+
+
+def _signature_defs(file, names):
+    from google.protobuf.json_format import MessageToDict
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    (graph,) = SavedModel.FromString(file.read_bytes()).meta_graphs
+    return {
+        name: MessageToDict(
+            graph.signature_def[name],
+            preserving_proto_field_name=True,
+            always_print_fields_with_no_presence=True,
+        )
+        for name in sorted(names)
+    }
 
 
 def _outputs(signature):

@@ -2,17 +2,23 @@
 
 import struct
 
-import orjson
 from kserve import InferRequest
 from kserve.protocol.infer_type import deserialize_bytes_tensor
 from kserve.protocol.rest.v2_datamodels import InferenceRequest
 from pydantic import ValidationError
 
 from keras_combiner.serving.errors import InvalidInput, shown
+from keras_combiner.serving.strict_json import read_json
 
 V2_FORM = '{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["a text"]}]}'
 # Validation has a record of every mistake, and a body of some megabytes may hold millions.
 MOST_PARTS = 16
+# KServe's own client repeats the model's name in the body.
+_FIELDS = ("id", "model_name", "parameters", "inputs", "outputs")
+_TENSOR_FIELDS = {
+    "inputs": ("name", "shape", "datatype", "parameters", "data"),
+    "outputs": ("name", "parameters"),
+}
 
 
 def read_v2_body(body, json_length, model_name):
@@ -36,30 +42,54 @@ def read_v2_body(body, json_length, model_name):
     >>> read_v2_body(body, len(body), "my_model").inputs[0].data
     ['b']
     """
+    if json_length > len(body):
+        raise InvalidInput(
+            f"Expected JSON of {json_length} bytes, as its header says. Received {len(body)} bytes."
+        )
+    fields = read_json(body[:json_length], V2_FORM)
+    _check_fields(fields, model_name)
+    _take_binary(fields, memoryview(body)[json_length:])
     try:
-        fields = orjson.loads(body[:json_length])
-        _check_sizes(fields)
-        _take_binary(fields, memoryview(body)[json_length:])
         request = InferenceRequest.model_validate(fields)
-    except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"Expected {V2_FORM}. Received no JSON: {error}.") from error
     except ValidationError as error:
         said = [f"{'.'.join(map(str, x['loc']))}: {x['msg']}" for x in error.errors()[:3]]
         raise InvalidInput(f"Expected {V2_FORM}. {'; '.join(said)}.") from error
     return InferRequest.from_inference_request(request, model_name)
 
 
-def _check_sizes(fields):
-    """Refuses what is no object, or has more parts than any request needs."""
+def _check_fields(fields, model_name):
+    """Refuses what no request has, and what would be taken for something else or left out."""
     if not isinstance(fields, dict):
         raise InvalidInput(f"Expected {V2_FORM}. Received: {shown(fields)}.")
     tensors = []
-    for name in ("inputs", "outputs"):
+    for name, known in _TENSOR_FIELDS.items():
         value = _few(fields.get(name), name)
-        tensors += [x for x in value if isinstance(x, dict)] if isinstance(value, list) else []
+        found = [x for x in value if isinstance(x, dict)] if isinstance(value, list) else []
+        for tensor in found:
+            _few(tensor, name)
+            _check_known(tensor, known, f"`{name}`")
+        tensors += found
     for part in (fields, *tensors):
         for name in ("shape", "parameters"):
             _few(part.get(name), name)
+        shape = part.get("shape")
+        if isinstance(shape, list) and any(type(x) is not int for x in shape):
+            raise InvalidInput(f"Expected integers as `shape`. Received: {str(shape)[:80]}.")
+    _check_known(fields, _FIELDS, "a request")
+    if fields.get("model_name", model_name) != model_name:
+        raise InvalidInput(
+            f"Expected the model of the address, {model_name}, as `model_name`, or none. "
+            f"Received: {shown(fields['model_name'])}."
+        )
+
+
+def _check_known(part, known, where):
+    unknown = [x for x in part if x not in known]
+    if unknown:
+        raise InvalidInput(
+            f"Expected in {where} the fields {', '.join(known)} only. Received: "
+            f"{shown(dict.fromkeys(unknown))}."
+        )
 
 
 def _few(value, name):
@@ -77,9 +107,14 @@ def _take_binary(fields, binary):
     for tensor in inputs if isinstance(inputs, list) else ():
         parameters = tensor.get("parameters") if isinstance(tensor, dict) else None
         size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
-        if size is None or "data" in tensor:
+        if size is None:
             continue
-        if not isinstance(size, int) or not 0 <= size <= len(binary):
+        if "data" in tensor:
+            raise InvalidInput(
+                "Expected either `data` or, with `binary_data_size`, bytes behind the JSON. "
+                f"Received both for {shown(tensor.get('name'))}."
+            )
+        if type(size) is not int or not 0 <= size <= len(binary):
             raise InvalidInput(
                 f"Expected as `binary_data_size` how many bytes follow the JSON. Received: "
                 f"{shown(size)}, and {len(binary)} bytes."
@@ -96,3 +131,8 @@ def _take_binary(fields, binary):
                 f"Received {size} bytes that end within one."
             ) from error
         binary = binary[size:]
+    if binary:
+        raise InvalidInput(
+            f"Expected a `binary_data_size` for all bytes behind the JSON. Received {len(binary)} "
+            "more."
+        )

@@ -36,7 +36,7 @@ def test_the_shipped_model_tells_label_tokens_and_what_was_cut():
 
 
 def test_without_labels_probabilities_are_a_list_and_others_must_fit(tmp_path):
-    write_stand_in(tmp_path / "1", scores=False)
+    write_stand_in(tmp_path / "1", scores=False, counts=False)
     [row] = SavedModelScorer(tmp_path / "1").score(["one"])
     assert row == {"label": "first short", "probabilities": pytest.approx([0.3, 0.7])}
     with pytest.raises(ValueError, match=r"each of the model's 2 classes. Received: 1 labels"):

@@ -6,8 +6,13 @@ from tests.serving.stand_in import write_stand_in
 
 @pytest.fixture(scope="session")
 def model_directory(tmp_path_factory):
-    """A directory that holds version 3 of a stand-in, and what is no version."""
+    """A directory that holds versions 1 to 3 of a stand-in, and what is no version.
+
+    Version 1 is as older exports are, without the counts of tokens.
+    """
     directory = tmp_path_factory.mktemp("serving") / "my_model"
+    write_stand_in(directory / "1", "oldest", scores=False, counts=False)
+    write_stand_in(directory / "2", "second", scores=False)
     write_stand_in(directory / "3")
     (directory / "notes").mkdir()
     return directory

@@ -1,9 +1,15 @@
 import logging
 import time
+from typing import NamedTuple
 
 import pytest
 
 from keras_combiner.serving.model_directory import ModelDirectory
+
+
+class Version(NamedTuple):
+    number: int
+    said: str
 
 
 def load(folder, number):
@@ -11,7 +17,7 @@ def load(folder, number):
     said = (folder / "saved_model.pb").read_text()
     if said == "broken":
         raise ValueError("Truncated\nfile")
-    return number, said
+    return Version(number, said)
 
 
 def write(directory, number, said="good"):
@@ -112,6 +118,36 @@ def test_the_newest_that_works_is_served_from_the_start(tmp_path):
     directory = ModelDirectory(tmp_path, load)
     directory.load_newest()
     assert directory.served == (1, "good")
+
+
+def test_versions_to_keep_stay_beside_the_newest(tmp_path):
+    for number in (8, 9, 10):
+        write(tmp_path, number)
+    directory = ModelDirectory(tmp_path, load, kept=(10, 8, 8))
+    directory.load_newest()
+    directory.load_kept()
+    assert list(directory.loaded()) == [8, 10]
+    for number in (8, 9, 10):
+        (tmp_path / str(number)).rename(tmp_path / f"old-{number}")
+    write(tmp_path, 11)
+    assert not directory.refresh() and directory.refresh()
+    assert list(directory.loaded()) == [8, 10, 11] and directory.served == (11, "good")
+    assert directory.is_on_disk(11) and not directory.is_on_disk(8)
+    write(tmp_path, 11, "other")
+    assert not directory.refresh() and directory.refresh()
+    assert directory.loaded()[11] == (11, "other")
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(7, "a version 7 in .*, which is to have a label. Received: 9, 10"), (9, "Truncated file")],
+)
+def test_a_version_to_keep_that_is_not_there(directory, number, words):
+    write(directory.directory, 9, "broken")
+    other = ModelDirectory(directory.directory, load, kept=[number])
+    other.load_newest()
+    with pytest.raises(FileNotFoundError, match=words):
+        other.load_kept()
 
 
 def test_nothing_to_serve(tmp_path):

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras_combiner.serving import SavedModelPredictor
 from keras_combiner.serving.errors import InvalidInput, NotOffered
 from keras_combiner.serving.v2_body import read_v2_body
-from tests.serving.stand_in import write_stand_in
+from tests.serving.stand_in import MOST_BYTES, write_stand_in
 
 TEXTS = ["", "a", "a king, a wind", "näher 漢字", "x" * 3000]
 SCORES = "serving_scores"
@@ -48,7 +48,7 @@ def test_v1_scores_end_with_their_text(predictor, signatures):
     predictions = ask(predictor, payload)["predictions"]
     expected = signatures(SCORES, [x.encode() for x in TEXTS])
     for row, (text, prediction) in enumerate(zip(TEXTS, predictions, strict=True)):
-        length = len(text.encode()) + 1
+        length = min(len(text.encode()), MOST_BYTES) + 1
         for name in ("token_ids", "token_weights"):
             assert prediction[name] == expected[name][row, :length].tolist()
             assert not expected[name][row, length:].any()
@@ -68,7 +68,8 @@ def test_v2_equals_the_saved_model(predictor, signatures, signature, texts):
             value = value[:, :0]  # the longest of none is no token
         assert output.shape == list(value.shape)
         np.testing.assert_array_equal(output.data, value)
-        assert output.datatype == {"f": "FP32", "i": "INT32", "O": "BYTES"}[value.dtype.kind]
+        kinds = {"f": "FP32", "i": "INT32", "O": "BYTES", "b": "BOOL"}
+        assert output.datatype == kinds[value.dtype.kind]
 
 
 def test_v2_of_shape_batch_1_and_chosen_outputs(predictor):
@@ -173,6 +174,8 @@ def test_metadata(predictor):
     assert predictor.get_output_types() == [
         {"name": "label", "datatype": "BYTES", "shape": [-1]},
         {"name": "probabilities", "datatype": "FP32", "shape": [-1, 2]},
+        {"name": "tokens", "datatype": "INT32", "shape": [-1]},
+        {"name": "truncated", "datatype": "BOOL", "shape": [-1]},
     ]
 
 

@@ -42,12 +42,24 @@ def test_a_port_that_is_taken(broken, option, capsys):
         (["--host", "no.such.host.invalid"], "another address with --host"),
         (["--http-port", "99999"], "Expected a port from 0 to 65535. Received: --http-port"),
         (["--name", "my model"], "Received: 'my model'. Give another with --name"),
+        (["--version-label", "a b=1"], "a version's label in their address, which takes letters"),
+        (
+            ["--version-label", "a=1", "--version-label", "a=2"],
+            "every label of --version-label once",
+        ),
     ],
 )
 def test_what_cannot_be_served(broken, options, words, capsys):
     assert main(["serve", "--model", str(broken), *options]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("keras-combiner: error: ") and words in error
+
+
+@pytest.mark.parametrize("label", ["stable", "stable=", "=3", "stable=three", "stable=-1"])
+def test_a_label_that_names_no_version(broken, label, capsys):
+    with pytest.raises(SystemExit):
+        main(["serve", "--model", str(broken), f"--version-label={label}"])
+    assert "expected LABEL=N, a name and the number of a version" in capsys.readouterr().err
 
 
 def test_without_kserve_the_extra_is_named(broken):

@@ -182,11 +182,11 @@ def test_bytes_that_are_no_utf_8_have_an_answer(connection, stub):
         ("/v2/models/sotu_era/infer", {"inputs": [{}]}, 400, "inputs.0.name: Field required"),
         ("/v2/models/sotu_era/infer", {"inputs": [tensor([3])]}, 400, "a number (3)"),
         ("/v2/models/nix/infer", {"inputs": [tensor(["a"])]}, 404, "nix does not exist"),
-        ("/v2/models/sotu_era/versions/1/infer", {"inputs": []}, 501, "versioning"),
+        ("/v2/models/sotu_era/versions/2/infer", {"inputs": []}, 404, "is loaded: 1. Received: 2"),
         ("/v2/repository/models/sotu_era/unload", b"", 501, "The server's model stays"),
         ("/v2/repository/models/sotu_era/load", b"", 501, "takes up new versions by itself"),
-        ("/nix", b"", 404, "Not Found"),
-        ("/v1/models", b"", 405, "Method Not Allowed"),
+        ("/nix", b"", 404, "such as /v1/models/sotu_era:predict and /v2/models/sotu_era/infer"),
+        ("/v1/models", b"", 405, "Expected the method GET. Received: POST /v1/models."),
     ],
 )
 def test_refusals_say_what_was_expected(connection, path, body, status, words):
