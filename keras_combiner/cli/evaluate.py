@@ -46,13 +46,15 @@ def run(arguments):
 
     import numpy as np
 
+    from keras_combiner.models.text_inputs import each
+
     classifier = shared.load_model(arguments.model)
     task, labels = classifier.task, classifier.labels
     documents = read_documents(arguments.data, **shared.data_options(arguments, task.name))
     summary = TargetSummary.of(documents)
     summary.check_known(labels, documents)
     # Twice over the file, the first time for the labels alone: texts are not held in memory.
-    targets = np.array([task.target(label, labels) for label in documents.labels()])
+    targets = np.array(list(each(task.targets(labels), documents.labels())))
     outputs = classifier.predict(
         documents, batch_size=arguments.batch_size, verbose=1 if sys.stdout.isatty() else 0
     )

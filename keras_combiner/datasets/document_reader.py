@@ -161,6 +161,9 @@ class _Column:
         for document in self._reader:
             yield getattr(document, self._field)
 
+    def places(self):
+        return self._reader.places()
+
 
 class _Part(DocumentReader):
     """The validation documents of a reader, or all the others."""

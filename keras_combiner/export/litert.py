@@ -17,7 +17,7 @@ from keras_combiner.export.quantization import (
 )
 from keras_combiner.export.quiet import quiet
 from keras_combiner.export.saved_model import require_tensorflow_backend
-from keras_combiner.models import text_batches
+from keras_combiner.models.text_inputs import as_texts
 from keras_combiner.text.tokenizer import MIN_SEQUENCE_LENGTH, as_bytes
 from keras_combiner.whole_files import refuse_existing, written_whole
 
@@ -188,9 +188,7 @@ def _checked_calibration_data(calibration_data, quantization, learns_ranges):
                 f"{quantization!r} has no use for it."
             )
         return []
-    texts = [] if calibration_data is None else calibration_data
-    text_batches.refuse_single(texts)
-    texts = list(texts)
+    texts = [] if calibration_data is None else as_texts(calibration_data, "calibration texts")
     if not texts:
         raise ValueError(
             f"{quantization!r} needs `calibration_data`: a list of texts like those to come, from "

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_combiner.export import runners
 from keras_combiner.models import tasks
+from keras_combiner.models.text_inputs import as_pairs, as_texts, each
 from keras_combiner.whole_files import written_whole
 
 # A phone's cores are few, and what a second one brings is what a user asks next.
@@ -245,7 +246,7 @@ def checked_documents(documents):
     """
     if documents is None:
         return sample_documents()
-    documents = list(documents)
+    documents = as_texts(documents, "documents")
     if not documents:
         raise ValueError(
             "An export is compared with its model on documents. Received: an empty list. Leave "
@@ -259,8 +260,9 @@ def checked_held_out(classifier, documents, labels, max_accuracy_drop):
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`.
-        documents: iterable of str, or None for `sample_documents()`.
-        labels: iterable of labels, one a document, or None.
+        documents: texts as `LongDocumentClassifier.fit` takes them, or None for
+            `sample_documents()`.
+        labels: labels as `fit` takes them, one a document, or None.
         max_accuracy_drop: float or None.
 
     Returns:
@@ -285,10 +287,6 @@ def checked_held_out(classifier, documents, labels, max_accuracy_drop):
         return checked_documents(documents), None
     if documents is None:
         raise ValueError("`labels` are those of `documents`. Received no documents.")
-    documents, labels = checked_documents(documents), list(labels)
-    if len(documents) != len(labels):
-        raise ValueError(
-            f"Every document needs a label. Received: {len(documents)} documents, {len(labels)} "
-            "labels."
-        )
-    return documents, np.array([classifier.task.target(x, classifier.labels) for x in labels])
+    documents, labels = as_pairs(checked_documents(documents), labels)
+    target = classifier.task.targets(classifier.labels)
+    return documents, np.array(list(each(target, labels)))

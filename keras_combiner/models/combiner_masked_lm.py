@@ -7,10 +7,11 @@ from keras import ops
 from keras_combiner.models import text_batches
 from keras_combiner.models.at_mask_positions import at_mask_positions
 from keras_combiner.models.combiner_backbone import CombinerBackbone, check_backbone, check_size
-from keras_combiner.models.encoded_documents import EncodedDocuments, is_list
+from keras_combiner.models.encoded_documents import EncodedDocuments
 from keras_combiner.models.language_model import LanguageModel
 from keras_combiner.models.make_tokenizer import make_tokenizer
 from keras_combiner.models.masked_accuracy import MaskedAccuracy
+from keras_combiner.models.text_inputs import as_texts, is_reader, is_text, stream_or_texts
 from keras_combiner.models.text_training import (
     TextTraining,
     check_found,
@@ -146,7 +147,8 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
         """Builds an untrained model for these texts.
 
         Args:
-            texts: iterable of str; the vocabulary is learned from it.
+            texts: texts as `fit` takes them, or an iterable of str that can be read more than once,
+                such as `reader.texts()`; the vocabulary is learned from it.
             sequence_length: int, the most tokens that are read at once: few make many steps of a
                 small corpus. A classifier that starts from the model may read longer texts.
             size: str, one of `keras_combiner.models.SIZES`.
@@ -170,6 +172,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
         _check_long(long)
         check_size(size)
         check_sequence_length(sequence_length)
+        texts = stream_or_texts(texts)
         tokenizer = make_tokenizer(
             tokenizer, texts, vocabulary_size, verbose=verbose, mask_token=True
         )
@@ -255,8 +258,9 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
         most. With `shuffle=False` they stay in the order in which they come.
 
         Args:
-            x: list (or array) of str, a `keras_combiner.datasets.DocumentReader` (streamed, never
-                held in memory as a whole), or what `keras.Model.fit` takes.
+            x: list of str (or an array, a tensor, a column of pandas or Arrow), a
+                `keras_combiner.datasets.DocumentReader` (streamed, never held in memory as a
+                whole), or what `keras.Model.fit` takes.
             y: None for texts.
             batch_size: int, texts (or windows) a step.
             epochs: int, passes over the texts.
@@ -278,7 +282,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
                 `gradient_accumulation_steps` with a model that you compiled.
         """
         self._refuse_accumulation(gradient_accumulation_steps)
-        if not text_batches.is_text(x):
+        if not is_text(x):
             return self._fit_token_ids(
                 x,
                 y,
@@ -292,8 +296,9 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
         if y is not None:
             raise ValueError("Texts are their own targets: leave `y` out.")
         if validation_split and validation_data is None:
-            labels = [None] * len(x) if is_list(x) else None
-            (x, _), (validation_data, _) = text_batches.hold_out(x, labels, validation_split)
+            x = x if is_reader(x) else as_texts(x)
+            training, validation = text_batches.hold_out(x, None, validation_split)
+            x, validation_data = training[0], validation[0]
         seed = order_seed(seed, kwargs.get("callbacks"))
         order = "shuffled" if kwargs.pop("shuffle", True) else "given"
         batches = self._batches(x, batch_size, order=order, seed=seed)
@@ -324,7 +329,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
         """
         if not self.compiled:
             self._compile_by_default()
-        if not text_batches.is_text(x):
+        if not is_text(x):
             return super().evaluate(x, y, batch_size=batch_size, **kwargs)
         batches = self._batches(x, batch_size)
         return super().evaluate(batches.dataset(count=len(batches)), **kwargs)

@@ -8,6 +8,15 @@ import os
 
 import numpy as np
 
+from keras_combiner.models.text_inputs import (
+    as_pairs,
+    as_texts,
+    as_weight,
+    as_weights,
+    each,
+    is_reader,
+    place_of,
+)
 from keras_combiner.text.tokenizer import as_bytes
 from keras_combiner.text.windows import split_into_windows
 
@@ -18,23 +27,29 @@ _THREADS = min(8, os.cpu_count() or 1)
 
 
 class EncodedDocuments:
-    """Texts as examples: rows of token ids, each with its target.
+    """Texts as examples: rows of token ids, each with its target and perhaps its weight.
 
     Making one goes through all of the texts, to learn how many examples there are and how long they
     are, and to find what is wrong with them before training starts. The ids of a list are kept;
     those of a reader are made anew whenever they are asked for.
 
     Args:
-        texts: list (or array) of str, or a reader of `keras_combiner.datasets`.
-        labels: list of labels, one a text; None with a reader, or without targets.
+        texts: texts in any container that `keras_combiner.models.text_inputs.as_texts` takes, or a
+            reader of `keras_combiner.datasets`.
+        labels: labels, one a text; None with a reader, or without targets.
         tokenizer: `keras_combiner.text.Tokenizer`.
         sequence_length: int, the most ids of an example.
         long: "cut", or "windows" for several examples of a document that is longer.
         target: callable, label to a numpy number or array; None for examples without targets.
         split: callable, the ids of a longer document and `sequence_length` to its windows: one of
             `keras_combiner.text.windows`.
+        weights: numbers, one a text; of a reader, those that it brings. Every window of a document
+            has its weight.
+        class_weights: dict of class id to float: what the weights are multiplied with, where the
+            targets are class ids.
 
     Attributes:
+        weights: float32 array `[documents]`, or None if there are none.
         lengths: int32 array `[examples]`, ids of each.
         windows: int32 array `[documents]`, examples of each.
         tokens: int32 array `[documents]`, ids of each that are read.
@@ -55,23 +70,40 @@ class EncodedDocuments:
         long="cut",
         target=None,
         split=split_into_windows,
+        weights=None,
+        class_weights=None,
     ):
         self.sequence_length = sequence_length
-        self.is_stream = not is_list(texts)
-        self._texts, self._labels = texts, labels
+        self.is_stream = is_reader(texts)
+        if target is not None:
+            texts, labels = as_pairs(texts, labels)
+        elif not self.is_stream:
+            texts = as_texts(texts)
+        self._texts, self._targets = texts, None
         self._tokenizer = tokenizer
         self._long = long
         self._target = target
         self._split = split
         self._kept = None
+        self._class_weights = class_weights
+        self._has_weights = target is not None and getattr(texts, "has_weights", False)
+        self.weights = None
+        if weights is not None:
+            if self.is_stream:
+                raise ValueError(
+                    "A reader brings the weights of its documents: name their field with "
+                    "weight_field=... and leave yours out."
+                )
+            self.weights = as_weights(weights, len(texts))
         if target is not None and not self.is_stream:
-            check_labels(texts, labels)
             # A label that is wrong shows before the texts are read.
-            collections.deque(map(target, labels), maxlen=0)
+            self._targets = list(each(target, labels))
         # Arrays, and not lists of ints: of a reader's documents, this is all that is held.
         lengths, windows, tokens = (array.array("i") for _ in range(3))
-        is_long, kept = bytearray(), []
+        is_long, kept, read_weights = bytearray(), [], array.array("f")
         for examples, num_tokens in self._documents():
+            if self._has_weights:
+                read_weights.append(examples[0][-1])
             windows.append(len(examples))
             lengths.extend(len(token_ids) for token_ids, *_ in examples)
             is_long.append(num_tokens > sequence_length)
@@ -84,6 +116,8 @@ class EncodedDocuments:
             np.array(x, "int32") for x in (lengths, windows, tokens)
         )
         self.is_long = np.array(is_long, bool)
+        if self._has_weights:
+            self.weights = np.array(read_weights, "float32")
 
     def examples(self, first=0):
         """Gives the examples in order.
@@ -94,7 +128,7 @@ class EncodedDocuments:
 
         Returns:
             iterator of tuples: int32 array of token ids, and, unless there are no targets, what
-            `target` made of the label.
+            `target` made of the label; and a float32, if there are weights.
         """
         if self._kept is not None:
             return itertools.islice(self._kept, first, None)
@@ -137,15 +171,31 @@ class EncodedDocuments:
                 yield from self._framed(*waiting.popleft())
 
     def _pairs(self):
-        """Yields the texts as bytes, each in a tuple with its target if there are any."""
-        if self.is_stream:
-            pairs = self._texts
-        else:
-            labels = itertools.repeat(None) if self._labels is None else self._labels
-            pairs = zip(self._texts, labels, strict=False)
-        for i, (text, label) in enumerate(pairs):
-            text = as_bytes(text, i)
-            yield (text,) if self._target is None else (text, self._target(label))
+        """Yields the texts as bytes, each in a tuple with its target and weight, if there are."""
+        rows = self._of_reader() if self.is_stream else self._of_lists()
+        for i, (text, *rest) in enumerate(rows):
+            if len(rest) == 2:
+                target, weight = rest
+                factor = 1 if self._class_weights is None else self._class_weights[int(target)]
+                rest = target, np.float32(weight * factor)
+            yield as_bytes(text, i), *rest
+
+    def _of_lists(self):
+        columns = [x for x in (self._targets, self.weights) if x is not None]
+        return zip(self._texts, *columns, strict=True)
+
+    def _of_reader(self):
+        for i, document in enumerate(self._texts):
+            row = [document[0]]
+            if self._target is not None:
+                try:
+                    row.append(self._target(document[1]))
+                except ValueError as error:
+                    place = place_of(self._texts, i, "document")
+                    raise ValueError(f"{place}: {error}") from None
+            if self._has_weights:
+                row.append(as_weight(document.weight, "The weight"))
+            yield row
 
     def _encode(self, texts):
         # One id more than there may be shows which texts are too long. No number of bytes bounds
@@ -164,18 +214,6 @@ class EncodedDocuments:
                 # As the tokenizer cuts: the end token stays.
                 pieces = [np.append(token_ids[: self.sequence_length - 1], token_ids[-1])]
             yield [(piece, *target) for piece in pieces], len(token_ids)
-
-
-def is_list(x):
-    """Whether `x` is texts in memory, and not a reader."""
-    return isinstance(x, (list, tuple, np.ndarray))
-
-
-def check_labels(texts, labels):
-    """Raises a ValueError unless there is a label for every text."""
-    if labels is None or len(texts) != len(labels):
-        received = "no labels" if labels is None else f"{len(labels)} labels"
-        raise ValueError(f"Every text needs a label. Received: {len(texts)} texts, {received}.")
 
 
 def _chunks(rows):

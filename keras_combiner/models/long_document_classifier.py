@@ -1,15 +1,17 @@
 """LongDocumentClassifier: whole documents in, labels out."""
 
-import collections
+import contextlib
 import dataclasses
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_combiner.datasets.label_names import label_name
 from keras_combiner.layers import MaskedAveragePooling, TokenDropout
-from keras_combiner.models import tasks, text_batches
+from keras_combiner.models import tasks, text_batches, text_inputs
 from keras_combiner.models.arguments import check_keywords
+from keras_combiner.models.class_weights import class_weights
 from keras_combiner.models.combiner_backbone import CombinerBackbone, check_backbone, check_size
 from keras_combiner.models.encoded_documents import EncodedDocuments
 from keras_combiner.models.make_tokenizer import make_tokenizer
@@ -19,7 +21,6 @@ from keras_combiner.models.text_training import (
     check_sequence_length,
     order_seed,
 )
-from keras_combiner.text.tokenizer import as_bytes
 
 LONG = ("cut", "windows")
 
@@ -95,7 +96,11 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         long="cut",
         **kwargs,
     ):
-        labels = [str(label) for label in labels]
+        # Those of a saved model stay as they were saved, whatever the rule was then.
+        labels = [
+            str(x) if isinstance(x, str) else label_name(x)
+            for x in text_inputs.as_list(labels, "labels")
+        ]
         task = tasks.get(task)
         task.check_names(labels)
         _check_long(long)
@@ -125,6 +130,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         self.task = task
         self.long = long
         self._validation = None
+        self._label_weights = None
 
     @classmethod
     def from_texts(
@@ -145,10 +151,10 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         """Builds an untrained classifier for these texts and labels.
 
         Args:
-            texts: iterable of str that can be read more than once; the vocabulary is learned
-                from it.
-            labels: iterable of str (or of what `str` turns into a name), one a text; of lists of
-                them for a `task` of "multi_label", of numbers for "regression".
+            texts: texts as `fit` takes them, or an iterable of str that can be read more than once,
+                such as `reader.texts()`; the vocabulary is learned from it.
+            labels: labels as `fit` takes them, one a text. With an iterable of texts, or without
+                any, the names of the classes are enough.
             sequence_length: int, the longest document, in tokens; longer ones are cut.
             size: str, one of `keras_combiner.models.SIZES`.
             vocabulary_size: int, the most tokens that a learned vocabulary may have.
@@ -165,10 +171,12 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             `LongDocumentClassifier`.
 
         Raises:
-            ValueError: for an unknown `size`, `tokenizer`, `task` or `long`, labels of another kind
-                than the task's, or fewer than two different ones.
+            ValueError: for an unknown `size`, `tokenizer`, `task` or `long`, texts and labels that
+                differ in number, labels that are missing, look alike or are of another kind than
+                the task's, or fewer than two different ones.
         """
         # What cannot work shows before a vocabulary is learned, which takes a while.
+        texts, labels = text_inputs.corpus(texts, labels)
         task, names = tasks.get(task).learned(labels)
         task.check_names(names)
         _check_long(long)
@@ -206,8 +214,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             source: a Hugging Face checkpoint directory, a directory that `keras-combiner pretrain`
                 wrote, a `CombinerMaskedLM`, a checkpoint of Model Garden's, or a KerasHub model;
                 see `keras_combiner.convert.use_combiner`.
-            labels: iterable of str, the names of the classes, or one a text; of what else `task`
-                takes, as in `from_texts`.
+            labels: labels as `fit` takes them: the names of the classes, or one a text.
             sequence_length: int, the longest document, in tokens; longer ones are cut.
             token_dropout: float, share of the tokens that each step of training leaves out.
             learning_rate: float, the highest learning rate of `fit`'s own recipe: a small one
@@ -261,6 +268,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         validation_split=0.0,
         validation_data=None,
         class_weight=None,
+        sample_weight=None,
         seed=None,
         gradient_accumulation_steps=None,
         **kwargs,
@@ -271,16 +279,27 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         most. With `shuffle=False` they stay in the order in which they come.
 
         Args:
-            x: list (or array) of str, a `keras_combiner.datasets.DocumentReader` (streamed, never
-                held in memory as a whole), or what `keras.Model.fit` takes.
-            y: list of labels, one a text; None if `x` is a reader.
+            x: list of str (or an array, a tensor, a column of pandas or Arrow), a
+                `keras_combiner.datasets.DocumentReader` (streamed, never held in memory as a
+                whole), or what `keras.Model.fit` takes.
+            y: labels, one a text, in any of these containers: what stands at the same position
+                belongs together, whatever the index. A label is text, a number or a boolean, as
+                `keras_combiner.datasets.label_names` reads them; a list of such for a task of
+                "multi_label", a number for "regression". None if `x` is a reader.
             batch_size: int, documents (or windows) a step.
             epochs: int, passes over the documents.
             validation_split: float, share of the texts held out for validation, drawn with a
                 fixed seed.
-            validation_data: pair `(texts, labels)`, or a reader; wins over `validation_split`.
+            validation_data: pair `(texts, labels)`, triple with weights, or a reader; wins over
+                `validation_split`.
             class_weight: dict of label to weight (1 for those that are left out), or "balanced":
-                every class then weighs as much as any other. For a task of one label.
+                every class then weighs as much as any other. With several labels, a weight is that
+                of the documents that have the label, and "balanced" lets them weigh as much, for
+                this label, as the others. Beside token ids, keys that are numbers are class ids, as
+                in Keras; strings are labels.
+            sample_weight: numbers, one a text, that its loss is multiplied with, and with its class
+                weight besides; each window of a text has its weight. Of a reader with a
+                `weight_field`, they come from there. Beside token ids, as in Keras.
             seed: int, of the order of the texts, which is a function of it and the epoch; drawn
                 from Python's own generator, which `keras.utils.set_random_seed` sets, if None.
             gradient_accumulation_steps: int, steps whose gradients `fit`'s own recipe averages for
@@ -297,57 +316,76 @@ class LongDocumentClassifier(TextTraining, keras.Model):
                 `gradient_accumulation_steps` with a model that you compiled.
         """
         self._refuse_accumulation(gradient_accumulation_steps)
-        if not text_batches.is_text(x):
-            return self._fit_token_ids(
-                x,
-                y,
-                batch_size,
-                epochs,
-                validation_split=validation_split,
-                gradient_accumulation_steps=gradient_accumulation_steps,
-                validation_data=validation_data,
-                class_weight=self._class_weights(class_weight, y),
-                **kwargs,
+        if not text_inputs.is_text(x):
+            weights = self._class_weights(
+                class_weight,
+                lambda: _targets_of(x, y, kwargs.get("steps_per_epoch")),
+                has_class_ids=True,
             )
-        if kwargs.get("sample_weight") is not None:
-            raise ValueError(
-                "`sample_weight` does not go with texts. Use `class_weight`, or train on token ids."
-            )
+            with self._weighing_labels(weights):
+                return self._fit_token_ids(
+                    x,
+                    y,
+                    batch_size,
+                    epochs,
+                    validation_split=validation_split,
+                    gradient_accumulation_steps=gradient_accumulation_steps,
+                    validation_data=validation_data,
+                    class_weight=self._for_keras(weights),
+                    sample_weight=sample_weight,
+                    **kwargs,
+                )
+        x, y = text_inputs.as_pairs(x, y)
         if validation_split and validation_data is None:
-            (x, y), validation_data = text_batches.hold_out(x, y, validation_split)
+            if sample_weight is not None:
+                sample_weight = text_inputs.as_weights(sample_weight, len(x))
+            (x, y, sample_weight), validation_data = text_batches.hold_out(
+                x, y, validation_split, sample_weight
+            )
         shuffle = kwargs.pop("shuffle", True)
         seed = order_seed(seed, kwargs.get("callbacks"))
         order = "shuffled" if shuffle else "given"
-        batches = self._batches(x, y, batch_size, order=order, seed=seed)
-        class_weight = self._class_weights(
-            class_weight, (self._target(x) for x in (x.labels() if y is None else y))
+        weights = self._class_weights(class_weight, lambda: self._targets(x, y))
+        has_weights = sample_weight is not None or getattr(x, "has_weights", False)
+        batches = self._batches(
+            x,
+            y,
+            batch_size,
+            order=order,
+            seed=seed,
+            weights=sample_weight,
+            class_weights=self._for_keras(weights) if has_weights else None,
         )
         if validation_data is not None:
             if not isinstance(validation_data, tuple):
                 validation_data = (validation_data, None)
-            validation = self._batches(*validation_data, batch_size)
+            texts, labels, *more = validation_data
+            validation = self._batches(texts, labels, batch_size, weights=more[0] if more else None)
             validation_data = validation.dataset(count=len(validation))
             if self.long == "windows":
                 self._validation = _Validation(validation_data, validation)
         try:
-            return self._fit_batches(
-                batches,
-                epochs,
-                gradient_accumulation_steps=gradient_accumulation_steps,
-                validation_data=validation_data,
-                class_weight=class_weight,
-                **kwargs,
-            )
+            with self._weighing_labels(weights):
+                return self._fit_batches(
+                    batches,
+                    epochs,
+                    gradient_accumulation_steps=gradient_accumulation_steps,
+                    validation_data=validation_data,
+                    # Keras takes no class weights beside those of documents.
+                    class_weight=None if has_weights else self._for_keras(weights),
+                    **kwargs,
+                )
         finally:
             self._validation = None
 
-    def evaluate(self, x=None, y=None, batch_size=16, **kwargs):
+    def evaluate(self, x=None, y=None, batch_size=16, sample_weight=None, **kwargs):
         """Loss and metrics on texts, or as `keras.Model.evaluate` on token ids.
 
         Args:
             x: as in `fit`.
             y: as in `fit`.
             batch_size: int, documents a step.
+            sample_weight: as in `fit`.
             **kwargs: what else `keras.Model.evaluate` takes, for example `return_dict=True`.
 
         Returns:
@@ -357,17 +395,19 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             self._compile_by_default()
         if self._validation is not None and x is self._validation.dataset:
             return self._evaluate_pooled(self._validation.batches, **kwargs)
-        if not text_batches.is_text(x):
-            return super().evaluate(x, y, batch_size=batch_size, **kwargs)
-        batches = self._batches(x, y, batch_size)
+        if not text_inputs.is_text(x):
+            return super().evaluate(
+                x, y, batch_size=batch_size, sample_weight=sample_weight, **kwargs
+            )
+        batches = self._batches(x, y, batch_size, weights=sample_weight)
         if self.long == "windows":
             return self._evaluate_pooled(batches, **kwargs)
         return super().evaluate(batches.dataset(count=len(batches)), **kwargs)
 
     def _evaluate_pooled(self, batches, return_dict=False, verbose="auto", **kwargs):
         """Loss and metrics of documents, not of their windows."""
-        outputs, targets = [], []
-        for token_ids, target in batches.finite():
+        outputs, targets, weights = [], [], batches.documents.weights
+        for token_ids, target, *_ in batches.finite():
             outputs.append(self.predict_on_batch(token_ids))
             targets.append(target)
         outputs, targets = (batches.in_order(np.concatenate(x)) for x in (outputs, targets))
@@ -375,15 +415,16 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         firsts = np.cumsum(batches.documents.windows) - batches.documents.windows
         y, y_pred = (keras.ops.convert_to_tensor(x) for x in (targets[firsts], outputs))
         self.reset_metrics()
-        self._loss_tracker.update_state(self.compute_loss(None, y, y_pred, training=False))
-        logs = {name: float(x) for name, x in self.compute_metrics(None, y, y_pred).items()}
+        self._loss_tracker.update_state(self.compute_loss(None, y, y_pred, weights, training=False))
+        metrics = self.compute_metrics(None, y, y_pred, weights)
+        logs = {name: float(x) for name, x in metrics.items()}
         return logs if return_dict else list(logs.values())
 
     def predict(self, x, batch_size=16, **kwargs):
         """Probabilities of texts, or as `keras.Model.predict` of token ids.
 
         Args:
-            x: list (or array) of str, a reader, or what `keras.Model.predict` takes.
+            x: texts as in `fit`, a reader, or what `keras.Model.predict` takes.
             batch_size: int, documents a step.
             **kwargs: what else `keras.Model.predict` takes.
 
@@ -391,7 +432,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             float32 array `[documents, classes]`, in the order of `labels`; of values
             `[documents, 1]` for a regression.
         """
-        if not text_batches.is_text(x):
+        if not text_inputs.is_text(x):
             return super().predict(x, batch_size=batch_size, **kwargs)
         batches = self._batches(x, None, batch_size, with_targets=False)
         if len(batches) == 0:
@@ -403,7 +444,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         """Names the class of every text.
 
         Args:
-            texts: list of str.
+            texts: texts as in `fit`.
             batch_size: int, documents a step.
 
         Returns:
@@ -414,11 +455,10 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             in place of both. With `long="windows"` there is also "windows" (int), how many it took.
 
         Raises:
-            ValueError: for a single string.
+            ValueError: for a single string, or another container.
             TypeError: for what is not text.
         """
-        text_batches.refuse_single(texts)
-        texts = [as_bytes(document, i) for i, document in enumerate(texts)]
+        texts = text_inputs.as_texts(texts)
         batches = self._batches(texts, None, batch_size, with_targets=False)
         if len(batches) == 0:
             return []
@@ -442,14 +482,26 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             rows[i] = self.task.pool(outputs[ends[i] - windows[i] : ends[i]])
         return rows
 
-    def _batches(self, texts, labels, batch_size, order="grouped", seed=0, with_targets=True):
+    def _batches(
+        self,
+        texts,
+        labels,
+        batch_size,
+        order="grouped",
+        seed=0,
+        with_targets=True,
+        weights=None,
+        class_weights=None,
+    ):
         documents = EncodedDocuments(
             texts,
             labels,
             self.tokenizer,
             self.sequence_length,
             long=self.long,
-            target=self._target if with_targets else None,
+            target=self.task.targets(self.labels) if with_targets else None,
+            weights=weights,
+            class_weights=class_weights,
         )
         target = tf.TensorSpec(self.task.target_shape(self.labels), self.task.target_dtype)
         return text_batches.TextBatches(
@@ -461,32 +513,47 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             target=target if with_targets else None,
         )
 
-    def _target(self, label):
-        return self.task.target(label, self.labels)
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """As `keras.Model.compute_loss`; with class weights of several labels, a loss a label."""
+        if training and self._label_weights is not None:
+            weights = 1 + keras.ops.cast(y, "float32") * (self._label_weights - 1)
+            if sample_weight is not None:
+                weights *= keras.ops.reshape(keras.ops.cast(sample_weight, "float32"), (-1, 1))
+            y, y_pred, sample_weight = keras.ops.expand_dims(y, -1), y_pred[..., None], weights
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
 
-    def _class_weights(self, class_weight, targets):
-        """Weights by class id, as Keras wants them, of what `fit` takes; targets are class ids."""
-        if not class_weight:
+    def _targets(self, texts, labels):
+        """The targets of all documents, as one batch."""
+        labels = texts.labels() if labels is None else labels
+        yield np.array(list(text_inputs.each(self.task.targets(self.labels), labels)))
+
+    def _class_weights(self, class_weight, targets, has_class_ids=False):
+        """A weight a class, of what `fit` takes; see `class_weights`."""
+        if class_weight and self.task.name == "regression":
+            raise ValueError(
+                "`class_weight` is for classes, which a regression has none of: leave it out."
+            )
+        several = self.task.name == "multi_label"
+        return class_weights(class_weight, self.labels, targets, several, has_class_ids)
+
+    def _for_keras(self, weights):
+        """Weights by class id; None for several labels, which `compute_loss` weighs."""
+        if weights is None or self.task.name == "multi_label":
             return None
-        if self.task.name != "single_label":
-            raise ValueError(
-                "`class_weight` is for a task of one label a document. This model's is "
-                f"{self.task.name!r}: leave it out."
-            )
-        if class_weight == "balanced":
-            counts = collections.Counter(int(x) for x in targets)
-            share = sum(counts.values()) / max(1, len(counts))
-            return {i: share / counts[i] if counts[i] else 1.0 for i in range(len(self.labels))}
-        if not isinstance(class_weight, dict):
-            raise ValueError(
-                "`class_weight` must be 'balanced' or a dict of label to weight. Received: "
-                f"{class_weight!r}."
-            )
-        by_id = {
-            int(self._target(label)) if isinstance(label, str) else label: weight
-            for label, weight in class_weight.items()
-        }
-        return {i: by_id.get(i, 1.0) for i in range(len(self.labels))}
+        return dict(enumerate(weights.tolist()))
+
+    @contextlib.contextmanager
+    def _weighing_labels(self, weights):
+        """Lets steps of training weigh the labels, if a document may have several."""
+        if weights is None or self.task.name != "multi_label":
+            yield
+            return
+        # A step that was traced has the weights that there were then.
+        self._label_weights, self.train_function = weights, None
+        try:
+            yield
+        finally:
+            self._label_weights, self.train_function = None, None
 
     def export_saved_model(self, path, **kwargs):
         """Writes a SavedModel for TF Serving; see `keras_combiner.export.export_saved_model`."""
@@ -542,6 +609,21 @@ class _Validation:
 
     dataset: tf.data.Dataset
     batches: text_batches.TextBatches
+
+
+def _targets_of(x, y, steps):
+    """The batches of targets beside token ids, to be counted."""
+    if y is not None:
+        return [np.asarray(keras.ops.convert_to_numpy(y))]
+    cardinality = (
+        int(x.cardinality()) if hasattr(x, "cardinality") else tf.data.INFINITE_CARDINALITY
+    )
+    if cardinality == tf.data.INFINITE_CARDINALITY or (cardinality < 0 and steps is not None):
+        raise ValueError(
+            "`class_weight='balanced'` needs targets that can be counted: arrays, or a data set "
+            "that ends. Pass a dict of weights."
+        )
+    return (np.asarray(batch[1]) for batch in x)
 
 
 def _check_long(long):

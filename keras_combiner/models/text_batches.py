@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_combiner.datasets.batch_plan import BatchPlan
-from keras_combiner.models.encoded_documents import check_labels, is_list
+from keras_combiner.models.text_inputs import is_reader
 
 # Of a reader, as much is held in memory to draw batches from.
 POOL_EXAMPLES = 4096
@@ -102,12 +102,14 @@ class TextBatches:
 
     def fingerprint(self):
         """Gives what the batches are a function of: a dict that JSON can hold."""
-        lengths = self.documents.lengths
+        lengths, weights = self.documents.lengths, self.documents.weights
         return {
             "seed": self.seed,
             "batch_size": self.plan.batch_size,
             "examples": len(lengths),
             "checksum of lengths": zlib.crc32(lengths.tobytes()),
+            # Also where there are none: a training with weights does not go on without.
+            "checksum of weights": None if weights is None else zlib.crc32(weights.tobytes()),
         }
 
     def rows(self, position):
@@ -143,7 +145,8 @@ class TextBatches:
 
         Returns:
             iterator of tuples of numpy arrays: int32 `[batch, length]`, 0 for padding; and the
-            targets, `[batch, ...]`, if there are any, or the keys, if there is `augment`.
+            targets, `[batch, ...]`, if there are any, or the keys, if there is `augment`; and
+            float32 `[batch]`, if there are weights.
         """
         first_epoch, start = divmod(position, len(self))
         for epoch in itertools.count(first_epoch):
@@ -165,6 +168,8 @@ class TextBatches:
             signature += (tf.TensorSpec([None, 2], tf.int64),)
         elif self.target is not None:
             signature += (tf.TensorSpec([None, *self.target.shape], self.target.dtype),)
+        if self.documents.weights is not None:
+            signature += (tf.TensorSpec([None], tf.float32),)
         dataset = tf.data.Dataset.from_generator(
             lambda: itertools.islice(self.batches(position), count), output_signature=signature
         )
@@ -223,25 +228,6 @@ def _counted(number, noun):
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def is_text(x):
-    """Whether `x` is texts: a list of strings, or a re-iterable reader of documents."""
-    refuse_single(x)
-    if isinstance(x, np.ndarray):
-        return x.dtype.kind in "OSU"
-    if isinstance(x, (list, tuple)):
-        # One string among them is enough: what else there is, is then an error in the texts.
-        return len(x) == 0 or any(isinstance(text, (str, bytes)) for text in x)
-    return hasattr(x, "texts") and hasattr(x, "labels")
-
-
-def refuse_single(x):
-    """Raises a ValueError for a single string, which would be read letter by letter."""
-    if isinstance(x, (str, bytes)):
-        raise ValueError(
-            f"Expected a list of texts. Received a single one: {x[:40]!r}. Wrap it in a list."
-        )
-
-
 def check_divisible(num_examples, batch_size):
     """Raises a ValueError if a `keras.distribution` could not divide every batch, as JAX must.
 
@@ -263,30 +249,31 @@ def check_divisible(num_examples, batch_size):
         )
 
 
-def hold_out(texts, labels, share):
-    """Splits documents into `((texts, labels), (texts, labels))`, training and validation.
+def hold_out(texts, labels, share, weights=None):
+    """Splits documents into `((texts, labels, weights), (texts, labels, weights))`.
 
     Args:
         texts: list of str, or a reader.
-        labels: list of labels, or None with a reader.
+        labels: list of labels; None with a reader, or without labels.
         share: float between 0 and 1, of the documents that go to validation.
+        weights: array of numbers, one a text, or None.
 
     Returns:
-        Two pairs. The draw is always the same for the same number of documents.
+        Two triples, training and validation. The draw is always the same for the same number of
+        documents.
 
     Raises:
         ValueError: if `share` is out of range.
     """
-    if not is_list(texts):
-        training, validation = texts.split(share)
-        return (training, None), (validation, None)
+    if is_reader(texts):
+        return tuple((part, None, weights) for part in texts.split(share))
     if not 0 < share < 1:
         raise ValueError(f"`validation_split` must lie between 0 and 1. Received: {share!r}.")
-    check_labels(texts, labels)
     order = np.random.default_rng(0).permutation(len(texts))
     held_out = max(1, round(len(texts) * share))
 
     def pick(indices):
-        return [texts[i] for i in indices], [labels[i] for i in indices]
+        columns = (texts, labels, weights)
+        return tuple(None if x is None else [x[i] for i in indices] for x in columns)
 
     return pick(order[held_out:]), pick(order[:held_out])

@@ -618,7 +618,7 @@ BAD = {
     ),
     "labels of another model": (
         "export --model {model} --litert o.tflite --data other_labels.jsonl",
-        "Unknown label 'sonnet'; this model knows 'tale', 'weather'.",
+        "unknown label 'sonnet'. Nearest of the 2 labels that are known: 'tale', 'weather'.",
     ),
     "report is a directory": (
         "export --model {model} --litert o.tflite --report empty",

@@ -44,7 +44,7 @@ def test_a_classifier_on_pretrained_weights_trains_and_is_saved(folder, tmp_path
 
 
 def test_classifiers_saved_before_there_was_a_learning_rate_load(folder):
-    config = LongDocumentClassifier.from_pretrained(folder, "ab").get_config()
+    config = LongDocumentClassifier.from_pretrained(folder, ["a", "b"]).get_config()
     old = {x: y for x, y in config.items() if x != "learning_rate"}
     assert LongDocumentClassifier.from_config(old).learning_rate is None
 

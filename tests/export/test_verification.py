@@ -83,7 +83,7 @@ def test_values_that_are_no_numbers_are_an_error(value):
 
 def test_held_out_documents():
     documents, class_ids = verification.checked_held_out(
-        CLASSIFIER, iter("xyz"), iter(["b", "a", "b"]), 0.5
+        CLASSIFIER, tuple("xyz"), np.array(["b", "a", "b"]), 0.5
     )
     assert documents == ["x", "y", "z"] and class_ids.tolist() == [1, 0, 1]
     documents, class_ids = verification.checked_held_out(CLASSIFIER, None, None, None)
@@ -93,9 +93,9 @@ def test_held_out_documents():
 @pytest.mark.parametrize(
     ("documents", "labels", "drop", "words"),
     [
-        (["x", "y"], ["a"], None, "2 documents, 1 labels"),
+        (["x", "y"], ["a"], None, "2 texts, 1 labels"),
         (None, ["a"], None, "Received no documents"),
-        (["x"], ["c"], None, "Unknown label 'c'; this model knows 'a', 'b'"),
+        (["x"], ["c"], None, r"label 0: unknown label 'c'\. Nearest of the 2 labels"),
         (["x"], None, 0.1, "needs `documents` and their `labels`"),
         (["x"], ["a"], 2, "from 0 to 1.*Received: 2"),
         (["x"], ["a"], -0.1, "from 0 to 1.*Received: -0.1"),

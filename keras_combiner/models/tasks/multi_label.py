@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from keras_combiner.datasets.label_names import label_name
+from keras_combiner.models.tasks.label_places import LabelPlaces
 from keras_combiner.models.tasks.task import (
     LEAST_PROBABILITY,
     Task,
@@ -10,6 +12,7 @@ from keras_combiner.models.tasks.task import (
     per_label,
     per_label_table,
 )
+from keras_combiner.models.text_inputs import as_list, is_stream
 
 THRESHOLD = 0.5
 _MOST_SHOWN = 3
@@ -31,6 +34,13 @@ class MultiLabel(Task):
     activation = "sigmoid"
     loss = "binary_crossentropy"
 
+    def learned(self, labels):
+        """The names, of lists of labels; see `Task.learned`."""
+        labels = labels if is_stream(labels) else self._listed(labels)
+        if isinstance(labels, list):
+            _refuse_indicators(labels)
+        return super().learned(labels)
+
     def check_names(self, names):
         """At least one, all different."""
         if not names or len(set(names)) < len(names):
@@ -42,17 +52,15 @@ class MultiLabel(Task):
         """One a label."""
         return len(names)
 
-    def target(self, label, names):
-        """1 for the labels that the document has, else 0."""
-        _check_kind(self, label)
-        target = np.zeros(len(names), "float32")
-        for name in label:
-            try:
-                target[names.index(str(name))] = 1.0
-            except ValueError:
-                raise ValueError(
-                    f"Unknown label {name!r}; this model knows {', '.join(map(repr, names))}."
-                ) from None
+    def targets(self, names):
+        """To 1 for the labels that the document has, else 0."""
+        places = LabelPlaces(names)
+
+        def target(labels):
+            target = np.zeros(len(names), "float32")
+            target[[places[label] for label in self._several(labels)]] = 1.0
+            return target
+
         return target
 
     def target_shape(self, names):
@@ -147,13 +155,41 @@ class MultiLabel(Task):
         )
 
     def _names(self, labels):
-        names = set()
-        for label in labels:
-            _check_kind(self, label)
-            names.update(map(str, label))
-        return names
+        return list(map(label_name, self._several(labels)))
+
+    def _several(self, labels):
+        """The labels of a document, an iterable."""
+        if isinstance(labels, (set, frozenset)):
+            return labels
+        is_numbers = isinstance(labels, np.ndarray) and labels.dtype.kind in "biuf"
+        try:
+            labels = as_list(labels, "labels")
+        except ValueError:
+            raise self._kind_error(labels, "a list of labels for every document") from None
+        if _is_indicator(labels) and (is_numbers or len(set(labels)) < len(labels)):
+            raise _indicator_error(labels)
+        if is_numbers and any(x != int(x) for x in labels if np.isfinite(x)):
+            raise self._kind_error(labels, "a list of labels, and not of probabilities,")
+        return labels
 
 
-def _check_kind(task, label):
-    if not isinstance(label, (list, tuple, set, frozenset, np.ndarray)):
-        raise task._kind_error(label, "a list of labels for every document")
+def _refuse_indicators(labels):
+    """Refuses rows of as many numbers each, 0 or 1: as names, they would all be of two classes."""
+    if len(labels) < 2 or not all(isinstance(x, (list, tuple)) for x in labels):
+        return
+    if len({len(x) for x in labels}) == 1 and all(map(_is_indicator, labels)):
+        raise _indicator_error(labels[0])
+
+
+def _is_indicator(row):
+    """Whether several numbers say of every label whether a document has it."""
+    numbers = (bool, int, float, np.number, np.bool_)
+    return len(row) > 1 and all(isinstance(x, numbers) and x in (0, 1) for x in row)
+
+
+def _indicator_error(row):
+    return ValueError(
+        f"Expected a list of the labels that the document has (task='multi_label'). Received "
+        f"{len(row)} numbers that are 0 or 1. Pass names, as inverse_transform of scikit-learn's "
+        "MultiLabelBinarizer returns them."
+    )

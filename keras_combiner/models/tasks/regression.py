@@ -1,11 +1,10 @@
 """Regression: a document has a number."""
 
-import math
-
 import keras
 import numpy as np
 
 from keras_combiner.models.tasks.task import Task
+from keras_combiner.models.text_inputs import each, number_of
 
 
 class Regression(Task):
@@ -38,7 +37,7 @@ class Regression(Task):
 
     def learned(self, labels):
         """The task with mean and standard deviation of the targets."""
-        targets = np.array([self.target(label, []) for label in labels], "float64")
+        targets = np.array(list(each(self._number, self._listed(labels))), "float64")
         if len(targets) == 0:
             raise ValueError("There is no target to learn from.")
         # Targets that are all the same have no spread.
@@ -53,15 +52,9 @@ class Regression(Task):
         """One."""
         return 1
 
-    def target(self, label, names):
-        """The number, float32 `[1]`."""
-        try:
-            value = float("nan") if isinstance(label, (str, bytes)) else float(label)
-        except (TypeError, ValueError):
-            value = float("nan")
-        if not math.isfinite(value):
-            raise self._kind_error(label, "a finite number for every document")
-        return np.array([value], "float32")
+    def targets(self, names):
+        """To the number, float32 `[1]`."""
+        return lambda label: np.array([self._number(label)], "float32")
 
     def target_shape(self, names):
         """A number, in a row of its own."""
@@ -135,3 +128,9 @@ class Regression(Task):
     def get_config(self):
         """The name, mean and scale."""
         return {"name": self.name, "mean": self.mean, "scale": self.scale}
+
+    def _number(self, label):
+        number = number_of(label)
+        if number is None:
+            raise self._kind_error(label, "a finite number for every document")
+        return number

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_combiner.datasets.label_names import label_name
+from keras_combiner.models.tasks.label_places import LabelPlaces
 from keras_combiner.models.tasks.task import Task, log, per_label, per_label_table
 
 _MOST_SHOWN = 3
@@ -35,15 +37,10 @@ class SingleLabel(Task):
         """One a class."""
         return len(names)
 
-    def target(self, label, names):
-        """The class's place among the names, int32."""
-        _check_kind(self, label)
-        try:
-            return np.int32(names.index(str(label)))
-        except ValueError:
-            raise ValueError(
-                f"Unknown label {label!r}; this model knows {', '.join(map(repr, names))}."
-            ) from None
+    def targets(self, names):
+        """To the class's place among the names, int32."""
+        places = LabelPlaces(names)
+        return lambda label: np.int32(places[self._one(label)])
 
     def target_shape(self, names):
         """A number."""
@@ -133,14 +130,18 @@ class SingleLabel(Task):
             ]
         )
 
-    def _names(self, labels):
-        names = set()
-        for label in labels:
-            _check_kind(self, label)
-            names.add(str(label))
-        return names
+    def _names(self, label):
+        return [label_name(self._one(label))]
 
-
-def _check_kind(task, label):
-    if isinstance(label, (list, tuple, set, dict)):
-        raise task._kind_error(label, "one label")
+    def _one(self, label):
+        """The label, out of a row of a column too."""
+        if isinstance(label, np.ndarray) and label.ndim == 1:
+            if len(label) == 1:
+                return label[0]
+            raise ValueError(
+                f"Expected one label (task={self.name!r}). Received a row of {len(label)}. For "
+                "classes that are one-hot, pass their names, or rows.argmax(-1)."
+            )
+        if isinstance(label, (list, tuple, set, frozenset, dict, np.ndarray)):
+            raise self._kind_error(label, "one label")
+        return label

@@ -5,8 +5,12 @@ import abc
 import keras
 import numpy as np
 
+from keras_combiner.datasets.label_names import alike
+from keras_combiner.models.text_inputs import as_list, each, is_stream
+
 # As Keras does, so that one sure and wrong answer does not make a loss infinite.
 LEAST_PROBABILITY = 1e-7
+_LONGEST_SHOWN = 80
 
 
 class Task(abc.ABC):
@@ -35,12 +39,24 @@ class Task(abc.ABC):
         """Gives the task and the names of the outputs for a training set.
 
         Args:
-            labels: iterable of labels.
+            labels: labels in any container that `keras_combiner.models.text_inputs.as_list` takes,
+                or a stream of them.
 
         Returns:
             pair of `Task` and list of str.
+
+        Raises:
+            ValueError: for labels of another kind, missing ones, or names that look alike.
         """
-        return self, sorted(self._names(labels))
+        names = set()
+        for found in each(self._names, self._listed(labels)):
+            names.update(found)
+        for group in alike(names):
+            raise ValueError(
+                f"The labels {' and '.join(map(repr, group))} look alike: they differ in white "
+                "space only. Write them in one way."
+            )
+        return self, sorted(names)
 
     @abc.abstractmethod
     def check_names(self, names):
@@ -50,19 +66,21 @@ class Task(abc.ABC):
     def units(self, names):
         """How many numbers the last layer gives."""
 
-    @abc.abstractmethod
     def target(self, label, names):
-        """Makes what a loss takes out of a label.
+        """Makes what a loss takes out of a label; see `targets`, which is for many of them."""
+        return self.targets(names)(label)
+
+    @abc.abstractmethod
+    def targets(self, names):
+        """Makes the function of a label to what a loss takes.
 
         Args:
-            label: what a reader or a user gives for a document.
             names: list of str, the names of the outputs.
 
         Returns:
-            numpy number or array, of `target_shape` and `target_dtype`.
-
-        Raises:
-            ValueError: if the label is of another kind, or unknown.
+            callable of what a reader or a user gives for a document, which returns a numpy number
+            or array of `target_shape` and `target_dtype`, and raises a ValueError if the label is
+            of another kind, or unknown.
         """
 
     @abc.abstractmethod
@@ -175,13 +193,18 @@ class Task(abc.ABC):
         """Returns what `keras_combiner.models.tasks.get` makes an equal task of."""
         return {"name": self.name}
 
-    def _names(self, labels):
-        """The names in labels, a set; of tasks that leave `learned` as it is."""
+    def _names(self, label):
+        """The names in a label, an iterable; of tasks that leave `learned` as it is."""
         raise NotImplementedError
 
+    def _listed(self, labels):
+        return labels if is_stream(labels) else as_list(labels, "labels")
+
     def _kind_error(self, label, expected):
+        shown = repr(label)
+        shown = shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 3] + "..."
         return ValueError(
-            f"Expected {expected} (task={self.name!r}). Received: {label!r}. "
+            f"Expected {expected} (task={self.name!r}). Received: {shown}. "
             "Say what the labels are with task='single_label', 'multi_label' or 'regression'."
         )
 

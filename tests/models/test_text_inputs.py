@@ -1,0 +1,403 @@
+"""Texts and labels in whatever container they are held: the same documents, or a sentence."""
+
+import decimal
+import doctest
+import enum
+import importlib
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_combiner import LongDocumentClassifier
+from keras_combiner.datasets import read_documents, write_jsonl
+from keras_combiner.models import CombinerMaskedLM, tasks, text_inputs
+from keras_combiner.models.encoded_documents import EncodedDocuments
+from keras_combiner.text import ByteTokenizer
+
+SMALL = {
+    "sequence_length": 24,
+    "num_layers": 1,
+    "num_heads": 2,
+    "hidden_dim": 8,
+    "intermediate_dim": 8,
+    "block_size": 8,
+    "tokenizer": "bytes",
+    "verbose": False,
+}
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    """Untrained, of the labels "a" and "b". Tests must not change it."""
+    return LongDocumentClassifier.from_texts(["x", "y"], ["a", "b"], **SMALL)
+
+
+@pytest.mark.parametrize("module", ["text_inputs", "class_weights", "tasks.label_places"])
+def test_examples_run(module):
+    result = doctest.testmod(importlib.import_module(f"keras_combiner.models.{module}"))
+    assert result.attempted > 0
+    assert result.failed == 0
+
+
+# What holds strings. An index in another order, with gaps, says nothing.
+
+
+def shuffled(values):
+    return np.random.default_rng(len(values)).permutation(len(values)) * 3 + 1
+
+
+STRINGS = {
+    "list": list,
+    "tuple": tuple,
+    "str array": lambda x: np.array(x, str),
+    "object array": lambda x: np.array(x, object),
+    "bytes": lambda x: [y.encode() for y in x],
+    "StringDType": lambda x: np.array(x, np.dtypes.StringDType()),
+    "Series": lambda x: pd.Series(x, index=shuffled(x), dtype=object),
+    "string Series": lambda x: pd.Series(x, index=shuffled(x), dtype="string"),
+    "Arrow Series": lambda x: pd.Series(x, index=shuffled(x), dtype=pd.ArrowDtype(pa.string())),
+    "category": lambda x: pd.Series(x, index=shuffled(x), dtype="category"),
+    "Categorical": pd.Categorical,
+    "Index": lambda x: pd.Index(x, dtype=object),
+    "string array": lambda x: pd.array(x, dtype="string"),
+    "Arrow": lambda x: pa.array(x, pa.string()),
+    "chunks": lambda x: pa.chunked_array([x[:1], x[1:]], pa.string()),
+    "dictionary": lambda x: pa.array(x, pa.string()).dictionary_encode(),
+    "values": lambda x: dict(enumerate(x)).values(),
+    "tensor": lambda x: tf.constant(x, tf.string, [len(x)]),
+    "list of tensors": lambda x: [tf.constant(y) for y in x],
+}
+# Without NUL, at which numpy's fixed lengths end, and half surrogates, which only Python holds.
+WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=6)
+NAMES = WORDS.filter(str.strip)
+
+
+def examples(texts, labels, task=None, names=None):
+    """The names learned, and the documents' ids and targets."""
+    task, learned = tasks.get(task or "single_label").learned(labels)
+    documents = EncodedDocuments(
+        texts, labels, ByteTokenizer(), 24, target=task.targets(names or learned)
+    )
+    return learned, [(ids.tolist(), target.tolist()) for ids, target in documents.examples()]
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    st.lists(st.tuples(WORDS, st.sampled_from(["tale", "weather", "Müll"])), min_size=1),
+    st.sampled_from(list(STRINGS)),
+    st.sampled_from(list(STRINGS)),
+)
+def test_documents_are_the_same_in_every_container(pairs, of_texts, of_labels):
+    texts, labels = map(list, zip(*pairs, strict=True))
+    expected = examples(texts, labels)
+    held = STRINGS[of_texts](texts)
+    assert text_inputs.is_text(held)
+    assert examples(held, STRINGS[of_labels](labels)) == expected
+
+
+@pytest.mark.parametrize("name", STRINGS)
+def test_every_container_holds_texts_and_labels(name):
+    words = ["rain", "a long while ago", "wind", "Müll"]
+    held = STRINGS[name](words)
+    assert text_inputs.is_text(held)
+    assert examples(held, held) == examples(words, words)
+    assert text_inputs.is_text(STRINGS[name]([]))
+
+
+NUMBERS = {
+    "list": list,
+    "floats": lambda x: [float(y) for y in x],
+    "int array": np.array,
+    "float32 array": lambda x: np.array(x, "float32"),
+    "column": lambda x: np.array(x).reshape(-1, 1),
+    "numpy scalars": lambda x: [np.int8(y) for y in x],
+    "Series": lambda x: pd.Series(x, index=shuffled(x)),
+    "Int64": lambda x: pd.Series(x, dtype="Int64"),
+    "Arrow": pa.array,
+    "tensor": tf.constant,
+    "list of tensors": lambda x: [tf.constant(y) for y in x],
+    "decimals": lambda x: [decimal.Decimal(y) for y in x],
+}
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(-9, 9), min_size=1), st.sampled_from(list(NUMBERS)))
+def test_numbers_are_the_same_in_every_container(numbers, container):
+    held = NUMBERS[container](numbers)
+    task, names = tasks.get("single_label").learned(held)
+    assert names == sorted({str(x) for x in numbers})
+    ids = list(map(task.targets(names), text_inputs.as_list(held, "labels")))
+    assert [names[i] for i in ids] == [str(x) for x in numbers]
+    task, _ = tasks.get("regression").learned(held)
+    assert task.mean == pytest.approx(np.mean(numbers))
+    values = map(task.targets([]), text_inputs.as_list(held, "labels"))
+    assert [x.tolist() for x in values] == [[x] for x in numbers]
+
+
+@pytest.mark.parametrize(
+    "several",
+    [
+        [("a", "b"), ("b",), ()],
+        [{"a", "b"}, {"b"}, set()],
+        [np.array(["a", "b"]), np.array(["b"]), np.array([])],
+        pd.Series([["a", "b"], ["b"], []], index=[2, 0, 1]),
+        pa.array([["a", "b"], ["b"], []]),
+        tf.ragged.constant([["a", "b"], ["b"], []]),
+        [[b"a", np.str_("b")], [tf.constant("b")], []],
+    ],
+)
+def test_several_labels_are_the_same_in_every_container(several):
+    task, names = tasks.get("multi_label").learned(several)
+    assert names == ["a", "b"]
+    targets = map(task.targets(names), text_inputs.as_list(several, "labels"))
+    assert [x.tolist() for x in targets] == [[1, 1], [0, 1], [0, 0]]
+
+
+class Grade(enum.Enum):
+    GOOD = "good"
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        ([True, np.bool_(False), "True"], ["False", "True"]),
+        ([1, 1.0, np.int64(1), np.float32(1), b"1", tf.constant(1), "2"], ["1", "2"]),
+        (["Mu\u0308ll", "M\u00fcll", "x"], ["M\u00fcll", "x"]),
+        (np.array([0.1, 0.5], "float32"), ["0.1", "0.5"]),
+        ([Grade.GOOD, "bad"], ["bad", "good"]),
+        (dict.fromkeys(["b", "a"]), None),  # which has an order, but says nothing of each text
+    ],
+)
+def test_labels_have_one_name(labels, names):
+    task = tasks.get("single_label")
+    if names is None:
+        with pytest.raises(ValueError, match="Received: a dict"):
+            task.learned(labels)
+        return
+    assert task.learned(labels)[1] == names
+
+
+# By position
+
+
+def fitted_on(monkeypatch, model, *arguments, **options):
+    """What `fit` would train on: `TextBatches`, and what else is handed on."""
+    caught = {}
+
+    def catch(self, batches, epochs, **handed):
+        caught.update(batches=batches, **handed)
+
+    monkeypatch.setattr(LongDocumentClassifier, "_fit_batches", catch)
+    model.fit(*arguments, **options)
+    return caught
+
+
+def test_a_shuffled_table_is_read_by_position(classifier, monkeypatch):
+    table = pd.DataFrame({"text": list("aabb") * 20, "label": list("aabb") * 20})
+    table = table.sample(frac=1, random_state=3)
+    table = table[table.index % 5 > 0]  # and has gaps
+    caught = fitted_on(
+        monkeypatch, classifier, table.text.tolist(), table.label, validation_split=0.2
+    )
+    validation = list(caught["validation_data"].as_numpy_iterator())
+    training = list(caught["batches"].finite())
+    rows = [row for batch in training + validation for row in zip(*batch, strict=True)]
+    assert len(rows) == len(table)
+    for token_ids, target in rows:
+        assert classifier.tokenizer.decode([token_ids]) == [classifier.labels[target]]
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        ("it will rain", "Received a single one: 'it will rain'. Wrap it in a list"),
+        (b"it will rain", "Received a single one"),
+        ({"a": "rain"}, r"Received: a dict. Pass list\(x.values\(\)\)"),
+        ({"rain", "wind"}, "Received: a set, which has no order"),
+        (pd.DataFrame({"texts": ["rain"], "labels": ["x"]}), r"columns \['texts', 'labels'\]"),
+        (pa.table({"text": ["rain"]}), r"Pick one of them: table\['text'\]"),
+        (np.array([["rain"], ["wind"]]), r"an array of shape \(2, 1\). Reshape it"),
+        (tf.constant([["rain"]]), r"an array of shape \(1, 1\)"),
+        (np.array("rain"), r"an array of shape \(\)"),
+    ],
+)
+def test_what_has_no_order_or_is_more_than_texts(texts, words, classifier):
+    for call in (
+        lambda: classifier.fit(texts, ["a", "b"]),
+        lambda: classifier.evaluate(texts, ["a", "b"]),
+        lambda: classifier.predict(texts),
+        lambda: classifier.classify(texts),
+        lambda: LongDocumentClassifier.from_texts(texts, ["a", "b"], **SMALL),
+        lambda: CombinerMaskedLM.from_texts(texts, **SMALL),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
+
+
+def test_what_can_be_read_once_is_refused(classifier):
+    for call in (
+        lambda x: classifier.classify(x),
+        lambda x: LongDocumentClassifier.from_texts(x, ["a", "b"], **SMALL),
+        lambda x: LongDocumentClassifier.from_texts(["a", "b"], x, **SMALL),
+        lambda x: classifier.fit(["a", "b"], x),
+    ):
+        with pytest.raises(ValueError, match=r"Received: a generator, .* Pass list\(x\)"):
+            call(x for x in "ab")
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["a", None],
+        np.array(["a", np.nan], object),
+        pd.Series(["a", pd.NA], dtype="string"),
+        pd.Series(["a", None], dtype="category"),
+        pa.array(["a", None]),
+    ],
+    ids=repr,
+)
+def test_missing_texts_are_named_with_their_position(texts, classifier):
+    for call in (
+        lambda: classifier.fit(texts, ["a", "b"]),
+        lambda: classifier.predict(texts),
+        lambda: classifier.classify(texts),
+        lambda: LongDocumentClassifier.from_texts(texts, ["a", "b"], **SMALL),
+    ):
+        with pytest.raises(TypeError, match="Received at position 1: "):
+            call()
+
+
+@pytest.mark.parametrize("number", [0, 1, 3])
+def test_every_text_needs_a_label(number, classifier):
+    labels = ["a", "b", "a"][:number]
+    for call in (
+        lambda: classifier.fit(["x", "y"], labels),
+        lambda: classifier.fit(["x", "y"], labels, validation_split=0.5),
+        lambda: classifier.evaluate(["x", "y"], labels),
+        lambda: LongDocumentClassifier.from_texts(["x", "y"], labels, **SMALL),
+    ):
+        with pytest.raises(ValueError, match=f"Received: 2 texts, {number} labels"):
+            call()
+
+
+MISSING = [None, float("nan"), np.float32("nan"), pd.NaT, pd.NA, np.datetime64("NaT"), "", "  "]
+
+
+@pytest.mark.parametrize("missing", MISSING, ids=repr)
+def test_missing_labels_are_named_with_their_position(missing, classifier):
+    for call in (
+        lambda: LongDocumentClassifier.from_texts(["x"] * 3, ["a", "b", missing], **SMALL),
+        lambda: classifier.fit(["x"] * 3, ["a", "b", missing]),
+        lambda: classifier.evaluate(["x"] * 3, ["a", "b", missing]),
+    ):
+        with pytest.raises(ValueError, match="label 2: The label is missing"):
+            call()
+    task = tasks.get("multi_label")
+    with pytest.raises(ValueError, match="label 1: The label is missing"):
+        task.learned([["a"], ["b", missing]])
+    with pytest.raises(ValueError, match="label 1: Expected a list of labels for every document"):
+        task.learned([["a"], missing])
+    with pytest.raises(ValueError, match="label 1: Expected a finite number"):
+        tasks.get("regression").learned([1.0, missing])
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "words"),
+    [
+        ("single_label", "ab", "Expected a list of labels. Received a single one"),
+        ("single_label", {"a", "b"}, "Received: a set"),
+        (
+            "single_label",
+            pd.DataFrame({"label": ["a", "b"]}),
+            r"Pick one of them: table\['label'\]",
+        ),
+        ("single_label", np.eye(3), r"label 0: .* Received a row of 3. .*argmax\(-1\)"),
+        ("single_label", list(np.eye(2)), r"label 0: .* Received a row of 2. .*argmax\(-1\)"),
+        ("single_label", tf.eye(2), "label 0: .* Received a row of 2"),
+        ("single_label", ["a", ["b"]], r"label 1: Expected one label \(task='single_label'\)"),
+        ("single_label", ["a", {"b": 1}], "label 1: Expected one label"),
+        ("single_label", ["a", float("inf")], "label 1: A label must be finite"),
+        ("single_label", ["a", b"\xff"], "label 1: A label in bytes must be UTF-8"),
+        ("single_label", ["a", object], "label 1: A label must be a string, a number or a boolean"),
+        ("single_label", [" 1", "1"], "The labels ' 1' and '1' look alike"),
+        ("multi_label", [["a b"], ["a  b"]], "'a  b' and 'a b' look alike"),
+        ("multi_label", np.eye(3, dtype=int), "inverse_transform of scikit-learn"),
+        ("multi_label", np.eye(3).tolist(), "inverse_transform of scikit-learn"),
+        ("multi_label", [[0, 1], [1, 0]], "inverse_transform of scikit-learn"),
+        ("multi_label", [[True, False], [True, True]], "inverse_transform of scikit-learn"),
+        ("multi_label", np.array([[0.2, 0.7]]), "and not of probabilities"),
+        ("multi_label", [["a"], "b"], "label 1: Expected a list of labels for every document"),
+        ("multi_label", [["a"], {"b": 1}], "label 1: Expected a list of labels for every document"),
+        ("regression", [1.0, "2"], r"label 1: Expected a finite number .*Received: '2'"),
+        ("regression", [1.0, True], "label 1: Expected a finite number"),
+        ("regression", [1.0, 1e39], "label 1: Expected a finite number"),
+        ("regression", [1.0, [2.0, 3.0]], "label 1: Expected a finite number"),
+        ("regression", [1.0, 1 + 1j], "label 1: Expected a finite number"),
+    ],
+)
+def test_labels_that_are_none(task, labels, words):
+    with pytest.raises(ValueError, match=words):
+        tasks.get(task).learned(labels)
+
+
+def test_names_of_saved_models_stay():
+    task, names = tasks.get("single_label"), ["true", "1.0", "1.00", "", "Mu\u0308ll", "2"]
+    target = task.targets(names)
+    for label, place in (
+        ("true", 0),
+        (True, 0),
+        ("1.0", 1),
+        ("", 3),
+        ("Mu\u0308ll", 4),
+        ("M\u00fcll", 4),
+        (2.0, 5),
+    ):
+        assert target(label) == place
+    with pytest.raises(ValueError, match="unknown label '1'"):
+        target(1)  # "1.0" and "1.00" are both called so now
+    model = LongDocumentClassifier.from_texts(["x"] * 2, ["a", "b"], **SMALL)
+    config = {**model.get_config(), "labels": names}
+    assert LongDocumentClassifier.from_config(config).labels == names
+
+
+# Unknown labels
+
+
+def test_an_unknown_label_is_named_with_its_place_and_its_neighbours(classifier, tmp_path):
+    words = r"label 1: unknown label 'aa'. Nearest of the 2 labels that are known: 'a'\.$"
+    for call in (classifier.fit, classifier.evaluate):
+        with pytest.raises(ValueError, match=words):
+            call(["x", "y"], ["a", "aa"])
+    with pytest.raises(ValueError, match=words):
+        classifier.fit(["x", "y"], ["a", "b"], validation_data=(["x", "y"], ["a", "aa"]))
+    write_jsonl(tmp_path / "r.jsonl", [("x", "a"), ("y", "aa")])
+    with pytest.raises(ValueError, match=r"r\.jsonl:2: unknown label 'aa'"):
+        classifier.evaluate(read_documents(tmp_path / "r.jsonl"))
+
+
+def test_an_unknown_label_takes_one_line_whatever_is_known():
+    names = [f"class {i}" for i in range(3000)]
+    target = tasks.get("single_label").targets(names)
+    assert [target(x) for x in names] == list(range(3000))
+    with pytest.raises(ValueError, match="Nearest of the 3000 labels") as error:
+        target("class x" * 100)
+    assert len(str(error.value)) < 300
+
+
+def test_a_reader_brings_its_labels(classifier, tmp_path):
+    write_jsonl(tmp_path / "r.jsonl", [("x", "a"), ("y", "b")])
+    reader = read_documents(tmp_path / "r.jsonl")
+    with pytest.raises(ValueError, match="A reader brings the labels of its documents"):
+        classifier.fit(reader, ["a", "b"])
+    with pytest.raises(ValueError, match=r"reader.texts\(\)"):
+        LongDocumentClassifier.from_texts(reader, reader.labels(), **SMALL)
+    model = LongDocumentClassifier.from_texts(reader.texts(), reader.labels(), **SMALL)
+    assert model.labels == ["a", "b"]

@@ -1,0 +1,233 @@
+"""Weights of classes, labels and documents: what they are read as, and the loss that they make."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from keras_combiner import LongDocumentClassifier
+from keras_combiner.models.class_weights import class_weights
+from tests import on_backend
+from tests.models.test_text_inputs import SMALL, fitted_on
+
+TEXTS = ["aaaa", "bbbb bb", "aa bb", "cc" * 30]  # the last takes several windows
+SEVERAL = [["a"], ["b"], ["a", "b"], []]
+CLASSES = ["a", "b", "b", "a"]
+WEIGHTS = [1.0, 0.5, 2.0, 0.0]
+
+
+def make(task="single_label", labels=CLASSES, **options):
+    keras.utils.set_random_seed(3)
+    without = {"dropout": 0.0, "token_dropout": 0.0}
+    return LongDocumentClassifier.from_texts(
+        TEXTS, labels, task=task, **{**SMALL, **without, **options}
+    )
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    """Untrained. Tests must not change it."""
+    return make()
+
+
+@pytest.fixture(scope="module")
+def several():
+    """Untrained, of several labels. Tests must not change it."""
+    return make("multi_label", SEVERAL)
+
+
+# Class weights
+
+
+@pytest.mark.parametrize(
+    ("names", "given", "expected"),
+    [
+        (["10", "3"], {3: 2.0}, [1, 2]),
+        (["1", "2", "3"], {1: 5.0}, [5, 1, 1]),
+        (["1", "2"], {np.int64(2): 5.0}, [1, 5]),
+        (["1", "2"], {1.0: np.float32(3), b"2": 4}, [3, 4]),
+        (["False", "True"], {True: 2.0}, [1, 2]),
+        (["a", "b"], {"a": 0}, [0, 1]),
+    ],
+)
+def test_keys_are_labels(names, given, expected):
+    assert class_weights(given, names, None).tolist() == expected
+
+
+def test_beside_token_ids_numbers_are_class_ids(several):
+    weigh = {"names": ["10", "3"], "targets": None, "has_class_ids": True}
+    assert class_weights({1: 2.0}, **weigh).tolist() == [1, 2]
+    assert class_weights({np.int32(0): 2.0, "3": 3.0}, **weigh).tolist() == [2, 3]
+    with pytest.raises(ValueError, match=r"key 3\. Beside token ids, numbers are class ids"):
+        class_weights({3: 2.0}, **weigh)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"tales": 2.0}, "`class_weight`: unknown label 'tales'. Nearest .* 'tale'"),
+        ({0: 2.0}, "unknown label '0'.*Its keys are labels"),
+        ({None: 2.0}, "The label is missing"),
+        ({"tale": 1.0, b"tale": 2.0}, "two keys for the label 'tale'"),
+        ({"tale": -1.0}, "`class_weight` of 'tale' must be a finite number of at least 0"),
+        ({"tale": float("nan")}, "finite number"),
+        ({"tale": "2"}, "finite number"),
+        ("even", "must be 'balanced' or a dict"),
+        ([1.0, 2.0], "must be 'balanced' or a dict"),
+        (np.ones(2), "must be 'balanced' or a dict"),
+    ],
+)
+def test_class_weights_that_are_none(given, words):
+    with pytest.raises(ValueError, match=words):
+        class_weights(given, ["tale", "weather"], None)
+
+
+def test_balanced_counts_what_there_is(classifier):
+    ids = np.array([0, 0, 0, 1])
+    expected = {0: pytest.approx(2 / 3), 1: 2.0}
+    token_ids = np.ones((4, 8), int)
+    data = tf.data.Dataset.from_tensor_slices((token_ids, ids)).batch(3)
+    caught = []
+
+    class Stop(Exception):
+        pass
+
+    def catch(*arguments, class_weight, **options):
+        caught.append(class_weight)
+        raise Stop
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LongDocumentClassifier, "_fit_token_ids", catch)
+        for x in ((data,), (token_ids, ids), (token_ids, ids[:, None]), (token_ids, tf.eye(2)[:1])):
+            with pytest.raises(Stop):
+                classifier.fit(*x, class_weight="balanced")
+    assert caught == [expected, expected, expected, {0: 1.0, 1: 1.0}]
+    with pytest.raises(ValueError, match="needs targets that can be counted"):
+        classifier.fit(data.repeat(), class_weight="balanced", steps_per_epoch=2)
+
+
+def test_balanced_with_several_labels():
+    # "c" stands nowhere, "d" everywhere: there is nothing to balance them with.
+    targets = np.array([[1, 1, 0, 1], [0, 1, 0, 1], [0, 1, 0, 1], [0, 0, 0, 1]], "float32")
+    weights = class_weights("balanced", list("abcd"), lambda: [targets[:1], targets[1:]], True)
+    assert weights.tolist() == pytest.approx([3, 1 / 3, 1, 1])
+
+
+def test_a_regression_has_no_classes():
+    with pytest.raises(ValueError, match="for classes, which a regression has none of"):
+        make("regression", WEIGHTS).fit(TEXTS, WEIGHTS, class_weight="balanced")
+
+
+# Weights of documents
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ([1.0, 2.0], "Every text needs a weight. Received: 4 texts, 2 weights"),
+        ([1.0, -1.0, 1.0, 1.0], "`sample_weight` 1 must be a finite number of at least 0"),
+        ([1.0, 1.0, float("nan"), 1.0], "`sample_weight` 2 must be"),
+        ([1.0, 1.0, 1.0, None], "`sample_weight` 3 must be"),
+        ("balanced", "Received a single one: 'balanced'"),
+        ({0: 1.0}, "Received: a dict"),
+    ],
+)
+def test_sample_weights_that_are_none(classifier, weights, words):
+    for call in (
+        lambda: classifier.fit(TEXTS, CLASSES, sample_weight=weights),
+        lambda: classifier.fit(TEXTS, CLASSES, sample_weight=weights, validation_split=0.5),
+        lambda: classifier.evaluate(TEXTS, CLASSES, sample_weight=weights),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
+
+
+def test_every_window_has_the_weight_of_its_document(monkeypatch):
+    model = make(long="windows")
+    texts, labels = TEXTS * 5, CLASSES * 5
+    weights = pd.Series(np.arange(20.0), index=np.arange(20)[::-1])
+    weight_of = {}
+    for text, weight in zip(texts, weights, strict=True):
+        weight_of.setdefault(text[:1], set()).add(weight)
+    caught = fitted_on(
+        monkeypatch, model, texts, labels, sample_weight=weights, validation_split=0.25
+    )
+    assert caught["class_weight"] is None
+    seen = set()
+    for batches in (caught["batches"].finite(), caught["validation_data"].as_numpy_iterator()):
+        for token_ids, _, weight in batches:
+            for ids, x in zip(token_ids, weight, strict=True):
+                (text,) = model.tokenizer.decode([ids])
+                first = "a" if text.startswith("a") else text[:1]
+                assert x in weight_of[first]
+                seen.add(float(x))
+    assert seen == set(weights)
+    plain = fitted_on(monkeypatch, model, texts, labels)["batches"]
+    assert plain.fingerprint()["checksum of weights"] is None
+    others = fitted_on(monkeypatch, model, texts, labels, sample_weight=weights + 1)["batches"]
+    assert others.fingerprint() != caught["batches"].fingerprint()
+
+
+def test_weights_are_multiplied_with_those_of_the_class(classifier, monkeypatch):
+    caught = fitted_on(
+        monkeypatch,
+        classifier,
+        TEXTS,
+        CLASSES,
+        sample_weight=WEIGHTS,
+        class_weight={"b": 3.0},
+        shuffle=False,
+    )
+    ((_, targets, weights),) = caught["batches"].finite()
+    assert targets.tolist() == [0, 1, 1, 0]
+    assert weights.tolist() == [1.0, 1.5, 6.0, 0.0]
+    assert caught["class_weight"] is None
+
+
+@pytest.mark.parametrize("long", ["cut", "windows"])
+def test_evaluate_weighs_documents(classifier, long):
+    model = classifier if long == "cut" else make(long=long)
+    outputs = model.predict(TEXTS, verbose=0)
+    losses = -np.log(outputs[np.arange(4), [0, 1, 1, 0]])
+    loss, _ = model.evaluate(TEXTS, CLASSES, sample_weight=WEIGHTS, verbose=0)
+    assert loss == pytest.approx((losses * WEIGHTS).mean(), rel=1e-4)
+
+
+# The loss of a step, by hand
+
+
+def losses_of_several():
+    """Of one step with weights of labels and documents, and of evaluating; and by hand."""
+    model = make("multi_label", SEVERAL)
+    outputs = model.predict(TEXTS, verbose=0).astype("float64")
+    truth = np.array([[1, 0], [0, 1], [1, 1], [0, 0]])
+    losses = -np.where(truth, np.log(outputs), np.log(1 - outputs))
+    plain = model.evaluate(TEXTS, SEVERAL, verbose=0)[0], losses.mean()
+    pairs = [plain]
+    for options, weights in (
+        ({"class_weight": {"a": 3.0, "b": 0.5}}, np.where(truth, [3.0, 0.5], 1)),
+        ({"sample_weight": WEIGHTS}, np.array(WEIGHTS)[:, None]),
+        (
+            {"class_weight": {"a": 3.0}, "sample_weight": WEIGHTS},
+            np.where(truth, [3.0, 1], 1) * np.array(WEIGHTS)[:, None],
+        ),
+    ):
+        model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy")
+        history = model.fit(
+            TEXTS, SEVERAL, validation_data=(TEXTS, SEVERAL), verbose=0, **options
+        ).history
+        pairs.append((history["loss"][0], (losses * weights).mean()))
+        pairs.append((history["val_loss"][0], losses.mean()))  # as Keras: not weighed by class
+    return pairs
+
+
+def test_the_loss_of_several_labels_is_that_by_hand():
+    for received, expected in losses_of_several():
+        assert received == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_the_loss_on_jax_is_that_by_hand():
+    for received, expected in on_backend.call("jax", losses_of_several):
+        assert received == pytest.approx(expected, rel=1e-4)
