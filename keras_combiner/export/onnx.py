@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_combiner.export import runners, verification
+from keras_combiner.export.document_windows import pooled_outputs, windows_of_ids
 from keras_combiner.export.quiet import quiet
 from keras_combiner.export.saved_model import require_tensorflow_backend
 from keras_combiner.whole_files import refuse_existing, written_whole
@@ -78,12 +79,10 @@ def export_onnx(
     )
     content = _convert(classifier)
     token_ids = token_ids_of(classifier, documents)
-    whole = classifier.tokenizer(documents, classifier.sequence_length).numpy()
     with written_whole(path, overwrite) as unfinished:
         unfinished.write_bytes(content)
         received, _ = run_onnx(unfinished, token_ids)
-        # Of ids, as the export sees them: cut, whatever the model does with long texts.
-        expected = classifier.predict(whole, verbose=0)
+        expected = classifier.predict(documents, verbose=0)
         report = verification.compare(
             path,
             len(content),
@@ -130,14 +129,15 @@ def token_ids_of(classifier, documents):
         takes one only.
     """
     if _length(classifier) is None:
-        rows = classifier.tokenizer.encode(documents, classifier.sequence_length)
+        limit = None if classifier.long == "windows" else classifier.sequence_length
+        rows = classifier.tokenizer.encode(documents, limit)
         return [row.numpy() for row in rows]
     return list(classifier.tokenizer(documents, classifier.sequence_length).numpy())
 
 
 def _length(classifier):
-    """The one length that the model takes, or None."""
-    return classifier.backbone.input_shape[1]
+    """The one length that the file takes, or None."""
+    return None if classifier.long == "windows" else classifier.backbone.input_shape[1]
 
 
 def _import_tf2onnx():
@@ -160,7 +160,11 @@ def _convert(classifier):
 
     @tf.function(input_signature=[spec])
     def serve(token_ids):
-        return {classifier.task.output: classifier(token_ids, training=False)}
+        if classifier.long == "windows":
+            outputs = pooled_outputs(classifier, windows_of_ids(token_ids, classifier))
+        else:
+            outputs = classifier(token_ids, training=False)
+        return {classifier.task.output: outputs}
 
     with quiet():
         model, _ = _import_tf2onnx().convert.from_function(

@@ -6,6 +6,12 @@ import keras
 import tensorflow as tf
 
 from keras_combiner.export import runners, verification
+from keras_combiner.export.document_windows import (
+    DocumentWindows,
+    pooled_evidence,
+    pooled_outputs,
+    windows_of_ids,
+)
 from keras_combiner.export.warmup import require_tensorflow_serving_api, write_warmup_requests
 from keras_combiner.models import TokenEvidence
 from keras_combiner.text.tokenizer import as_bytes
@@ -32,7 +38,8 @@ def export_saved_model(
       and `label` (string `[batch]`). Without `label`, where a document may have several. A
       regression has `value` (float32 `[batch]`) in place of both, in all signatures. Also
       `tokens` (int32 `[batch]`), how many the model read, and `truncated` (bool `[batch]`),
-      whether the text had more.
+      whether the text had more. With `long="windows"` also `windows` (int32 `[batch]`), how many
+      it took.
     - `serving_token_ids`: `token_ids` (int32 `[batch, length]`, 0 is padding) to
       `probabilities`.
     - `serving_scores`: what `serving_default` returns and, `[batch, length]` each for the longest
@@ -42,10 +49,13 @@ def export_saved_model(
       `token_starts` and `token_ends` (int32), which bytes of the text each token is, as
       `keras_combiner.text.Tokenizer.encode_with_offsets` defines them. All are 0 at padding.
 
-    No document fails the batch that it comes with. What is longer than the model reads is cut,
-    also if the model takes windows. An
-    empty text has a label like any other, invalid UTF-8 is read as the tokenizer does it, and a
-    batch of none gets an answer of none. In `serving_token_ids` an id that the model does not have
+    What is longer than the model reads is cut or, with `long="windows"`, read in windows, as
+    `classify` does it, in all signatures. However long a document is, eight windows are in memory
+    at a time; `token_ids` are then a whole document, and their last one that is not padding is the
+    end token, with which every window ends.
+
+    No document fails the batch that it comes with. An empty text has a label like any other,
+    invalid UTF-8 is read as the tokenizer does it, and a batch of none gets an answer of none. In `serving_token_ids` an id that the model does not have
     counts as padding, and so does the tokenizer's start token anywhere but in the first place, of
     which no text has any: TF Serving fills up shorter requests with the first id of theirs when
     it puts several into one batch.
@@ -104,9 +114,7 @@ def export_saved_model(
         texts = [as_bytes(x, i) for i, x in enumerate(documents)]
         received, _ = runners.run_each(runners.load_saved_model(unfinished), texts)
         size = sum(file.stat().st_size for file in unfinished.rglob("*") if file.is_file())
-        # Of ids, as the export sees them: cut, whatever the model does with long texts.
-        token_ids = classifier.tokenizer(documents, classifier.sequence_length)
-        expected = classifier.predict(token_ids.numpy(), verbose=0)
+        expected = classifier.predict(texts, verbose=0)
         report = verification.compare(
             path,
             size,
@@ -126,38 +134,23 @@ def export_saved_model(
 def _signatures(classifier):
     """Makes the `keras.export.ExportArchive` that answers requests."""
     task, labels = classifier.task, classifier.labels
-    sequence_length = classifier.sequence_length
-    length = classifier.backbone.input_shape[1]  # None if any will do
-    tokenizer = classifier.tokenizer
-    evidence = TokenEvidence(classifier)
+    reads = _Windows(classifier) if classifier.long == "windows" else _Cut(classifier)
 
     def serve_text(text):
-        token_ids = tokenizer.encode(text, sequence_length).to_tensor(shape=[None, length])
-        outputs = classifier(token_ids, training=False)
-        return {**task.signature(outputs, labels), **_reading(text, classifier)}
+        outputs, reading = reads.text(text)
+        return {**task.signature(outputs, labels), **reading}
 
     def serve_token_ids(token_ids):
-        token_ids = _only_tokens(token_ids[:, :sequence_length], classifier)
-        if length is not None:
-            token_ids = tf.pad(token_ids, [[0, 0], [0, length - tf.shape(token_ids)[1]]])
-            token_ids = tf.ensure_shape(token_ids, [None, length])
-        outputs = task.signature(classifier(token_ids, training=False), labels)
+        outputs = task.signature(reads.token_ids(_only_tokens(token_ids, classifier)), labels)
         return {task.output: outputs[task.output]}
 
     def serve_scores(text):
-        token_ids, starts, ends = (
-            x.to_tensor(shape=[None, length])
-            for x in tokenizer.encode_with_offsets(text, sequence_length)
-        )
-        outputs, weights = evidence(token_ids)
+        outputs, reading, by_token = reads.scores(text)
         return {
             **task.signature(outputs, labels),
             **task.evidence_for(outputs, labels),
-            **_reading(text, classifier),
-            "token_ids": token_ids,
-            "token_starts": starts,
-            "token_ends": ends,
-            "token_weights": weights,
+            **reading,
+            **by_token,
         }
 
     # Endpoints bring their variables along; tracking the model too would write all of them twice.
@@ -170,14 +163,90 @@ def _signatures(classifier):
     return archive
 
 
-def _reading(text, classifier):
-    """Says how much of each text is read, as `classify` does: `tokens` and `truncated`."""
-    # One id more than there may be shows which texts are too long.
-    limit = classifier.sequence_length
-    num_tokens = classifier.tokenizer.encode(text, limit + 1).row_lengths()
+class _Cut:
+    """What a classifier says of documents that it cuts: outputs, and how much of each it read."""
+
+    def __init__(self, classifier):
+        self._classifier = classifier
+        self._evidence = TokenEvidence(classifier)
+        self._tokenizer = classifier.tokenizer
+        self._sequence_length = classifier.sequence_length
+        self._length = classifier.backbone.input_shape[1]  # None if any will do
+
+    def text(self, text):
+        token_ids = self._padded(self._tokenizer.encode(text, self._sequence_length))
+        return self._classifier(token_ids, training=False), self._reading(text)
+
+    def token_ids(self, token_ids):
+        token_ids, length = token_ids[:, : self._sequence_length], self._length
+        if length is not None:
+            token_ids = tf.pad(token_ids, [[0, 0], [0, length - tf.shape(token_ids)[1]]])
+            token_ids = tf.ensure_shape(token_ids, [None, length])
+        return self._classifier(token_ids, training=False)
+
+    def scores(self, text):
+        encoded = self._tokenizer.encode_with_offsets(text, self._sequence_length)
+        token_ids, starts, ends = map(self._padded, encoded)
+        outputs, weights = self._evidence(token_ids)
+        return outputs, self._reading(text), _by_token(token_ids, starts, ends, weights)
+
+    def _padded(self, rows):
+        return rows.to_tensor(shape=[None, self._length])
+
+    def _reading(self, text):
+        # One id more than there may be shows which texts are too long.
+        num_ids = self._tokenizer.encode(text, self._sequence_length + 1).row_lengths()
+        return {
+            "tokens": tf.cast(tf.minimum(num_ids, self._sequence_length), tf.int32),
+            "truncated": num_ids > self._sequence_length,
+        }
+
+
+class _Windows:
+    """The same of documents that it reads as a whole, in windows."""
+
+    def __init__(self, classifier):
+        self._classifier = classifier
+        self._evidence = TokenEvidence(classifier)
+
+    def text(self, text):
+        token_ids = self._classifier.tokenizer.encode(text)
+        windows = self._windows(token_ids)
+        return pooled_outputs(self._classifier, windows), self._reading(token_ids, windows)
+
+    def token_ids(self, token_ids):
+        return pooled_outputs(self._classifier, windows_of_ids(token_ids, self._classifier))
+
+    def scores(self, text):
+        token_ids, starts, ends = self._classifier.tokenizer.encode_with_offsets(text)
+        windows = self._windows(token_ids)
+        outputs, weights = pooled_evidence(self._classifier, self._evidence, windows)
+        by_token = (x.to_tensor() for x in (token_ids, starts, ends))
+        return outputs, self._reading(token_ids, windows), _by_token(*by_token, weights)
+
+    def _windows(self, token_ids):
+        return DocumentWindows(
+            token_ids.to_tensor(),
+            token_ids.row_lengths(),
+            self._classifier.sequence_length,
+            self._classifier.backbone.input_shape[1],
+        )
+
+    def _reading(self, token_ids, windows):
+        num_ids = tf.cast(token_ids.row_lengths(), tf.int32)
+        return {
+            "tokens": num_ids,
+            "truncated": tf.zeros_like(num_ids, tf.bool),
+            "windows": tf.cast(windows.counts, tf.int32),
+        }
+
+
+def _by_token(token_ids, starts, ends, weights):
     return {
-        "tokens": tf.cast(tf.minimum(num_tokens, limit), tf.int32),
-        "truncated": num_tokens > limit,
+        "token_ids": token_ids,
+        "token_starts": starts,
+        "token_ends": ends,
+        "token_weights": weights,
     }
 
 

@@ -23,7 +23,8 @@ def require_tensorflow_serving_api():
 def write_warmup_requests(classifier, path):
     """Adds warm-up requests to a SavedModel that `export_saved_model` wrote.
 
-    Each signature gets two: an empty document, and one as long as the model reads. Their words
+    Each signature gets two: an empty document, and one as long as the model reads or, if it reads
+    windows, as several of these. Their words
     are those of a text that ships with the package, never of the user's documents.
 
     Args:
@@ -53,8 +54,11 @@ def _requests(classifier):
     words = verification.sample_documents()[0].split()
     # A word is a token at least, so as many words as the model reads tokens are enough.
     longest = " ".join(words * (length // len(words) + 1))
+    limit = length
+    if classifier.long == "windows":
+        longest, limit = f"{longest} {longest}", None
     for text in ([""], [longest]):
-        token_ids = classifier.tokenizer(text, length).numpy()
+        token_ids = classifier.tokenizer.encode(text, limit).to_tensor().numpy()
         yield "serving_default", {"text": text}
         yield "serving_token_ids", {"token_ids": token_ids}
         yield "serving_scores", {"text": text}

@@ -40,7 +40,8 @@ class LongDocumentClassifier(TextTraining, keras.Model):
 
     Texts longer than the backbone reads are cut; or, with `long="windows"`, covered by overlapping
     windows. In training every window has its document's label. `predict`, `evaluate`, `classify`
-    and validation average the logits of a document's windows. Exports cut.
+    and validation average the logits of a document's windows, and so do SavedModels and ONNX files.
+    What runs a .tflite file reads in it that it has to; examples/on_device and examples/web do.
 
     `fit` on a model that was never compiled brings its own recipe: AdamW with gradient clipping,
     and a learning rate that warms up and decays along a cosine over the epochs asked for. Calling
@@ -475,12 +476,10 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         return results
 
     def _pooled(self, outputs, windows):
-        """One row a document of what is one row a window; a single window's is left as it is."""
-        ends = np.cumsum(windows)
-        rows = outputs[ends - windows]
-        for i in np.flatnonzero(windows > 1):
-            rows[i] = self.task.pool(outputs[ends[i] - windows[i] : ends[i]])
-        return rows
+        """One row a document of what is one row a window."""
+        if len(outputs) == len(windows):
+            return outputs
+        return keras.ops.convert_to_numpy(self.task.pool(outputs, windows))
 
     def _batches(
         self,

@@ -24,6 +24,12 @@ class TokenEvidence:
     Where a document may have several labels, weights add up, with the bias, to the log odds of the
     most probable one; in a regression, to the value. Nothing is subtracted then.
 
+    A document of several windows has the mean of their logits, and a token the sum of its terms in
+    all windows that read it, for the class of the document, divided by the number of windows. The
+    equation above then holds for the whole document. The frame of every window is the document's
+    start and end token, whose weights are sums over all windows. SavedModels compute this in
+    `serving_scores`.
+
     A token's vector has already read the rest of the document through attention: a weight says
     where in the averaged document the evidence lies, not that the token alone brought it about.
 
@@ -35,6 +41,7 @@ class TokenEvidence:
 
     Call arguments:
         token_ids: int tensor `[batch, length]`.
+        classes: int tensor `[batch]`, whose terms the weights are; the winning ones if None.
 
     Returns:
         `(probabilities, token_weights)`: float tensors `[batch, classes]` and float32
@@ -58,12 +65,13 @@ class TokenEvidence:
         pooling = classifier.get_layer("pooling")
         self._model = keras.Model(classifier.input, [pooling.input, classifier.output])
 
-    def __call__(self, token_ids):
+    def __call__(self, token_ids, classes=None):
         """See the class docstring."""
         x, probabilities = self._model(token_ids, training=False)
-        winner = ops.argmax(probabilities, axis=-1)
-        # [features, classes] -> [batch, features], those of each document's winning class.
-        direction = ops.take(ops.transpose(self._kernel(x.shape[-1])), winner, axis=0)
+        if classes is None:
+            classes = ops.argmax(probabilities, axis=-1)
+        # [features, classes] -> [batch, features], those of each document's class.
+        direction = ops.take(ops.transpose(self._kernel(x.shape[-1])), classes, axis=0)
         weights = ops.matmul(ops.cast(x, "float32"), ops.expand_dims(direction, -1))
         is_token = ops.not_equal(token_ids, Tokenizer.pad_token_id)
         count = ops.sum(ops.cast(is_token, "float32"), axis=-1, keepdims=True)

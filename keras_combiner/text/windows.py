@@ -31,13 +31,51 @@ def split_into_windows(token_ids, sequence_length):
     if len(token_ids) <= sequence_length:
         return [token_ids]
     room, tokens = sequence_length - 2, token_ids[1:-1]
-    overlap = room // _OVERLAP
-    count = -(-(len(tokens) - overlap) // (room - overlap))
-    starts = (i * (len(tokens) - room) // (count - 1) for i in range(count))
+    count = count_windows(len(tokens), room)
+    starts = (window_start(i, count, len(tokens), room) for i in range(count))
     start_token, end_token = token_ids[:1], token_ids[-1:]
     return [
         np.concatenate([start_token, tokens[start : start + room], end_token]) for start in starts
     ]
+
+
+def count_windows(num_tokens, room):
+    """Says how many windows a document takes that does not fit into one.
+
+    Args:
+        num_tokens: int, or integer tensor, tokens of the document without its frame.
+        room: int, the most tokens of a window without its frame.
+
+    Returns:
+        int or tensor, at least 2; at most 1 for a document that fits.
+
+    Example:
+
+    >>> count_windows(6, room=4), count_windows(4, room=4)
+    (2, 1)
+    """
+    overlap = room // _OVERLAP
+    return -(-(num_tokens - overlap) // (room - overlap))
+
+
+def window_start(index, count, num_tokens, room):
+    """Says where a window starts.
+
+    Args:
+        index: int or integer tensor, which window, from 0.
+        count: int or integer tensor, at least 2, what `count_windows` returned.
+        num_tokens: as for `count_windows`.
+        room: as for `count_windows`.
+
+    Returns:
+        int or tensor, the place of its first token among the document's tokens, its frame aside.
+
+    Example:
+
+    >>> [window_start(i, 2, num_tokens=6, room=4) for i in range(2)]
+    [0, 2]
+    """
+    return index * (num_tokens - room) // (count - 1)
 
 
 def split_into_parts(token_ids, sequence_length):

@@ -97,15 +97,3 @@ def test_a_regression_has_no_accuracy_to_lose(tmp_path):
     with pytest.raises(ValueError, match="a regression has no accuracy"):
         model.export_litert(tmp_path / "model.tflite", **options)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.slow
-def test_long_texts_are_cut_whatever_the_model_does(tmp_path):
-    model = make("single_label", long="windows")
-    long = "rain " * 50
-    report = model.export_saved_model(tmp_path / "1", documents=[long, "rain"], verbose=False)
-    assert report.largest_difference < 1e-5
-    serve = tf.saved_model.load(str(tmp_path / "1")).signatures["serving_default"]
-    received = serve(text=tf.constant([long]))["probabilities"].numpy()
-    model.long = "cut"
-    np.testing.assert_allclose(received, model.predict([long], verbose=0), atol=1e-5)

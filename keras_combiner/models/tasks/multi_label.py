@@ -78,10 +78,6 @@ class MultiLabel(Task):
         """Log odds."""
         return log(outputs) - log(1 - outputs)
 
-    def pool(self, outputs):
-        """Sigmoid of the mean log odds."""
-        return 1 / (1 + np.exp(-self.linear(outputs).mean(0)))
-
     def result(self, outputs, names):
         """The "labels" above one half, and "probabilities" of all, the most probable first."""
         order = np.argsort(-outputs, kind="stable")

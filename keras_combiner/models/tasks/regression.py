@@ -72,10 +72,6 @@ class Regression(Task):
         """As it is."""
         return outputs
 
-    def pool(self, outputs):
-        """The mean."""
-        return outputs.mean(0)
-
     def result(self, outputs, names):
         """The "value"."""
         return {"value": float(outputs[0])}

@@ -56,12 +56,6 @@ class SingleLabel(Task):
         mean = np.mean if isinstance(logs, np.ndarray) else ops.mean
         return logs - mean(logs, axis=-1, keepdims=True)
 
-    def pool(self, outputs):
-        """Softmax of the mean logits."""
-        logits = self.linear(outputs).mean(0)
-        shares = np.exp(logits - logits.max())
-        return shares / shares.sum()
-
     def result(self, outputs, names):
         """The "label", and "probabilities" of all, the most probable first."""
         order = np.argsort(-outputs, kind="stable")

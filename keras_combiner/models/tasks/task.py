@@ -4,6 +4,7 @@ import abc
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_combiner.datasets.label_names import alike
 from keras_combiner.models.text_inputs import as_list, each, is_stream
@@ -109,16 +110,24 @@ class Task(abc.ABC):
             numpy have them.
         """
 
-    @abc.abstractmethod
-    def pool(self, outputs):
-        """Makes one answer of those of a document's windows: the mean of what is linear.
+    def pool(self, outputs, windows):
+        """Makes one answer a document of those of its windows: the mean of what is linear.
 
         Args:
-            outputs: float array `[windows, units]`.
+            outputs: float array or tensor `[windows, units]`, of one document after the other.
+            windows: int array or tensor `[documents]`, how many are of each, at least one.
 
         Returns:
-            float array `[units]`.
+            float tensor `[documents, units]`. What a single window says is left as it is.
         """
+        count = ops.shape(windows)[0]
+        documents = ops.repeat(ops.arange(count), windows)
+        sums = ops.segment_sum(self.linear(outputs), documents, num_segments=count)
+        means = sums / ops.expand_dims(ops.cast(windows, sums.dtype), -1)
+        pooled = keras.activations.get(self.activation)(means)
+        firsts = ops.take(outputs, ops.cumsum(windows) - windows, axis=0)
+        is_single = ops.expand_dims(ops.equal(windows, 1), -1)
+        return ops.where(is_single, firsts, ops.cast(pooled, firsts.dtype))
 
     @abc.abstractmethod
     def result(self, outputs, names):
