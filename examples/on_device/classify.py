@@ -5,7 +5,8 @@
 
 The document is text in UTF-8, or as its byte order mark says; `-` is standard input. labels.txt has
 one label a line, in the order of the model's outputs. Of a model of several lengths, the shortest
-that holds the document is run.
+that holds the document is run. A document that none holds is cut, or read in overlapping windows,
+as the file says that its model does it.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import numpy as np
 
 # So that the file also runs from another folder, and when loaded by its path.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from document_windows import pool, read_metadata, split_tokens
 from text_file import read_document
 from wordpiece import WordPiece
 
@@ -49,6 +51,7 @@ class Classifier:
         signatures = [_Signature(self._interpreter, name, path) for name in self._names(path)]
         self._signatures = {each.sequence_length: each for each in signatures}
         self.num_labels = signatures[0].num_labels
+        self._metadata = read_metadata(content)
 
     def _names(self, path):
         names = list(self._interpreter.get_signature_list())
@@ -60,6 +63,33 @@ class Classifier:
         """Returns the shortest length that holds so many tokens, or the longest that there is."""
         fitting = [length for length in self._signatures if length >= num_tokens]
         return min(fitting) if fitting else max(self._signatures)
+
+    def windows(self, tokens):
+        """Splits a document that is too long, if the model reads windows.
+
+        Args:
+            tokens: list of int, all of the document, without start and end token.
+
+        Returns:
+            list of lists of int, each of which is to be framed, run and handed to `pool`.
+        """
+        if self._metadata.get("long") != "windows":
+            return [tokens]
+        room = max(self._signatures) - 2
+        return split_tokens(tokens, room, self._metadata["overlap"])
+
+    def pool(self, probabilities):
+        """Makes one answer of those of the windows.
+
+        Args:
+            probabilities: list of np.ndarray float32 [num_labels].
+
+        Returns:
+            np.ndarray float32 [num_labels].
+        """
+        if len(probabilities) == 1:
+            return probabilities[0]
+        return pool(probabilities, self._metadata["task"]["name"])
 
     def __call__(self, token_ids):
         """Runs the model.
@@ -142,16 +172,20 @@ def _classify(arguments):
     start = time.perf_counter()
     tokens = wordpiece.tokenize(text)
     length = classifier.sequence_length_for(len(tokens) + 2)
-    ids = wordpiece.frame(tokens, length)
+    windows = [wordpiece.frame(x, length) for x in classifier.windows(tokens)]
     encoded = time.perf_counter()
-    probabilities = classifier(ids)
+    probabilities = classifier.pool([classifier(ids) for ids in windows])
     ran = time.perf_counter()
 
     width = max(map(len, labels))
     for index in np.argsort(-probabilities, kind="stable"):
         print(f"{labels[index]:{width}}  {probabilities[index]:.4f}")
     room = length - 2
-    cut = f"cut to the first {room:,}" if len(tokens) > room else "not cut"
+    cut = "not cut"
+    if len(windows) > 1:
+        cut = f"in {len(windows):,} windows"
+    elif len(tokens) > room:
+        cut = f"cut to the first {room:,}"
     print(f"tokens: {len(tokens):,} ({cut}; the model reads {room:,} and 2 special ones)")
     print(f"latency: tokenizer {1000 * (encoded - start):.1f} ms, ", end="")
     print(f"model {1000 * (ran - encoded):.1f} ms")

@@ -1,13 +1,16 @@
 import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
 
+import { pool, readMetadata, splitIntoWindows } from "./windows.js";
 import { WordPiece } from "./wordpiece.js";
 
 /** A .tflite model, its vocabulary and its labels. */
 export class Classifier {
   #runners;
+  #metadata;
 
-  constructor(runners, wordpiece, labels) {
+  constructor(runners, wordpiece, labels, metadata) {
     this.#runners = runners;
+    this.#metadata = metadata;
     this.wordpiece = wordpiece;
     this.labels = labels;
   }
@@ -28,7 +31,8 @@ export class Classifier {
     ]);
     const wordpiece = new WordPiece(vocabulary);
     const names = labels.split(/\r?\n/).filter((label) => label.trim());
-    return new Classifier(await compile(content, names.length), wordpiece, names);
+    const runners = await compile(content, names.length);
+    return new Classifier(runners, wordpiece, names, readMetadata(content));
   }
 
   /** How many ids the model takes at most, start and end tokens included. */
@@ -36,9 +40,14 @@ export class Classifier {
     return this.#runners.at(-1).length;
   }
 
+  /** Whether longer documents are read as a whole, in windows. */
+  get readsWindows() {
+    return this.#metadata.long === "windows";
+  }
+
   /**
-   * Classifies a document. It goes into the shortest of the model's inputs that holds it; what does
-   * not fit into the longest is cut.
+   * Classifies a document. It goes into the shortest of the model's inputs that holds it. What does
+   * not fit into the longest is read in windows, if the file says so, or cut.
    *
    * @param {string} text
    * @returns {Promise<Answer?>} null for a text without a single token.
@@ -47,10 +56,16 @@ export class Classifier {
    * @property {string} text
    * @property {{ids: number[], starts: number[], ends: number[]}} tokens of the whole text.
    * @property {number} numRead how many of them the model read.
-   * @property {Int32Array} framed what it was given.
+   * @property {Window[]} windows what it was given.
    * @property {Float32Array} probabilities one for each label.
    * @property {number} best index of the most probable label.
    * @property {{tokenizer: number, model: number}} milliseconds
+   *
+   * @typedef {Object} Window
+   * @property {number} first which token of the text is its first.
+   * @property {number} end comes after its last.
+   * @property {Int32Array} framed
+   * @property {Float32Array} probabilities
    */
   async classify(text) {
     const started = performance.now();
@@ -58,18 +73,40 @@ export class Classifier {
     const count = tokens.ids.length;
     if (!count) return null;
     const fitting = this.#runners.find(({ length }) => count + 2 <= length);
-    const framed = this.wordpiece.frame(tokens.ids, fitting?.length ?? this.sequenceLength);
+    const length = fitting?.length ?? this.sequenceLength;
+    const windows = this.#windows(count).map(({ first, end }) => {
+      const framed = this.wordpiece.frame(tokens.ids.slice(first, end), length);
+      return { first, end, framed };
+    });
     const tokenized = performance.now();
-    const probabilities = await this.run(framed);
+    for (const window of windows) window.probabilities = await this.run(window.framed);
+    const probabilities = this.pool(windows.map((window) => window.probabilities));
     return {
       text,
       tokens,
-      numRead: Math.min(count, framed.length - 2),
-      framed,
+      numRead: windows.at(-1).end,
+      windows,
       probabilities,
       best: probabilities.indexOf(Math.max(...probabilities)),
       milliseconds: { tokenizer: tokenized - started, model: performance.now() - tokenized },
     };
+  }
+
+  // Of a document that is cut, its beginning.
+  #windows(count) {
+    const room = this.sequenceLength - 2;
+    if (!this.readsWindows) return [{ first: 0, end: Math.min(count, room) }];
+    return splitIntoWindows(count, room, this.#metadata.overlap);
+  }
+
+  /**
+   * Makes one answer of those of a document's windows.
+   *
+   * @param {Float32Array[]} probabilities
+   * @returns {Float32Array}
+   */
+  pool(probabilities) {
+    return pool(probabilities, this.#metadata.task?.name);
   }
 
   /**

@@ -10,12 +10,21 @@
  * @yields {number} for each part, the probability of the answer's class without it.
  */
 export async function* probabilitiesWithout(classifier, answer, parts) {
-  for (const { first, end } of parts) {
-    // The start token comes before those that are counted.
-    const covered = answer.framed.slice().fill(0, first + 1, end + 1);
-    const probabilities = await classifier.run(covered);
-    yield probabilities[answer.best];
+  for (const part of parts) {
+    const rows = [];
+    for (const window of answer.windows) rows.push(await without(classifier, window, part));
+    yield classifier.pool(rows)[answer.best];
   }
+}
+
+// What a window says without the tokens of a part, most of which other windows may hold.
+async function without(classifier, window, part) {
+  const first = Math.max(part.first, window.first);
+  const end = Math.min(part.end, window.end);
+  if (first >= end) return window.probabilities;
+  // The start token comes before those that are counted.
+  const covered = window.framed.slice();
+  return classifier.run(covered.fill(0, first - window.first + 1, end - window.first + 1));
 }
 
 /**

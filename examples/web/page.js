@@ -39,8 +39,10 @@ async function loadClassifier() {
     const classifier = await Classifier.load("litert/", "model/");
     element.classify.disabled = false;
     element.status.textContent =
-      `Ready: ${asCount(classifier.labels.length)} classes, documents of up to ` +
-      `${asCount(classifier.sequenceLength - 2)} tokens.`;
+      `Ready: ${asCount(classifier.labels.length)} classes, documents of ` +
+      (classifier.readsWindows
+        ? "any length."
+        : `up to ${asCount(classifier.sequenceLength - 2)} tokens.`);
     return classifier;
   } catch (error) {
     element.status.textContent = "";
@@ -107,7 +109,8 @@ async function classify(text, signal) {
   await evidenceView.measure(classifier, answer, signal);
 }
 
-function showAnswer(labels, { text, tokens, numRead, probabilities, best, milliseconds }) {
+function showAnswer(labels, answer) {
+  const { text, tokens, numRead, windows, probabilities, best, milliseconds } = answer;
   const isCut = numRead < tokens.ids.length;
   element.status.textContent =
     `${labels[best]}: ${asPercent(probabilities[best])}. ` +
@@ -119,7 +122,7 @@ function showAnswer(labels, { text, tokens, numRead, probabilities, best, millis
     ...order.map((index) => classRow(labels[index], probabilities[index])),
   );
   element.timing.textContent =
-    `Tokens: ${asCount(tokens.ids.length)}. Time: tokenizer ${Math.ceil(milliseconds.tokenizer)} ms, ` +
+    `Tokens: ${asCount(tokens.ids.length)}${inWindows(windows.length)}. Time: tokenizer ${Math.ceil(milliseconds.tokenizer)} ms, ` +
     `model ${Math.ceil(milliseconds.model)} ms.`;
   element.result.hidden = false;
 }
@@ -134,6 +137,10 @@ function classRow(label, probability) {
   value.textContent = asPercent(probability);
   row.style.setProperty("--share", probability);
   return row;
+}
+
+function inWindows(count) {
+  return count > 1 ? `, in ${asCount(count)} windows` : "";
 }
 
 function howItWasCut(text, { ids, starts, ends }, numRead) {

@@ -58,7 +58,8 @@ class DocumentWindows:
             `fixed_length`.
         """
         if self._fixed_length is None:
-            length = tf.reduce_max(tf.gather(self._lengths, rows))
+            # At least 1, since not every runtime takes a document without a place.
+            length = tf.maximum(tf.reduce_max(tf.gather(self._lengths, rows)), 1)
         else:
             length = self._fixed_length
         return tf.gather_nd(self._token_ids, self._places(rows, length))

@@ -1,6 +1,7 @@
 """A classifier as a .tflite file for LiteRT: phones, browsers, boards."""
 
 import contextlib
+import itertools
 import re
 import tempfile
 
@@ -19,6 +20,7 @@ from keras_combiner.export.quiet import quiet
 from keras_combiner.export.saved_model import require_tensorflow_backend
 from keras_combiner.models.text_inputs import as_texts
 from keras_combiner.text.tokenizer import MIN_SEQUENCE_LENGTH, as_bytes
+from keras_combiner.text.windows import split_into_windows
 from keras_combiner.whole_files import refuse_existing, written_whole
 
 TAKES = ("token_ids", "text")
@@ -41,7 +43,10 @@ def export_litert(
 ):
     """Writes a .tflite file, reads it back and compares it with the model.
 
-    A document that is longer than the file's lengths is cut, also if the model takes windows.
+    A file cannot read more than its longest input. How longer documents are to be read stands in
+    its metadata, in an entry "keras_combiner" of UTF-8 JSON: "long", "cut" or "windows", as the
+    model does it, "overlap" of the windows, and "task", "labels" and "sequence_lengths".
+    examples/on_device and examples/web read them and answer as `classify` does.
 
     The file takes `token_ids`, int32 `[1, length]` with 0 for padding, and gives `probabilities`,
     float32 `[1, classes]`; or `value`, float32 `[1, 1]`, if the model's task is regression. It
@@ -66,7 +71,8 @@ def export_litert(
     With `takes="text"` it takes `text`, string `[1]`, in any length, and holds the tokenizer too.
     It also gives `token_ids`, int32 `[1, sequence_length]`, what it made of the text, and
     `num_tokens`, int32 `[1]`, how many there would be if nothing were cut. A runtime needs the
-    operations of tensorflow-text for it.
+    operations of tensorflow-text for it. Such a file cuts, and so is refused to a model that reads
+    windows.
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`.
@@ -96,7 +102,8 @@ def export_litert(
         FileExistsError: if `path` exists and `overwrite` is false.
         ValueError: for an unknown quantization, `calibration_data` that is missing or of no use,
             lengths that the model does not have, a path without the ending, labels and documents
-            that do not go together, or a vocabulary that a .tflite file cannot serve.
+            that do not go together, a vocabulary that a .tflite file cannot serve, or
+            `takes="text"` of a classifier that reads windows.
         RuntimeError: if the model needs ops that are not built in (they are named), Keras runs on
             another backend than TensorFlow, or the export gives values that are not finite, other
             token ids than the tokenizer, or loses more accuracy than it may. Nothing is written
@@ -130,6 +137,13 @@ def export_litert(
             "A quantization-aware classifier is for 'int8'; for other kinds export what its "
             f"`without_quantization()` gives. Received: {quantization!r}."
         )
+    if takes == "text" and classifier.long == "windows":
+        raise ValueError(
+            "A file that takes text cuts it inside, while this classifier reads long documents in "
+            "windows (long='windows'): it would answer otherwise than it was evaluated. Export "
+            "with takes='token_ids', and read windows as examples/on_device does, or set "
+            "`classifier.long = 'cut'` to have documents cut."
+        )
     calibration_data = _checked_calibration_data(
         calibration_data, quantization, classifier.learns_ranges
     )
@@ -137,13 +151,15 @@ def export_litert(
     refuse_existing(path, overwrite)
     require_tensorflow_backend()
     runners.import_litert(takes)  # says what is missing before the work, not after
+    from keras_combiner.export.file_metadata import add_metadata, metadata_of
+
     if quantization != "float32":
         import_quantizer()
     documents, class_ids = verification.checked_held_out(
         classifier, documents, labels, max_accuracy_drop
     )
     content = _convert(classifier, quantization, calibration_data, lengths)
-    token_ids = [classifier.tokenizer(documents, length).numpy() for length in lengths]
+    token_ids, windows = zip(*(_inputs(classifier, documents, x) for x in lengths), strict=True)
     inputs = token_ids
     if takes == "text":
         inputs = [[as_bytes(x, i) for i, x in enumerate(documents)]]
@@ -151,10 +167,16 @@ def export_litert(
             content = litert_text.put_in_front(
                 content, classifier.tokenizer, inputs[0], token_ids[0]
             )
+    content = add_metadata(content, metadata_of(classifier, lengths))
     with written_whole(path, overwrite) as unfinished:
         unfinished.write_bytes(content)
-        received = np.concatenate([run_litert(unfinished, x)[0] for x in inputs])
-        expected = np.concatenate([classifier.predict(x, verbose=0) for x in token_ids])
+        received, expected = (
+            np.concatenate([classifier.pooled(*x) for x in zip(outputs, windows, strict=True)])
+            for outputs in (
+                [run_litert(unfinished, x)[0] for x in inputs],
+                [classifier.predict(x, verbose=0) for x in token_ids],
+            )
+        )
         if class_ids is not None:
             class_ids = np.concatenate([class_ids] * len(lengths))
         report = verification.compare(
@@ -171,6 +193,18 @@ def export_litert(
     if verbose:
         print(report)
     return report
+
+
+def _inputs(classifier, documents, length):
+    """What is run for documents at a length: token ids `[windows, length]`, and windows of each."""
+    if classifier.long == "cut":
+        return classifier.tokenizer(documents, length).numpy(), np.ones(len(documents), "int64")
+    rows = classifier.tokenizer.encode(documents)
+    windows = [split_into_windows(row.numpy(), length) for row in rows]
+    token_ids = np.zeros([sum(map(len, windows)), length], "int32")
+    for padded, ids in zip(token_ids, itertools.chain(*windows), strict=True):
+        padded[: len(ids)] = ids
+    return token_ids, np.array([len(x) for x in windows])
 
 
 def _checked_calibration_data(calibration_data, quantization, learns_ranges):

@@ -25,7 +25,9 @@ def export_onnx(
     The file takes `token_ids`, int32 `[batch, length]` with 0 for padding, and gives
     `probabilities`, float32 `[batch, classes]`. Batch and length are free, the latter up to the
     model's `sequence_length`; a model that was built with `static_length=True` takes its one
-    length. All operators are standard ones of ONNX.
+    length. With `long="windows"` documents may have any length, and are read in windows as
+    `classify` does it, eight at a time in an ONNX Loop; the last id that is not padding is the end
+    token, with which every window ends. All operators are standard ones of ONNX.
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`.
@@ -126,7 +128,7 @@ def token_ids_of(classifier, documents):
 
     Returns:
         list of int32 arrays `[length]`: of the document's own length, or of the model's if that
-        takes one only.
+        takes one only; as a whole if the model reads windows.
     """
     if _length(classifier) is None:
         limit = None if classifier.long == "windows" else classifier.sequence_length
@@ -161,7 +163,11 @@ def _convert(classifier):
     @tf.function(input_signature=[spec])
     def serve(token_ids):
         if classifier.long == "windows":
-            outputs = pooled_outputs(classifier, windows_of_ids(token_ids, classifier))
+            # One document at least: ONNX has no largest of none.
+            batch = tf.shape(token_ids)[0]
+            token_ids = tf.pad(token_ids, [[0, tf.cast(batch == 0, tf.int32)], [0, 0]])
+            windows = windows_of_ids(token_ids, classifier)
+            outputs = pooled_outputs(classifier, windows)[:batch]
         else:
             outputs = classifier(token_ids, training=False)
         return {classifier.task.output: outputs}

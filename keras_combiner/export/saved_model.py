@@ -55,10 +55,10 @@ def export_saved_model(
     end token, with which every window ends.
 
     No document fails the batch that it comes with. An empty text has a label like any other,
-    invalid UTF-8 is read as the tokenizer does it, and a batch of none gets an answer of none. In `serving_token_ids` an id that the model does not have
-    counts as padding, and so does the tokenizer's start token anywhere but in the first place, of
-    which no text has any: TF Serving fills up shorter requests with the first id of theirs when
-    it puts several into one batch.
+    invalid UTF-8 is read as the tokenizer does it, and a batch of none gets an answer of none. In
+    `serving_token_ids` an id that the model does not have counts as padding, and so does the
+    tokenizer's start token anywhere but in the first place, of which no text has any: TF Serving
+    fills up shorter requests with the first id of theirs when it puts several into one batch.
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`.

@@ -412,7 +412,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             outputs.append(self.predict_on_batch(token_ids))
             targets.append(target)
         outputs, targets = (batches.in_order(np.concatenate(x)) for x in (outputs, targets))
-        outputs = self._pooled(outputs, batches.documents.windows)
+        outputs = self.pooled(outputs, batches.documents.windows)
         firsts = np.cumsum(batches.documents.windows) - batches.documents.windows
         y, y_pred = (keras.ops.convert_to_tensor(x) for x in (targets[firsts], outputs))
         self.reset_metrics()
@@ -439,7 +439,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         if len(batches) == 0:
             return np.zeros((0, self.task.units(self.labels)), "float32")
         outputs = super().predict(batches.dataset(count=len(batches)), **kwargs)
-        return self._pooled(batches.in_order(outputs), batches.documents.windows)
+        return self.pooled(batches.in_order(outputs), batches.documents.windows)
 
     def classify(self, texts, batch_size=16):
         """Names the class of every text.
@@ -464,7 +464,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         if len(batches) == 0:
             return []
         outputs = super().predict(batches.dataset(count=len(batches)), verbose=0)
-        outputs = self._pooled(batches.in_order(outputs), batches.documents.windows)
+        outputs = self.pooled(batches.in_order(outputs), batches.documents.windows)
         results = []
         for i, row in enumerate(outputs):
             result = self.task.result(row, self.labels)
@@ -475,8 +475,17 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             results.append(result)
         return results
 
-    def _pooled(self, outputs, windows):
-        """One row a document of what is one row a window."""
+    def pooled(self, outputs, windows):
+        """Makes one answer a document of those of its windows: the mean of their logits.
+
+        Args:
+            outputs: float array `[windows, classes]`, of one document after the other, as
+                `predict` returns them for the token ids of windows.
+            windows: int array `[documents]`, how many are of each, at least one.
+
+        Returns:
+            float array `[documents, classes]`.
+        """
         if len(outputs) == len(windows):
             return outputs
         return keras.ops.convert_to_numpy(self.task.pool(outputs, windows))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-_OVERLAP = 4  # neighbouring windows share at least a quarter of their tokens
+OVERLAP = 0.25  # of their tokens at least are shared by neighbouring windows
 
 
 def split_into_windows(token_ids, sequence_length):
@@ -54,7 +54,7 @@ def count_windows(num_tokens, room):
     >>> count_windows(6, room=4), count_windows(4, room=4)
     (2, 1)
     """
-    overlap = room // _OVERLAP
+    overlap = int(room * OVERLAP)
     return -(-(num_tokens - overlap) // (room - overlap))
 
 

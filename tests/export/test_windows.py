@@ -3,15 +3,16 @@
 import asyncio
 
 import numpy as np
+import onnxruntime
 import pytest
 import tensorflow as tf
 
+from keras_combiner.export import export_onnx
 from keras_combiner.export.document_windows import DocumentWindows, pooled_outputs, windows_of_ids
 from keras_combiner.serving import SavedModelPredictor
 from keras_combiner.text.windows import split_into_windows
 from tests.export.test_tasks import make
 
-LENGTH = 40
 # From nothing to more windows than are read at a time; 38 and 39 tokens just fit and just do not.
 TEXTS = [
     "",
@@ -116,12 +117,10 @@ def test_weights_add_up_over_the_whole_document(signatures, classifier):
 
 def test_windows_speak_for_the_class_of_their_document(classifier):
     # What the test above would not see if all windows were of one opinion.
-    rows = classifier.tokenizer.encode(TEXTS)
-    differ = 0
-    for row, label in zip(rows, classifier.predict(TEXTS, verbose=0).argmax(-1), strict=True):
-        for window in split_into_windows(row.numpy(), LENGTH):
-            differ += classifier.predict(window[np.newaxis], verbose=0).argmax() != label
-    assert differ
+    windows = windows_of_ids(classifier.tokenizer.encode(TEXTS).to_tensor(), classifier)
+    ids = windows.ids(tf.range(len(windows.documents)))
+    labels = classifier.predict(TEXTS, verbose=0).argmax(-1)[windows.documents]
+    assert (classifier.predict(ids, verbose=0).argmax(-1) != labels).any()
 
 
 def test_no_more_windows_at_a_time_for_a_longer_document(classifier, monkeypatch):
@@ -154,3 +153,17 @@ def test_the_server_answers_the_same(saved_model, classifier):
         for name in ("label", "tokens", "truncated", "windows"):
             assert row[name] == answer[name]
     assert [len(x["token_weights"]) for x in scores] == [x["tokens"] for x in expected[-3:]]
+
+
+def test_an_onnx_file_answers_the_same(classifier, tmp_path):
+    path = tmp_path / "model.onnx"
+    report = export_onnx(classifier, path, documents=TEXTS, verbose=False)
+    assert report.largest_difference < 1e-5
+    session = onnxruntime.InferenceSession(str(path))
+    assert session.get_inputs()[0].shape == ["batch", "length"]
+    token_ids = classifier.tokenizer.encode(TEXTS).to_tensor().numpy()
+    expected = classifier.predict(TEXTS, verbose=0)
+    (together,) = session.run(None, {"token_ids": token_ids})
+    np.testing.assert_allclose(together, expected, atol=1e-5)
+    for ids in (token_ids[:0], token_ids[:0, :0]):
+        assert session.run(None, {"token_ids": ids})[0].shape == (0, 3)
