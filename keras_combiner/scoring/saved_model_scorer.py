@@ -4,6 +4,7 @@ import numpy as np
 
 _SCORES = "serving_scores"
 _DEFAULT = "serving_default"
+_REMEDY = "Name the labels.txt that was written for this model."
 _TOKENS = {"token_ids", "token_ends"}
 
 
@@ -17,7 +18,7 @@ class SavedModelScorer:
 
     Raises:
         ImportError: if tensorflow-text is missing (extra "text").
-        ValueError: if the SavedModel takes no text, or has another number of classes.
+        ValueError: if the SavedModel takes no text, or the labels are not those of its classes.
     """
 
     def __init__(self, path, labels=None):
@@ -71,7 +72,7 @@ class SavedModelScorer:
         for i, content in enumerate(contents):
             row = {name: _plain(name, outputs[name][i]) for name in self._names}
             if self._labels is not None and "probabilities" in row:
-                row["probabilities"] = self._named(row["probabilities"])
+                row["probabilities"] = self._named(row["probabilities"], row.get("label"))
             if self._counts_tokens:
                 row["tokens"] = int(np.count_nonzero(outputs["token_ids"][i]))
                 # Blanks at the end are no tokens.
@@ -80,13 +81,22 @@ class SavedModelScorer:
             rows.append(row)
         return rows
 
-    def _named(self, probabilities):
+    def _named(self, probabilities, label):
         if len(probabilities) != len(self._labels):
             raise ValueError(
                 f"Expected a label for each of the model's {len(probabilities)} classes. Received: "
-                f"{len(self._labels)} labels. Name the labels.txt that was written for this model."
+                f"{len(self._labels)} labels. {_REMEDY}"
             )
-        return dict(zip(self._labels, probabilities, strict=True))
+        named = dict(zip(self._labels, probabilities, strict=True))
+        if len(named) < len(probabilities):
+            raise ValueError(f"Expected every label once. Received: {self._labels}. {_REMEDY}")
+        # A label's probability is the largest; an empty label says nothing.
+        if label and named.get(label, -1) < max(probabilities):
+            raise ValueError(
+                f"Expected the model's labels in its order. Received others: the model says "
+                f"{label!r} where they say {max(named, key=named.get)!r}. {_REMEDY}"
+            )
+        return named
 
 
 def _inputs(signature):

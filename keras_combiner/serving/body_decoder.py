@@ -92,7 +92,7 @@ class BodyDecoder:
                 on: there may be more.
 
         Returns:
-            bytes or bytearray.
+            bytes.
 
         Raises:
             UnreadableBody: 400 if they are not what the coding says.
@@ -128,7 +128,7 @@ class BodyDecoder:
             rest = self._stream.unconsumed_tail
             if self._stream.eof:
                 rest, self._stream = self._stream.unused_data, None
-        return decoded
+        return bytes(decoded)
 
     def _next_stream(self, start):
         self._members += 1

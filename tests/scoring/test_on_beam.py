@@ -150,16 +150,16 @@ def test_several_workers_and_a_second_run_that_does_nothing(model, corpus):
 def test_relative_paths_and_a_newer_model(corpus):
     write_stand_in(corpus / "model" / "1")
     options = ("--model", "model", "--input", "shard-[01].*", "--output", "out")
-    (corpus / "labels.txt").write_text("short\nlong\n")
     for version, skipped, label in ((1, 0, "first"), (1, 2, "first"), (2, 0, "second")):
         if version == 2:
             write_stand_in(corpus / "model" / "2", name="second")
+        (corpus / "labels.txt").write_text(f"{label} long\n{label} short\n")
         ran = score("model", corpus, *options, "--labels", "labels.txt")
         assert ran.returncode == 0, ran.stderr
         assert f"80 documents of 2 shards are scored in out ({skipped} shards" in ran.stdout
         row = rows(corpus, "scores")[0]
         assert row["file"] == "shard-0.jsonl.gz" and row["label"] == f"{label} short"
-        assert list(row["probabilities"]) == ["short", "long"]
+        assert list(row["probabilities"]) == [f"{label} long", f"{label} short"]
 
 
 def test_a_runner_that_is_named(model, corpus):

@@ -39,8 +39,16 @@ def test_without_labels_probabilities_are_a_list_and_others_must_fit(tmp_path):
     write_stand_in(tmp_path / "1", scores=False, counts=False)
     [row] = SavedModelScorer(tmp_path / "1").score(["one"])
     assert row == {"label": "first short", "probabilities": pytest.approx([0.3, 0.7])}
-    with pytest.raises(ValueError, match=r"each of the model's 2 classes. Received: 1 labels"):
-        SavedModelScorer(tmp_path / "1", labels=["a"])
+    named = SavedModelScorer(tmp_path / "1", labels=["first long", "first short"]).score(["one"])
+    assert named[0]["probabilities"] == pytest.approx({"first long": 0.3, "first short": 0.7})
+    for labels, words in (
+        (["a"], r"each of the model's 2 classes. Received: 1 labels"),
+        (["a", "a"], "every label once"),
+        (["first short", "first long"], "the model says 'first short' where they say 'first long'"),
+        (["a", "b"], "the model says 'first short' where they say 'b'"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            SavedModelScorer(tmp_path / "1", labels=labels)
 
 
 def test_a_model_of_something_else_is_refused(tmp_path):

@@ -297,6 +297,50 @@ def test_cloud_events_are_read_as_strictly(service):
     assert status == 400 and "Received twice: 'inputs'" in answer["error"]
 
 
+WORDS = st.sampled_from(
+    [
+        "a",
+        "YQ==",
+        "text",
+        "b64",
+        "name",
+        "datatype",
+        "BYTES",
+        "shape",
+        "data",
+        "parameters",
+        "id",
+        "signature_name",
+        SCORES,
+        "label",
+        "binary_data_size",
+        "binary_data",
+        "model_name",
+    ]
+)
+PARTS = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 3) | st.floats(allow_nan=False) | WORDS,
+    lambda x: st.lists(x, max_size=3) | st.dictionaries(WORDS, x, max_size=5),
+    max_leaves=12,
+)
+NAMES = st.sampled_from(["instances", "inputs", "outputs", "parameters", "signature_name", "id"])
+
+
+@given(st.dictionaries(NAMES, PARTS | st.lists(st.just(tensor()) | PARTS, max_size=2), max_size=3))
+@settings(max_examples=150, deadline=None)
+def test_whatever_comes_has_an_answer_or_a_reason(service, fields):
+    for ask in (service.predict, service.infer):
+        status, answer = ask(fields)
+        assert status in (200, 400), answer
+        assert status == 200 or answer["error"].startswith("Expected")
+    status, answer = service.predict(fields)
+    if status == 200:
+        texts = fields.get("instances", fields.get("inputs"))
+        count = len(texts["text"] if isinstance(texts, dict) else texts)
+        found = answer.get("predictions") or answer.get("outputs", {"label": []})["label"]
+        assert len(found) == count
+
+
 def test_bytes_behind_the_json_are_all_read(service):
     head = json.dumps({"inputs": [tensor()]}).encode()
     status, answer = service.infer(head + b"abc", inference_header_content_length=str(len(head)))
