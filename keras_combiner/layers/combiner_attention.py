@@ -73,7 +73,8 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         attention_mask: bool tensor `[batch, length]` or `[batch, 1, length]`, or None.
         return_attention_scores: bool, whether to return the effective attention matrix as well;
             it takes memory that grows with the square of the length.
-        training: bool, whether to apply dropout.
+        training: bool, whether to apply dropout, and, unless the layer is frozen, to move what the
+            plan learns without gradients.
         use_causal_mask: bool, whether a position sees only itself and the past.
 
     Returns:
@@ -268,7 +269,7 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
                 weights=self.plan_weights,
                 inputs=query,
             )
-        if training:
+        if training and self.trainable:  # as in keras.layers.BatchNormalization
             updated = self.plan.updated_weights(self.plan_weights, key_heads, padding_mask)
             for name, weight in updated.items():
                 self.plan_weights[name].assign(weight)

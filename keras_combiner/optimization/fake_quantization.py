@@ -54,9 +54,9 @@ def apply(model, ranges, weights_are_quantized):
     for layer in model._flatten_layers():
         if _is_dense(layer):
             refuse_changed(layer)
-            _quantize_input(layer, _at(ranges, f"{layer.path}/input"))
+            _quantize_input(layer, _at(ranges, layer, "input"))
             if id(layer) not in heads:
-                _quantize_before_activation(layer, _at(ranges, f"{layer.path}/output"))
+                _quantize_before_activation(layer, _at(ranges, layer, "output"))
             _quantize_weights(layer, [(layer.kernel, _by_output(layer))], weights_are_quantized)
         elif isinstance(layer, TokenAndPositionEmbedding):
             refuse_changed(layer.token_embedding)
@@ -70,9 +70,15 @@ def _is_dense(layer):
     return isinstance(layer, (keras.layers.Dense, keras.layers.EinsumDense))
 
 
-def _at(ranges, name):
-    """What quantizes the activation of this name, and keeps its dtype."""
-    return lambda x: ops.cast(ranges(x, name=name), x.dtype)
+def _at(ranges, layer, name):
+    """What quantizes an activation of a layer, and keeps its dtype."""
+
+    def quantize(x):
+        # The ranges of a frozen layer stay. Of another, Keras says whether it is training.
+        options = {} if layer.trainable else {"training": False}
+        return ops.cast(ranges(x, name=f"{layer.path}/{name}", **options), x.dtype)
+
+    return quantize
 
 
 def _quantize_input(layer, quantize):
@@ -89,7 +95,7 @@ def _quantize_products(attention, ranges):
     call = attention.call
 
     def quantize(x, name):
-        return _at(ranges, f"{attention.path}/{name}")(x)
+        return _at(ranges, attention, name)(x)
 
     def call_watched(*args, **kwargs):
         with products.watched(quantize):

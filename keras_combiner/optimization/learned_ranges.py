@@ -22,7 +22,7 @@ class LearnedRanges(keras.layers.Layer):
     Call arguments:
         x: float tensor of any shape.
         name: str, one of `names`.
-        training: bool, whether the range follows.
+        training: bool, whether the range follows, unless the layer is frozen.
 
     Returns:
         float32 tensor of the same shape.
@@ -48,6 +48,7 @@ class LearnedRanges(keras.layers.Layer):
 
     def call(self, x, name, training=None):
         """See the class docstring."""
+        training = bool(training and self.trainable)
         smallest, largest = (bound.value for bound in self.ranges[name])
         is_new = ops.equal(smallest, largest)
         quantized = self._quant_ops.MovingAvgQuantize(
@@ -55,7 +56,7 @@ class LearnedRanges(keras.layers.Layer):
             smallest,
             largest,
             ema_decay=ops.where(is_new, 0.0, _DECAY),
-            is_training=bool(training),
+            is_training=training,
         )
         return quantized if training else ops.where(is_new, x, quantized)
 

@@ -11,7 +11,8 @@ def quantization_aware(classifier):
     too, are rounded to 8 bits and back, as in the "int8" kind of `export_litert`. The ranges of
     activations are learned in `fit`, which belongs after this: `fine_tuned` with the documents that
     the classifier was trained on. Then `export_litert(..., quantization="int8")` needs no
-    calibration data. The model is saved to .keras and loaded as any classifier.
+    calibration data. The model is saved to .keras and loaded as any classifier. A frozen layer
+    keeps its ranges; where it has not learned them yet, it does not round.
 
     It is for training and for this export. `without_quantization()` gives a classifier without the
     rounding, with the weights as they are then, for everything else.

@@ -41,6 +41,23 @@ def test_training_moves_every_weight_but_calling_none(plan):
         assert moved != name.startswith(still), name
 
 
+@pytest.mark.parametrize("frozen", ["layer", "model", "model of the model"])
+@pytest.mark.parametrize("plan", [PLANS["routing"], PLANS["mixture"]], ids=["routing", "mixture"])
+def test_nothing_of_a_frozen_layer_moves(plan, frozen):
+    model, layer = model_with(plan)
+    outer = keras.Sequential([model])
+    frozen = {"layer": layer, "model": model, "model of the model": outer}[frozen]
+    frozen.trainable = False
+    before = [np.array(x) for x in outer.weights]
+    outer(tokens(1), training=True)
+    for weight, value in zip(outer.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value, err_msg=weight.path)
+    frozen.trainable = True
+    outer(tokens(1), training=True)
+    moved = [x.path for x, y in zip(outer.weights, before, strict=True) if np.any(np.array(x) != y)]
+    assert moved and all("centroids" in path for path in moved)
+
+
 @every_plan
 def test_saved_and_loaded(plan, tmp_path):
     model, _ = model_with(plan)

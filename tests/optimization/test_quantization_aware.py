@@ -76,6 +76,27 @@ def test_gradients_reach_every_trained_weight(aware, data):
     assert not unmoved
 
 
+def test_the_ranges_of_a_frozen_layer_stay(classifier, token_ids):
+    model = quantization_aware(classifier)
+
+    def learned():
+        return {name: np.array(x) for name, x in model.learned_ranges.ranges.items()}
+
+    new = learned()
+    model.backbone.trainable = False
+    model(token_ids, training=True)
+    moved = [name for name, x in learned().items() if np.any(x != new[name])]
+    assert moved == ["probabilities/input", "probabilities/output"]
+    before = learned()
+    model.trainable = False
+    model(token_ids[:1], training=True)
+    for name, x in learned().items():
+        np.testing.assert_array_equal(x, before[name], err_msg=name)
+    model.trainable = True
+    model(token_ids[:1], training=True)
+    assert any("encoder_0" in name and np.any(x != before[name]) for name, x in learned().items())
+
+
 @pytest.mark.slow
 def test_saved_and_loaded_in_a_fresh_process(aware, token_ids, tmp_path):
     aware.save(tmp_path / "model.keras")
