@@ -78,7 +78,11 @@ def add_parser(subparsers):
 def run(arguments):
     """Trains, and returns the exit code."""
     training_arguments.settle(arguments)
-    training_run = TrainingRun(arguments, strategy.distributed_of(arguments))
+    with TrainingRun(arguments, strategy.distributed_of(arguments)) as training_run:
+        return _train(training_run, arguments)
+
+
+def _train(training_run, arguments):
     if training_run.is_done():
         return 0
     # All that can be wrong with the data shows before anything slow begins.

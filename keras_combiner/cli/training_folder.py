@@ -6,6 +6,9 @@ from pathlib import Path
 
 # They change neither the model nor what it is trained on; with other machines a training can go on.
 _FREE = ("output", "overwrite", "resume", "checkpoint_every", "strategy")
+# What settings.json says, and of what type it is.
+_KEPT = {"command": str, "settings": dict, "finished": bool}
+_ANEW = "Start anew with --overwrite."
 
 
 class TrainingFolder:
@@ -42,7 +45,7 @@ class TrainingFolder:
     def check_settings(self):
         """Raises a ValueError if the training there is of other settings."""
         kept = self._read()
-        before, other = kept["settings"], kept.get("command", self._command)
+        before, other = kept["settings"], kept["command"]
         if other != self._command:
             raise ValueError(
                 f"{self.path} is of a training by `{other}`, which `{self._command}` cannot go on "
@@ -77,7 +80,17 @@ class TrainingFolder:
         self._write(finished=True)
 
     def _read(self):
-        return json.loads(self._settings_file.read_text())
+        try:
+            kept = json.loads(self._settings_file.read_text())
+        except ValueError as error:
+            raise ValueError(f"{self._settings_file} is damaged: {error}. {_ANEW}") from None
+        for name, kind in _KEPT.items():
+            if not (isinstance(kept, dict) and isinstance(kept.get(name), kind)):
+                raise ValueError(
+                    f"{self._settings_file} was written by another version of keras_combiner, or "
+                    f"is damaged: {name!r} is missing or wrong. {_ANEW}"
+                )
+        return kept
 
     def _write(self, finished):
         from keras_combiner.whole_files import written_whole

@@ -10,16 +10,19 @@ from keras_combiner.cli import arguments as shared
 from keras_combiner.cli import strategy
 from keras_combiner.cli.companions import written_together
 from keras_combiner.cli.training_folder import TrainingFolder
+from keras_combiner.file_lock import FileLock
 
 REPORT_FILE = "report.json"
 HISTORY_PLOT = "training.png"
 LOGS = "logs"
+LOCK = "training.lock"
 
 
 class TrainingRun:
     """One training of the command line, from the check of its output to the report on it.
 
-    The methods are called in the order in which they stand.
+    The methods are called in the order in which they stand, in a `with` block: from the moment at
+    which the output is made until its end, no other training can have it.
 
     Args:
         arguments: `argparse.Namespace` with what `keras_combiner.cli.training_arguments` adds.
@@ -42,15 +45,25 @@ class TrainingRun:
         self.model_file = self.output / shared.MODEL_FILE
         self.folder = TrainingFolder(self.output, arguments.command, recorded(arguments))
         self.resumes = arguments.resume and self.folder.holds_training
+        self._lock = FileLock(self.output / LOCK, f"trains into {self.output}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._lock.release()
 
     def is_done(self):
         """Looks at what --output holds: whether this training has finished there already.
 
         Raises:
+            BlockingIOError: if another training writes to it.
             ValueError: if it is to be resumed with other options.
             FileExistsError: if it holds something that may not be replaced.
             NotADirectoryError: if it is a file.
         """
+        if self.writes:
+            self._lock.check()
         if self.resumes:
             self.folder.check_settings()
             if self.folder.is_finished and self.model_file.exists():
@@ -73,9 +86,11 @@ class TrainingRun:
         return False
 
     def make_output(self):
-        """Makes the directory, once the data are known to be good.
+        """Makes the directory, once the data are known to be good, and takes it for this training.
 
         Raises:
+            BlockingIOError: if another training has been faster.
+            FileExistsError: if one has been, and has ended.
             PermissionError: if nothing can be written there.
             ValueError: with --strategy, if machines have other options than one another.
         """
@@ -85,6 +100,13 @@ class TrainingRun:
             if not os.access(self.output, os.W_OK):
                 raise PermissionError(
                     f"{self.output} cannot be written to. Choose another --output."
+                )
+            self._lock.acquire()
+            resumes = self.arguments.resume and self.folder.holds_training
+            if resumes != self.resumes or self.is_done():
+                raise FileExistsError(
+                    f"Another training has written to {self.output} in the meantime. Look at it, "
+                    "and start again."
                 )
         if self._distributed:
             strategy.agree(self._distributed, self.arguments, self.resumes)
@@ -111,6 +133,7 @@ class TrainingRun:
             model = untrained()
         except BaseException:
             if self._made:
+                self._lock.release()
                 with contextlib.suppress(OSError):  # others may have put something there
                     self.output.rmdir()
             raise

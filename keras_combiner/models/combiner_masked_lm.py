@@ -302,6 +302,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
         seed = order_seed(seed, kwargs.get("callbacks"))
         order = "shuffled" if kwargs.pop("shuffle", True) else "given"
         batches = self._batches(x, batch_size, order=order, seed=seed)
+        validation = None
         if validation_data is not None:
             validation = self._batches(validation_data, batch_size)
             validation_data = validation.dataset(count=len(validation))
@@ -310,6 +311,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
             epochs,
             gradient_accumulation_steps=gradient_accumulation_steps,
             validation_data=validation_data,
+            validation=validation,
             **kwargs,
         )
 

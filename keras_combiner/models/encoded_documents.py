@@ -3,8 +3,10 @@
 import array
 import collections
 import concurrent.futures
+import hashlib
 import itertools
 import os
+import zlib
 
 import numpy as np
 
@@ -24,6 +26,8 @@ from keras_combiner.text.windows import split_into_windows
 _CHUNK = 16
 _LONG_BYTES = 65536
 _THREADS = min(8, os.cpu_count() or 1)
+# What an example is made of, in the order in which it holds them.
+_PARTS = ("texts", "labels", "weights")
 
 
 class EncodedDocuments:
@@ -54,6 +58,8 @@ class EncodedDocuments:
         windows: int32 array `[documents]`, examples of each.
         tokens: int32 array `[documents]`, ids of each that are read.
         is_long: bool array `[documents]`, whether there were more than `sequence_length`.
+        checksums: uint32 array `[examples, parts]`, of each one's token ids and, if there are any,
+            target and weight.
 
     Raises:
         TypeError: for what is no text.
@@ -100,12 +106,15 @@ class EncodedDocuments:
             self._targets = list(each(target, labels))
         # Arrays, and not lists of ints: of a reader's documents, this is all that is held.
         lengths, windows, tokens = (array.array("i") for _ in range(3))
+        checksums = array.array("I")
         is_long, kept, read_weights = bytearray(), [], array.array("f")
         for examples, num_tokens in self._documents():
             if self._has_weights:
                 read_weights.append(examples[0][-1])
             windows.append(len(examples))
             lengths.extend(len(token_ids) for token_ids, *_ in examples)
+            for example in examples:
+                checksums.extend(_checksums(example))
             is_long.append(num_tokens > sequence_length)
             tokens.append(num_tokens if long == "windows" else min(num_tokens, sequence_length))
             if not self.is_stream:
@@ -118,6 +127,21 @@ class EncodedDocuments:
         self.is_long = np.array(is_long, bool)
         if self._has_weights:
             self.weights = np.array(read_weights, "float32")
+        num_parts = len(checksums) // max(1, len(lengths))
+        self.checksums = np.array(checksums, "uint32").reshape(len(lengths), num_parts)
+
+    def fingerprint(self):
+        """Says what the documents are, in their order, so that others can be told from them.
+
+        Returns:
+            dict that JSON can hold: the number of documents, and a digest each of their texts,
+            labels and weights.
+        """
+        digests = {
+            name: {"digest": hashlib.blake2b(column.tobytes(), digest_size=8).hexdigest()}
+            for name, column in zip(_PARTS, self.checksums.T, strict=False)
+        }
+        return {"number": len(self.windows), **digests}
 
     def examples(self, first=0):
         """Gives the examples in order.
@@ -129,6 +153,9 @@ class EncodedDocuments:
         Returns:
             iterator of tuples: int32 array of token ids, and, unless there are no targets, what
             `target` made of the label; and a float32, if there are weights.
+
+        Raises:
+            ValueError: while a reader is read, if a document is not what it was at first.
         """
         if self._kept is not None:
             return itertools.islice(self._kept, first, None)
@@ -136,7 +163,26 @@ class EncodedDocuments:
         document = int(np.searchsorted(ends, first, side="right"))
         before = int(ends[document - 1]) if document else 0
         rows = (row for examples, _ in self._documents(document) for row in examples)
-        return itertools.islice(rows, first - before, None)
+        return self._checked(itertools.islice(rows, first - before, None), first)
+
+    def _checked(self, examples, first):
+        """Yields examples of a reader, of which the first has the place `first`, as they were."""
+        for place, example in enumerate(examples, first):
+            if place < len(self.checksums):
+                before = self.checksums[place].tolist()
+                changed = [
+                    name
+                    for name, x, y in zip(_PARTS, before, _checksums(example), strict=False)
+                    if x != y
+                ]
+                if changed:
+                    named = self.places(np.array([place])) or [f"document {place}"]
+                    raise ValueError(
+                        f"{named[0]} has changed since the documents were first read (its "
+                        f"{changed[0].removesuffix('s')}). Leave the files as they are while they "
+                        "are read."
+                    )
+            yield example
 
     def places(self, examples):
         """Says where examples come from.
@@ -214,6 +260,11 @@ class EncodedDocuments:
                 # As the tokenizer cuts: the end token stays.
                 pieces = [np.append(token_ids[: self.sequence_length - 1], token_ids[-1])]
             yield [(piece, *target) for piece in pieces], len(token_ids)
+
+
+def _checksums(example):
+    """A number for each part of an example, in 32 bits."""
+    return [zlib.crc32(np.ascontiguousarray(part)) for part in example]
 
 
 def _chunks(rows):

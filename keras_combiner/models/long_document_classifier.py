@@ -56,8 +56,8 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         dropout: float, dropout rate before the last layer.
         token_dropout: float, share of the tokens that each step of training leaves out; see
             `keras_combiner.layers.TokenDropout`.
-        head_dtype: dtype or dtype policy of the last layer: probabilities in float32, whatever
-            the policy of the layers before, unless asked otherwise.
+        head_dtype: dtype or dtype policy of the last layer. If None, probabilities are float32,
+            whatever the policy of the layers before, and float64 if that is theirs.
         learning_rate: float, the highest learning rate of `fit`'s own recipe. If None, one for a
             backbone that starts from random weights, by its width.
         task: "single_label", "multi_label", "regression", or a `keras_combiner.models.tasks.Task`.
@@ -91,7 +91,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         labels,
         dropout=0.1,
         token_dropout=0.3,
-        head_dtype="float32",
+        head_dtype=None,
         learning_rate=None,
         task="single_label",
         long="cut",
@@ -114,6 +114,8 @@ class LongDocumentClassifier(TextTraining, keras.Model):
                 f"vocabulary_size={tokenizer.vocabulary_size}."
             )
         dtype = backbone.arguments["dtype"]
+        if head_dtype is None:
+            head_dtype = "float64" if dtype.compute_dtype == "float64" else "float32"
         token_ids = keras.Input(backbone.input_shape[1:], dtype="int32", name="token_ids")
         x = backbone(TokenDropout(token_dropout, name="token_dropout")(token_ids))
         x = MaskedAveragePooling(dtype=dtype, name="pooling")(x)
@@ -357,6 +359,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             weights=sample_weight,
             class_weights=self._for_keras(weights) if has_weights else None,
         )
+        validation = None
         if validation_data is not None:
             if not isinstance(validation_data, tuple):
                 validation_data = (validation_data, None)
@@ -372,6 +375,8 @@ class LongDocumentClassifier(TextTraining, keras.Model):
                     epochs,
                     gradient_accumulation_steps=gradient_accumulation_steps,
                     validation_data=validation_data,
+                    validation=validation,
+                    settings={"class_weight": weights},
                     # Keras takes no class weights beside those of documents.
                     class_weight=None if has_weights else self._for_keras(weights),
                     **kwargs,
@@ -430,14 +435,14 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             **kwargs: what else `keras.Model.predict` takes.
 
         Returns:
-            float32 array `[documents, classes]`, in the order of `labels`; of values
-            `[documents, 1]` for a regression.
+            float32 array (or of the `head_dtype`) `[documents, classes]`, in the order of `labels`;
+            of values `[documents, 1]` for a regression.
         """
         if not text_inputs.is_text(x):
             return super().predict(x, batch_size=batch_size, **kwargs)
         batches = self._batches(x, None, batch_size, with_targets=False)
         if len(batches) == 0:
-            return np.zeros((0, self.task.units(self.labels)), "float32")
+            return np.zeros((0, self.task.units(self.labels)), self.outputs[0].dtype)
         outputs = super().predict(batches.dataset(count=len(batches)), **kwargs)
         return self.pooled(batches.in_order(outputs), batches.documents.windows)
 

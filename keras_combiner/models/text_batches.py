@@ -1,7 +1,6 @@
 """TextBatches: texts as the batches of token ids that a Keras model reads."""
 
 import itertools
-import zlib
 
 import keras
 import numpy as np
@@ -65,6 +64,7 @@ class TextBatches:
         )
         self.seed = seed
         self.target = target
+        self._order = order
         self._augment = augment
         self._pool = (None, None)
         lengths = self.plan.lengths
@@ -100,16 +100,21 @@ class TextBatches:
             "padding": self.plan.padding(),
         }
 
-    def fingerprint(self):
-        """Gives what the batches are a function of: a dict that JSON can hold."""
-        lengths, weights = self.documents.lengths, self.documents.weights
+    def fingerprint(self, role="training"):
+        """Says what the batches are a function of.
+
+        Args:
+            role: str, what the documents are for.
+
+        Returns:
+            dict that JSON can hold, whose names tell users what has changed.
+        """
+        documents = self.documents.fingerprint().items()
         return {
             "seed": self.seed,
             "batch_size": self.plan.batch_size,
-            "examples": len(lengths),
-            "checksum of lengths": zlib.crc32(lengths.tobytes()),
-            # Also where there are none: a training with weights does not go on without.
-            "checksum of weights": None if weights is None else zlib.crc32(weights.tobytes()),
+            "order": self._order,
+            **{f"{name} of the {role} documents": x for name, x in documents},
         }
 
     def rows(self, position):

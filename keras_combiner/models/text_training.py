@@ -10,6 +10,9 @@ import keras
 from keras_combiner.text.tokenizer import MIN_SEQUENCE_LENGTH
 from keras_combiner.whole_files import written_whole
 
+# What else `keras.Model.fit` takes that makes one training differ from another.
+_OF_THE_TRAINING = ("validation_freq", "validation_steps")
+
 
 class TextTraining:
     """A part of a `keras.Model` with a `backbone`: a recipe of its own, batches of texts, files.
@@ -117,6 +120,8 @@ class TextTraining:
         gradient_accumulation_steps=None,
         initial_epoch=0,
         steps_per_epoch=None,
+        validation=None,
+        settings=None,
         **kwargs,
     ):
         """As `keras.Model.fit`, on `TextBatches`; what the callbacks ask for, they are told."""
@@ -135,8 +140,15 @@ class TextTraining:
             if not any(isinstance(x, keras.callbacks.History) for x in others):
                 others.append(keras.callbacks.History())
             callbacks = [*others, checkpoints]
-            settings = {"epochs": epochs, "steps": steps, **batches.fingerprint()}
-            epoch, step = checkpoints.start_from(settings, callbacks)
+            settings = {
+                **({} if validation is None else validation.fingerprint("validation")),
+                **batches.fingerprint(),
+                **{name: kwargs.get(name) for name in _OF_THE_TRAINING},
+                **(settings or {}),
+                "epochs": epochs,
+                "steps": steps,
+            }
+            epoch, step = checkpoints.start_from(self, settings, callbacks)
         for callback in callbacks if isinstance(callbacks, (list, tuple)) else ():
             if hasattr(callback, "follow_batches"):
                 callback.follow_batches(batches, steps=steps, epochs=epochs, position=(epoch, step))
@@ -156,6 +168,9 @@ class TextTraining:
             # Keras does not tell callbacks of an error.
             self.train_function = None
             raise
+        finally:
+            if checkpoints is not None:
+                checkpoints.release()
 
     def get_compile_config(self):
         """None after the default recipe, whose schedule has run out when a fit is over."""

@@ -20,14 +20,14 @@ def saved(callbacks):
             figure have a state, and whatever has the methods `get_state` and `set_state`.
 
     Returns:
-        pair of a list, for each callback with a state the name of its class and a dict that JSON
-        can hold, and a dict of name to numpy array.
+        pair of a list, for each callback with a state its kind (the name of its class, and the
+        figure that it watches) and a dict that JSON can hold, and a dict of name to numpy array.
 
     Example:
 
     >>> states, arrays = saved([keras.callbacks.EarlyStopping(), keras.callbacks.TerminateOnNaN()])
     >>> [(kind, state["wait"]) for kind, state in states], arrays
-    ([('EarlyStopping', 0)], {})
+    ([('EarlyStopping(val_loss, auto)', 0)], {})
     """
     states, arrays = [], {}
     for i, callback in enumerate(_with_state(callbacks)):
@@ -39,7 +39,7 @@ def saved(callbacks):
             if weights is not None:
                 arrays.update({f"callbacks/{i}/{j}": x for j, x in enumerate(weights)})
                 state["best_weights"] = len(weights)
-        states.append([type(callback).__name__, state])
+        states.append([_kind(callback), state])
     return states, arrays
 
 
@@ -53,10 +53,12 @@ def restore(callbacks, states, arrays):
         arrays: dict of name to numpy array.
 
     Raises:
-        ValueError: if the states are those of other callbacks.
+        ValueError: if the states are those of other callbacks, or of ones that watched another
+            figure.
+        KeyError: if there is something missing in them.
     """
     callbacks = _with_state(callbacks)
-    received, expected = [type(x).__name__ for x in callbacks], [kind for kind, _ in states]
+    received, expected = [_kind(x) for x in callbacks], [kind for kind, _ in states]
     if received != expected:
         raise ValueError(
             f"The checkpoint is of a training with other callbacks: {', '.join(expected)}. Resume "
@@ -66,7 +68,8 @@ def restore(callbacks, states, arrays):
         if hasattr(callback, "set_state"):
             callback.set_state(state)
             continue
-        for name, value in state.items():
+        for name in _names(callback):
+            value = state[name]
             if name == "best_weights" and value is not None:
                 value = [arrays[f"callbacks/{i}/{j}"] for j in range(value)]
             setattr(callback, name, value)
@@ -74,6 +77,12 @@ def restore(callbacks, states, arrays):
 
 def _with_state(callbacks):
     return [x for x in callbacks if hasattr(x, "get_state") or _names(x) is not None]
+
+
+def _kind(callback):
+    watched = [getattr(callback, name, None) for name in ("monitor", "mode")]
+    watched = ", ".join(str(x) for x in watched if x is not None)
+    return type(callback).__name__ + (f"({watched})" if watched else "")
 
 
 def _names(callback):

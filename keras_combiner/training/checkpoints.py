@@ -8,11 +8,24 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_combiner.file_lock import FileLock
 from keras_combiner.training import callback_state
+from keras_combiner.training.recipe import differences, recipe_of
 from keras_combiner.whole_files import written_whole
 
 # A version of the file's contents, to be raised when it changes.
-FORMAT = 1
+FORMAT = 2
+# What the file says besides, and of what type it is.
+_STATE = {
+    "epoch": int,
+    "step": int,
+    "stopped": bool,
+    "settings": dict,
+    "callbacks": list,
+    "variables": int,
+    "metrics": int,
+}
+_MOST_NAMED = 8  # of the settings that have changed
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -28,7 +41,10 @@ class Checkpoints(keras.callbacks.Callback):
     every so many steps. Weights that are no longer finite are not written.
 
     For `fit` on texts, of a `LongDocumentClassifier` or a `CombinerMaskedLM`. The model must be
-    built as it was the first time.
+    built and compiled as it was the first time, and the documents and their labels, those of the
+    validation too, must be the same in the same order.
+
+    A file is one training's: while that runs, another one cannot have it.
 
     Args:
         path: str or path of the file, ending in ".npz".
@@ -40,8 +56,9 @@ class Checkpoints(keras.callbacks.Callback):
 
     Raises:
         ValueError: for another ending, an `every` that is no positive int, a file that is no
-            checkpoint, or, in `fit`, of another model, other documents or other settings.
-        OSError: in `fit`, if the file cannot be written.
+            checkpoint, or, in `fit`, of another model, other documents or other settings, which
+            are named.
+        OSError: in `fit`, if the file cannot be written, or another training writes it.
 
     Example:
 
@@ -65,6 +82,9 @@ class Checkpoints(keras.callbacks.Callback):
         if resume and self.path.exists():
             self._state, self._arrays = _read(self.path)
         self._settings = None
+        self._lock = FileLock(
+            self.path.with_suffix(".lock"), f"trains with its checkpoints in {self.path}"
+        )
 
     @property
     def seed(self):
@@ -76,10 +96,11 @@ class Checkpoints(keras.callbacks.Callback):
         """Pair of int, epoch and step in it with which training starts."""
         return (self._state["epoch"], self._state["step"]) if self._state else (0, 0)
 
-    def start_from(self, settings, callbacks):
+    def start_from(self, model, settings, callbacks):
         """What `fit` says before it starts.
 
         Args:
+            model: `keras.Model`, compiled.
             settings: dict that JSON can hold, what the batches and the recipe are made from.
             callbacks: list of `keras.callbacks.Callback`, whose state belongs to the training.
 
@@ -89,16 +110,16 @@ class Checkpoints(keras.callbacks.Callback):
         Raises:
             ValueError: if the training to be resumed had other settings or callbacks.
         """
-        self._settings = settings
+        self._settings = settings = {**settings, **recipe_of(model)}
         self._callbacks = [x for x in callbacks if x is not self]
         if self._state is None:
             return 0, 0
-        before = self._state["settings"]
-        changed = [name for name in settings if settings[name] != before.get(name)]
+        changed = differences(self._state["settings"], settings)
         if changed:
-            was = ", ".join(f"{name} {before.get(name)}, now {settings[name]}" for name in changed)
+            more = len(changed) - _MOST_NAMED
+            named = ", ".join(changed[:_MOST_NAMED]) + (f", and {more} more" if more > 0 else "")
             raise ValueError(
-                f"{self.path} is of a training on other documents or with other settings: {was}. "
+                f"{self.path} is of a training on other documents or with other settings: {named}. "
                 "Resume with the same, or start anew."
             )
         return (settings["epochs"], 0) if self._state["stopped"] else self.position
@@ -111,6 +132,9 @@ class Checkpoints(keras.callbacks.Callback):
         """Takes up what was saved."""
         if self._settings is None:
             raise ValueError("Checkpoints are for `LongDocumentClassifier.fit` on texts.")
+        if self.write:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
         model = self.model
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
@@ -121,10 +145,20 @@ class Checkpoints(keras.callbacks.Callback):
             self._save(0, 0)
             return
         self._assign("variables", _variables(model))
-        callback_state.restore(self._callbacks, self._state["callbacks"], self._arrays)
+        try:
+            callback_state.restore(self._callbacks, self._state["callbacks"], self._arrays)
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{_of_another_version(self.path)} What it says of the callbacks cannot be read: "
+                f"{type(error).__name__}: {error}."
+            ) from error
         for callback in self._callbacks:
             if isinstance(callback, keras.callbacks.History):
                 model.history = callback
+
+    def release(self):
+        """Lets another training have the file, however this one has ended."""
+        self._lock.release()
 
     def on_epoch_begin(self, epoch, logs=None):
         """Passes over the steps that were taken before."""
@@ -252,9 +286,26 @@ def _read(path):
         state = json.loads(str(arrays.pop("state")))
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is no checkpoint, or a damaged one: {error}") from None
-    if state["format"] != FORMAT:
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise ValueError(_of_another_version(path))
+    wrong = [x for x, kind in _STATE.items() if not isinstance(state.get(x), kind)]
+    if not wrong:
+        wrong = [x for x in ("epochs", "seed", "steps") if x not in state["settings"]]
+        wrong += [x for x in state["callbacks"] if not _is_callback_state(x)]
+        names = (f"{x}/{i}" for x in ("variables", "metrics") for i in range(state[x]))
+        wrong += [x for x in names if x not in arrays]
+    if wrong:
         raise ValueError(
-            f"{path} was written by another version of keras_combiner. Resume with that, or start "
-            "anew."
+            f"{path} is no checkpoint, or a damaged one: {wrong[0]!r} is missing or wrong."
         )
     return state, arrays
+
+
+def _is_callback_state(x):
+    return isinstance(x, list) and len(x) == 2 and isinstance(x[0], str) and isinstance(x[1], dict)
+
+
+def _of_another_version(path):
+    return (
+        f"{path} was written by another version of keras_combiner. Resume with that, or start anew."
+    )

@@ -1,8 +1,12 @@
 """What a training leaves to be resumed from: by the same command, with the same options."""
 
+import json
+
 import pytest
 
+from keras_combiner.cli.main import main
 from keras_combiner.cli.training_folder import TrainingFolder
+from keras_combiner.file_lock import FileLock
 
 
 class Model:
@@ -46,3 +50,47 @@ def test_an_option_that_there_was_not_yet_is_as_if_left_out(tmp_path):
     TrainingFolder(tmp_path, "train", {"epochs": 2, "remat": False}).check_settings()
     with pytest.raises(ValueError, match=r"another --remat \(it was None\)"):
         TrainingFolder(tmp_path, "train", {"epochs": 2, "remat": True}).check_settings()
+
+
+@pytest.mark.parametrize("missing", ["command", "settings", "finished", None])
+def test_settings_of_another_version_are_refused(missing, tmp_path):
+    folder = begun(tmp_path, epochs=2)
+    file = folder.path / "settings.json"
+    kept = json.loads(file.read_text())
+    kept.pop(missing, None)
+    file.write_text(json.dumps(kept) if missing else "{")
+    for look in (folder.check_settings, lambda: folder.is_finished):
+        with pytest.raises(ValueError, match=f"settings.json.*damaged.*{missing or ''}") as caught:
+            look()
+        assert "Start anew with --overwrite" in str(caught.value)
+
+
+@pytest.mark.parametrize("command", ["train", "pretrain"])
+@pytest.mark.parametrize("more", [[], ["--resume"], ["--overwrite"]])
+def test_an_output_is_one_trainings(command, more, tmp_path, capsys):
+    data, output = tmp_path / "texts.jsonl", tmp_path / "a"
+    data.write_text('{"text": "rain", "label": "weather"}\n{"text": "king", "label": "tale"}\n')
+    begun(output, command)
+    lock = FileLock(output / "training.lock", "trains into it")
+    lock.acquire()
+    before = sorted((x, x.stat().st_mtime_ns) for x in output.rglob("*"))
+    assert main([command, "--data", str(data), "--output", str(output), *more]) == 1
+    said = capsys.readouterr()
+    assert "another process trains into" in said.err and "; process " in said.err
+    assert "Reading" not in said.out
+    assert sorted((x, x.stat().st_mtime_ns) for x in output.rglob("*")) == before
+    lock.release()
+
+
+def test_a_training_that_was_faster_is_noticed(tmp_path, capsys, monkeypatch):
+    data, output = tmp_path / "texts.jsonl", tmp_path / "a"
+    data.write_text('{"text": "rain", "label": "weather"}\n{"text": "king", "label": "tale"}\n')
+
+    def read(arguments):
+        begun(output)  # by another process, while this one reads
+        return None, None, None, None
+
+    monkeypatch.setattr("keras_combiner.cli.train._read", read)
+    assert main(["train", "--data", str(data), "--output", str(output)]) == 1
+    assert "holds a training that was stopped" in capsys.readouterr().err
+    assert not (output / "training.lock").exists()

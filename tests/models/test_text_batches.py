@@ -142,6 +142,39 @@ def test_documents_that_change_while_they_are_read(reader, tmp_path):
         list(batches.finite())
 
 
+@pytest.mark.parametrize("part", ["text", "label"])
+def test_a_document_that_changes_while_it_is_read_is_named(part, reader, tmp_path, small_pools):
+    batches = TextBatches(encoded(reader), 8, target=TARGET)
+    list(batches.finite())
+    texts, labels = list(TEXTS), list(LABELS)
+    if part == "text":
+        texts[40] = texts[40][::-1]  # as long as it was
+    else:
+        labels[40] = "7"
+    write_jsonl(tmp_path / "r.jsonl", zip(texts, labels, strict=True))
+    expected = rf"r\.jsonl:41 has changed since the documents were first read \(its {part}\)"
+    with pytest.raises(ValueError, match=expected):
+        list(batches.finite())
+    with pytest.raises(ValueError, match=expected):  # that epoch's batches from the middle on
+        list(itertools.islice(batches.batches(len(batches) + 4), 4))
+
+
+def test_fingerprints_tell_documents_apart(reader):
+    def of(texts, labels, **options):
+        return TextBatches(encoded(texts, labels, **options), 8, target=TARGET).fingerprint()
+
+    plain, swapped = of(TEXTS, LABELS), of(TEXTS, [*LABELS[1:], LABELS[0]])
+    assert of(reader, None) == of(np.array(TEXTS), tuple(LABELS)) == plain
+    assert {x for x in plain if plain[x] != swapped[x]} == {"labels of the training documents"}
+    other = of([*TEXTS[1:], TEXTS[0]], [*LABELS[1:], LABELS[0]])
+    assert {x for x in plain if plain[x] != other[x]} == {
+        "texts of the training documents",
+        "labels of the training documents",
+    }
+    # Where one document ends and the next begins is part of it.
+    assert of(["ab", "c"], ["1", "1"]) != of(["a", "bc"], ["1", "1"])
+
+
 def test_an_error_of_a_reader_is_its_own(tmp_path):
     (tmp_path / "r.jsonl").write_text('{"text": "a", "label": "1"}\n{"text": "b"}\n')
     with pytest.raises(ValueError, match=r"r\.jsonl:2: no field 'label'"):

@@ -4,6 +4,7 @@ import doctest
 import errno
 import importlib
 import io
+import json
 import types
 
 import keras
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from keras_combiner.datasets import read_documents
+from keras_combiner.file_lock import FileLock
 from keras_combiner.models import LongDocumentClassifier
 from keras_combiner.training import BestModel, Checkpoints, FiniteLoss, Progress, progress
 
@@ -30,6 +32,7 @@ OPTIONS = {"epochs": 2, "batch_size": 8, "seed": 1, "verbose": 0, "validation_sp
         "finite_loss",
         "layout_map",
         "progress",
+        "recipe",
         "shared_step",
         "tf_config",
     ],
@@ -143,6 +146,184 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
     assert caught.value.errno == errno.ENOSPC
     assert [path.name for path in tmp_path.iterdir()] == ["last.npz"]
     assert Checkpoints(tmp_path / "last.npz", resume=True).position == (0, 2)
+
+
+def compiled(model, learning_rate=0.01, loss="sparse_categorical_crossentropy"):
+    model.compile(keras.optimizers.Adam(learning_rate), loss, run_eagerly=True)
+    return model
+
+
+def frozen(model):
+    model.backbone.get_layer("encoder_0").trainable = False
+    return compiled(model)
+
+
+HELD_OUT = (["rain and kings", "tales of wind"], ["weather", "tale"])
+# What is changed between two runs, and what the error says of it.
+CHANGES = {
+    "labels swapped": ({"y": LABELS[::-1]}, "labels of the training documents[,.]"),
+    "a letter": ({"x": ["R" + TEXTS[0][1:], *TEXTS[1:]]}, "texts of the training documents[,.]"),
+    "other order": ({"x": TEXTS[::-1], "y": LABELS[::-1]}, "texts of the training documents[,.]"),
+    "one more": (
+        {"x": [*TEXTS, "rain"], "y": [*LABELS, "tale"]},
+        r"number of the training documents \(it was 40, now 41\)",
+    ),
+    "validation texts": (
+        {"validation_data": (HELD_OUT[0][::-1], HELD_OUT[1])},
+        "texts of the validation documents[,.]",
+    ),
+    "validation labels": (
+        {"validation_data": (HELD_OUT[0], HELD_OUT[1][::-1])},
+        "labels of the validation documents[,.]",
+    ),
+    "no validation": (
+        {"validation_data": None},
+        r"number of the validation documents \(it was 2, now left out\)",
+    ),
+    "weights of classes": ({"class_weight": {"tale": 2.0}}, "class_weight"),
+    "not shuffled": ({"shuffle": False}, r"order \(it was shuffled, now given\)"),
+    "learning rate": (
+        {"model": lambda: compiled(classifier(False), learning_rate=0.5)},
+        r"learning_rate of the optimizer \(it was 0\.0\d+, now 0\.5\)",
+    ),
+    "loss": (
+        {"model": lambda: compiled(classifier(False), loss="mse")},
+        r"loss \(it was sparse_categorical_crossentropy, now mse\)",
+    ),
+    "dropout": (
+        {"model": lambda: compiled(classifier(False, token_dropout=0.5))},
+        r"token_dropout of the model \(it was 0\.3, now 0\.5\)",
+    ),
+    "precision": (
+        {"model": lambda: compiled(classifier(False, dtype="mixed_bfloat16"))},
+        r"dtype of the backbone of the model \(it was float32, now mixed_bfloat16\)",
+    ),
+    "frozen": ({"model": lambda: frozen(classifier(False))}, "weights that are trainable"),
+    "names of labels": (
+        {
+            "model": lambda: compiled(renamed(classifier(False))),
+            "y": [x.upper() for x in LABELS],
+            "validation_data": (HELD_OUT[0], [x.upper() for x in HELD_OUT[1]]),
+        },
+        "labels of the model[,.]",
+    ),
+}
+
+
+def renamed(model):
+    config = {**model.get_config(), "labels": [x.upper() for x in model.labels]}
+    return LongDocumentClassifier.from_config(config)
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """The bytes of a checkpoint, and what was given to `fit`, with callbacks of each kind."""
+    path = tmp_path_factory.mktemp("stopped") / "last.npz"
+    given = {
+        "x": TEXTS,
+        "y": LABELS,
+        "validation_data": HELD_OUT,
+        "batch_size": 8,
+        "epochs": 2,
+        "seed": 1,
+        "verbose": 0,
+    }
+    model = compiled(classifier(False))
+    with pytest.raises(InterruptedError):
+        model.fit(**given, callbacks=[*watching(path), Stop(0, 2)])
+    model.save(path.with_name("model.keras"))
+    return path, given
+
+
+def watching(path, **options):
+    return [
+        Progress(io.StringIO()),
+        keras.callbacks.EarlyStopping(patience=5, restore_best_weights=True),
+        BestModel(path.with_name("best.keras")),
+        Checkpoints(path, every=1, **options),
+    ]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_has_changed_between_two_runs_is_named(change, stopped, tmp_path):
+    path, given = stopped
+    changed, words = CHANGES[change]
+    given = {**given, **changed}
+    model = given.pop("model", lambda: compiled(classifier(False)))()
+    with pytest.raises(ValueError, match=f"other settings: .*{words}") as caught:
+        model.fit(**given, callbacks=watching(path, resume=True))
+    assert str(path) in str(caught.value)
+
+
+def test_a_model_that_was_loaded_goes_on(stopped, tmp_path):
+    path, given = stopped
+    copy = tmp_path / "last.npz"
+    copy.write_bytes(path.read_bytes())
+    loaded = compiled(LongDocumentClassifier.load(path.with_name("model.keras")))
+    with pytest.raises(InterruptedError):
+        loaded.fit(**given, callbacks=[*watching(copy, resume=True), Stop(1, 0)])
+    assert Checkpoints(copy, resume=True).position == (1, 0)
+
+
+def test_whatever_is_missing_in_a_checkpoint_is_said(stopped, tmp_path):
+    path, given = stopped
+    with np.load(path) as file:
+        arrays = dict(file)
+    state = json.loads(str(arrays.pop("state")))
+    broken = [
+        *(({**state, key: None}, arrays) for key in state),
+        *((without(state, key), arrays) for key in state),
+        *(
+            ({**state, "settings": without(state["settings"], x)}, arrays)
+            for x, value in state["settings"].items()
+            if value is not None  # what was left out need not be said
+        ),
+        *((state, without(arrays, name)) for name in [*list(arrays)[:2], *list(arrays)[-2:]]),
+    ]
+    for i, (kind, kept) in enumerate(state["callbacks"]):
+        for key in kept:
+            callbacks = list(state["callbacks"])
+            callbacks[i] = [kind, without(kept, key)]
+            broken.append(({**state, "callbacks": callbacks}, arrays))
+    model = compiled(classifier(False))
+    copy = tmp_path / "last.npz"
+    for i, (some_state, some_arrays) in enumerate(broken):
+        np.savez(copy, state=np.array(json.dumps(some_state)), **some_arrays)
+        with pytest.raises(ValueError) as caught:
+            model.fit(**given, callbacks=[*watching(copy, resume=True), Stop(0, 2)])
+        assert str(copy) in str(caught.value), (i, some_state, caught.value)
+
+
+def without(x, key):
+    return {name: value for name, value in x.items() if name != key}
+
+
+def test_callbacks_that_watch_another_figure_are_others(stopped):
+    path, given = stopped
+    callbacks = watching(path, resume=True)
+    callbacks[2] = BestModel(path.with_name("best.keras"), monitor="loss")
+    words = r"other callbacks: .*BestModel\(val_loss\).* Received: .*BestModel\(loss\)"
+    with pytest.raises(ValueError, match=words):
+        compiled(classifier(False)).fit(**given, callbacks=callbacks)
+
+
+def test_a_checkpoint_is_one_trainings(stopped, tmp_path):
+    _, given = stopped
+    path = tmp_path / "last.npz"
+    lock = FileLock(tmp_path / "last.lock", "trains")
+    lock.acquire()
+    with pytest.raises(BlockingIOError, match=r"another process trains .*\; process \d+ on "):
+        compiled(classifier(False)).fit(**given, callbacks=[Checkpoints(path)])
+    # Of several that train together, one writes.
+    with pytest.raises(InterruptedError):
+        compiled(classifier(False)).fit(
+            **given, callbacks=[Checkpoints(path, write=False), Stop(0, 0)]
+        )
+    assert [x.name for x in tmp_path.iterdir()] == ["last.lock"]
+    lock.release()
+    with pytest.raises(InterruptedError):
+        compiled(classifier(False)).fit(**given, callbacks=[Checkpoints(path), Stop(0, 0)])
+    assert [x.name for x in tmp_path.iterdir()] == ["last.npz"]  # given back after an error, too
 
 
 class TestRefusals:
