@@ -275,8 +275,7 @@ def test_whatever_is_missing_in_a_checkpoint_is_said(stopped, tmp_path):
         *((without(state, key), arrays) for key in state),
         *(
             ({**state, "settings": without(state["settings"], x)}, arrays)
-            for x, value in state["settings"].items()
-            if value is not None  # what was left out need not be said
+            for x in ("seed", "steps", "epochs", "batch_size", "class_name of the optimizer")
         ),
         *((state, without(arrays, name)) for name in [*list(arrays)[:2], *list(arrays)[-2:]]),
     ]
