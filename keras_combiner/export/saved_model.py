@@ -35,11 +35,13 @@ def export_saved_model(
     the ops of the tokenizer), but neither Keras nor this package. Signatures:
 
     - `serving_default`: `text` (string `[batch]`) to `probabilities` (float32 `[batch, classes]`)
-      and `label` (string `[batch]`). Without `label`, where a document may have several. A
-      regression has `value` (float32 `[batch]`) in place of both, in all signatures. Also
-      `tokens` (int32 `[batch]`), how many the model read, and `truncated` (bool `[batch]`),
-      whether the text had more. With `long="windows"` also `windows` (int32 `[batch]`), how many
-      it took.
+      and `label` (string `[batch]`; empty where `LongDocumentClassifier.calibrate` chose a
+      threshold that the probability is not above). Where a document may have several labels,
+      `is_label` (bool `[batch, labels]`, by their thresholds, in the order of `probabilities`) in
+      place of `label`. A regression has `value` (float32 `[batch]`) in place of all, in all
+      signatures. Also `tokens` (int32 `[batch]`), how many the model read, and `truncated` (bool
+      `[batch]`), whether the text had more. With `long="windows"` also `windows`
+      (int32 `[batch]`), how many it took.
     - `serving_token_ids`: `token_ids` (int32 `[batch, length]`, 0 is padding) to
       `probabilities`.
     - `serving_scores`: what `serving_default` returns and, `[batch, length]` each for the longest

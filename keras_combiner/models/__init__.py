@@ -1,5 +1,6 @@
 """Keras models made of the layers: the backbone, the document classifier, language models."""
 
+from keras_combiner.models.calibration_report import CalibrationReport
 from keras_combiner.models.combiner_backbone import SIZES, CombinerBackbone
 from keras_combiner.models.combiner_causal_lm import CombinerCausalLM
 from keras_combiner.models.combiner_masked_lm import CombinerMaskedLM
@@ -8,6 +9,7 @@ from keras_combiner.models.token_evidence import TokenEvidence
 
 __all__ = [
     "SIZES",
+    "CalibrationReport",
     "CombinerBackbone",
     "CombinerCausalLM",
     "CombinerMaskedLM",

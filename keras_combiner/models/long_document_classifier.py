@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import warnings
 
 import keras
 import numpy as np
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 from keras_combiner.datasets.label_names import label_name
 from keras_combiner.layers import MaskedAveragePooling, TokenDropout
-from keras_combiner.models import tasks, text_batches, text_inputs
+from keras_combiner.models import calibration, tasks, text_batches, text_inputs
 from keras_combiner.models.arguments import check_keywords
 from keras_combiner.models.class_weights import class_weights
 from keras_combiner.models.combiner_backbone import CombinerBackbone, check_backbone, check_size
@@ -325,6 +326,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
                 lambda: _targets_of(x, y, kwargs.get("steps_per_epoch")),
                 has_class_ids=True,
             )
+            self._forget_calibration()
             with self._weighing_labels(weights):
                 return self._fit_token_ids(
                     x,
@@ -368,6 +370,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             validation_data = validation.dataset(count=len(validation))
             if self.long == "windows":
                 self._validation = _Validation(validation_data, validation)
+        self._forget_calibration()
         try:
             with self._weighing_labels(weights):
                 return self._fit_batches(
@@ -395,7 +398,8 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             **kwargs: what else `keras.Model.evaluate` takes, for example `return_dict=True`.
 
         Returns:
-            Whatever `keras.Model.evaluate` returns.
+            Whatever `keras.Model.evaluate` returns. The metrics of several labels decide at one
+            half, as in training, whatever the thresholds of `calibrate`.
         """
         if not self.compiled:
             self._compile_by_default()
@@ -446,24 +450,31 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         outputs = super().predict(batches.dataset(count=len(batches)), **kwargs)
         return self.pooled(batches.in_order(outputs), batches.documents.windows)
 
-    def classify(self, texts, batch_size=16):
+    def classify(self, texts, batch_size=16, threshold=None):
         """Names the class of every text.
 
         Args:
             texts: texts as in `fit`.
             batch_size: int, documents a step.
+            threshold: float between 0 and 1: a label is given only if its probability is above. For
+                several labels also a dict of label to float; the other labels keep theirs. None for
+                what `calibrate` chose or, without that, one half for each of several labels, and
+                always the most probable one of single labels.
 
         Returns:
-            A list of dictionaries, one a text: "label" (str), "probabilities" (label -> float, the
-            most probable first), "tokens" (int, how many the model read) and "truncated" (bool,
-            whether the text had more). A model of several labels gives "labels" (list of str, those
-            with a probability above one half) in place of "label", a regression "value" (float)
-            in place of both. With `long="windows"` there is also "windows" (int), how many it took.
+            A list of dictionaries, one a text: "label" (str; None if its probability is not above
+            the threshold), "probabilities" (label -> float, the most probable first), "tokens"
+            (int, how many the model read) and "truncated" (bool, whether the text had more). A
+            model of several labels has "labels" (list of str, those with a probability above their
+            threshold) in place of "label", a regression "value" (float) in place of both. With
+            `long="windows"` there is also "windows" (int), how many it took.
 
         Raises:
-            ValueError: for a single string, or another container.
+            ValueError: for a single string, another container, or a threshold that is out of range,
+                of an unknown label, or for a regression.
             TypeError: for what is not text.
         """
+        task = self.task.with_threshold(threshold, self.labels)
         texts = text_inputs.as_texts(texts)
         batches = self._batches(texts, None, batch_size, with_targets=False)
         if len(batches) == 0:
@@ -472,7 +483,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         outputs = self.pooled(batches.in_order(outputs), batches.documents.windows)
         results = []
         for i, row in enumerate(outputs):
-            result = self.task.result(row, self.labels)
+            result = task.result(row, self.labels)
             result["tokens"] = int(batches.documents.tokens[i])
             result["truncated"] = bool(self.long == "cut" and batches.documents.is_long[i])
             if self.long == "windows":
@@ -494,6 +505,118 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         if len(outputs) == len(windows):
             return outputs
         return keras.ops.convert_to_numpy(self.task.pool(outputs, windows))
+
+    def calibrate(self, texts, labels=None, precision=None, batch_size=16):
+        """Makes the probabilities as large as the answers are often right, and chooses thresholds.
+
+        Give documents that the model was not trained on: on those of the training it is surer, and
+        more often right, than on any others. Validation documents will do.
+
+        One temperature `T` is fitted, by which all logits are divided, for the least log loss. It
+        goes into the weights of the last layer: probabilities are then the same by every road,
+        exports and token weights included, and the most probable label stays the same. Windows of a
+        document are averaged as before. One number is learned reliably from few documents; several
+        labels have one for all, since thresholds by label do the rest.
+
+        For several labels, each then gets the threshold of the largest F1 on these documents, or
+        the least above which a share of `precision` is right. For single labels `precision` chooses
+        the least probability above which so many answers are right: below it, documents get no
+        label. Labels are given where their probability is above their threshold, by `classify`,
+        SavedModels, and whatever reads `thresholds.txt`.
+
+        Calibrating again replaces what was found before. `fit` on the model makes it void.
+
+        Args:
+            texts: texts as in `fit`, or a reader, whose weights do not count here.
+            labels: as in `fit`; None if `texts` is a reader.
+            precision: float between 0 and 1, the wished share of right answers. None for the
+                largest F1 of several labels, and for always giving one of single labels.
+            batch_size: int, documents a step.
+
+        Returns:
+            `keras_combiner.models.CalibrationReport`.
+
+        Raises:
+            ValueError: for a regression, fewer than ten documents, what is not text, a `precision`
+                out of range, labels that `fit` refuses, or a last layer that Keras has quantized.
+
+        Example:
+
+        >>> texts = ["long ago and far away"] * 8 + ["tomorrow it will rain"] * 8
+        >>> labels = ["tale"] * 7 + ["weather"] * 8 + ["tale"]
+        >>> classifier = LongDocumentClassifier.from_texts(
+        ...     texts, labels, sequence_length=32, tokenizer="bytes"
+        ... )
+        >>> report = classifier.calibrate(texts, labels)
+        >>> report.documents, report.after["nll"] <= report.before["nll"]
+        (16, True)
+
+        Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017,
+        https://arxiv.org/abs/1706.04599.
+        """
+        if self.task.name == "regression":
+            self.task.calibrated(1.0, None, None, None)  # says why not
+        if precision is not None and not 0 < precision < 1:
+            raise ValueError(
+                f"`precision` is a share between 0 and 1, both excluded. Received: {precision!r}."
+            )
+        head = self.get_layer(self.task.output)
+        if head.quantization_mode is not None:
+            raise ValueError(
+                "The last layer is quantized by Keras, and its weights cannot be scaled. Calibrate "
+                "the model first and call `quantize` on it then."
+            )
+        if not text_inputs.is_text(texts):
+            raise ValueError(
+                f"`calibrate` takes texts, or a reader. Received: {type(texts).__name__}."
+            )
+        logits, targets = self._logits(self._batches(texts, labels, batch_size))
+        task, report = calibration.calibrated(
+            self.task, logits, targets, self.labels, precision=precision
+        )
+        self._scale_logits(self.task.temperature / task.temperature)
+        self.task = task
+        return report
+
+    def _logits(self, batches):
+        """Logits of documents and their targets, float64 `[documents, units]`."""
+        head = self.get_layer(self.task.output)
+        features = keras.Model(self.input, head.input)
+        activation, head.activation = head.activation, None
+        outputs, targets = [], []
+        try:
+            # Not from probabilities: where one is nearly 1, they no longer tell the logit.
+            for token_ids, target, *_ in batches.finite():
+                logits = head(features.predict_on_batch(token_ids))
+                outputs.append(keras.ops.convert_to_numpy(keras.ops.cast(logits, "float32")))
+                targets.append(target)
+        finally:
+            head.activation = activation
+        if not outputs:
+            return np.zeros((0, self.task.units(self.labels))), np.zeros(0)
+        outputs, targets = (batches.in_order(np.concatenate(x)) for x in (outputs, targets))
+        windows = batches.documents.windows
+        firsts = np.cumsum(windows) - windows
+        sums = np.add.reduceat(outputs.astype("float64"), firsts)
+        return sums / np.expand_dims(windows, -1), targets[firsts]
+
+    def _scale_logits(self, factor):
+        """Multiplies the logits, in the weights of the last layer."""
+        head = self.get_layer(self.task.output)
+        # With LoRA the kernel is a sum, of itself and a product of which one factor is scaled.
+        lora = [head.lora_kernel_b] if getattr(head, "lora_enabled", False) else []
+        for weight in (head._kernel, *lora, head.bias):
+            weight.assign(weight * factor)
+
+    def _forget_calibration(self):
+        """Makes a calibration void that is of other weights than those to come."""
+        if self.task.is_calibrated:
+            warnings.warn(
+                "Training makes the calibration of this model void: its thresholds are dropped. "
+                "Call `calibrate` again when it is trained.",
+                stacklevel=3,
+            )
+            self.task = self.task.uncalibrated()
 
     def _batches(
         self,

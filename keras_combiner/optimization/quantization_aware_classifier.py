@@ -33,6 +33,12 @@ class QuantizationAwareClassifier(LongDocumentClassifier):
         finally:
             self._weights_are_quantized = True
 
+    def _scale_logits(self, factor):
+        super()._scale_logits(factor)
+        head = self.get_layer(self.task.output)
+        for bound in self.learned_ranges.ranges[f"{head.path}/output"]:
+            bound.assign(bound * factor)
+
     def without_quantization(self):
         """Returns the `LongDocumentClassifier` with these weights that does not quantize."""
         plain = LongDocumentClassifier.from_config(self.get_config())

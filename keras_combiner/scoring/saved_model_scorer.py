@@ -59,9 +59,11 @@ class SavedModelScorer:
             texts: list of str, at least one.
 
         Returns:
-            list of dict, one a text, of what JSON can hold: "label" and "probabilities", or
-            "value", as the model has it; "tokens" (int, how many the model read) and "truncated"
-            (bool, whether there was more), unless an old export does not tell.
+            list of dict, one a text, of what JSON can hold: "label" (None where there is none) and
+            "probabilities", or "value", as the model has it; of several labels "labels", the most
+            probable first, if their names are known, or else "is_label" (list of bool); "tokens"
+            (int, how many the model read) and "truncated" (bool, whether there was more), unless
+            an old export does not tell.
 
         Raises:
             ValueError: if what the model computes of a text is not a finite number.
@@ -71,8 +73,12 @@ class SavedModelScorer:
         rows = []
         for i, content in enumerate(contents):
             row = {name: _plain(name, outputs[name][i]) for name in self._names}
+            if row.get("label") == "":  # below the model's threshold
+                row["label"] = None
             if self._labels is not None and "probabilities" in row:
                 row["probabilities"] = self._named(row["probabilities"], row.get("label"))
+                if "is_label" in row:
+                    row["labels"] = self._given(row.pop("is_label"), row["probabilities"])
             if self._counts_tokens:
                 row["tokens"] = int(np.count_nonzero(outputs["token_ids"][i]))
                 # Blanks at the end are no tokens.
@@ -97,6 +103,10 @@ class SavedModelScorer:
                 f"{label!r} where they say {max(named, key=named.get)!r}. {_REMEDY}"
             )
         return named
+
+    def _given(self, is_label, probabilities):
+        given = [x for x, yes in zip(self._labels, is_label, strict=True) if yes]
+        return sorted(given, key=lambda label: -probabilities[label])
 
 
 def _inputs(signature):

@@ -43,6 +43,9 @@ def make(task, **options):
     )
     for weight in model.trainable_weights:
         weight.assign_add(keras.random.normal(weight.shape, stddev=0.2))
+    if task == "multi_label":  # exports have what calibration found
+        model.calibrate(TEXTS * 3, LABELS[task] * 3)
+        assert model.task.temperature != 1 and set(model.task.thresholds) != {0.5}
     return model
 
 
@@ -61,7 +64,9 @@ def test_saved_model(model, tmp_path):
         assert report.agreement is None and report.error == pytest.approx(report.model_error)
         assert "| mean absolute error of the model |" in str(report)
     else:
-        assert set(plain) == {"probabilities", *READING}
+        assert set(plain) == {"probabilities", "is_label", *READING}
+        for received in (plain, scores):
+            np.testing.assert_array_equal(received["is_label"], model.task.named(expected) > 0)
         best = [model.labels[i] for i in expected.argmax(-1)]
         assert [x.decode() for x in scores["label"].numpy()] == best
         assert report.agreement == 1 and report.accuracy == report.model_accuracy

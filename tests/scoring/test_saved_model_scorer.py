@@ -58,3 +58,23 @@ def test_a_model_of_something_else_is_refused(tmp_path):
     tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": module.f})
     with pytest.raises(ValueError, match=r"whose signature 'serving_default' takes `text`"):
         SavedModelScorer(tmp_path)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_labels_above_their_thresholds_are_named(named, tmp_path):
+    module = tf.Module()
+    spec = tf.TensorSpec([None], tf.string, name="text")
+
+    def serve(text):
+        probabilities = tf.tile([[0.2, 0.9, 0.6]], [tf.shape(text)[0], 1])
+        is_label = probabilities > tf.constant([0.1, 0.5, 0.7])
+        return {"probabilities": probabilities, "is_label": is_label, "label": text}
+
+    module.f = tf.function(serve, input_signature=[spec])
+    tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": module.f})
+    row, other = SavedModelScorer(tmp_path, labels=list("abc") if named else None).score(["", "x"])
+    assert (row["label"], other["label"]) == (None, "x")  # no label is none, and not an empty one
+    if named:
+        assert row["labels"] == ["b", "a"] and "is_label" not in row
+    else:
+        assert row["is_label"] == [True, True, False] and "labels" not in row

@@ -1,10 +1,13 @@
 """MultiLabel: a document has any number of labels."""
 
+import dataclasses
+
 import keras
 import numpy as np
 
 from keras_combiner.datasets.label_names import label_name
 from keras_combiner.models.tasks.label_places import LabelPlaces
+from keras_combiner.models.tasks.reliability import Reliability
 from keras_combiner.models.tasks.task import (
     LEAST_PROBABILITY,
     Task,
@@ -12,16 +15,25 @@ from keras_combiner.models.tasks.task import (
     per_label,
     per_label_table,
 )
+from keras_combiner.models.tasks.thresholds import (
+    NO_CHOICE,
+    best_f1,
+    checked_threshold,
+    least_for_precision,
+)
 from keras_combiner.models.text_inputs import as_list, is_stream
 
-THRESHOLD = 0.5
 _MOST_SHOWN = 3
 
 
 class MultiLabel(Task):
     """Any number of labels, none included: a sigmoid for each.
 
-    A document has the labels whose probability is above one half.
+    A document has the labels whose probability is above their threshold.
+
+    Args:
+        temperature: float, what the logits were divided by since training.
+        thresholds: list of float between 0 and 1, one a label; None for one half throughout.
 
     Example:
 
@@ -34,6 +46,10 @@ class MultiLabel(Task):
     activation = "sigmoid"
     loss = "binary_crossentropy"
 
+    def __init__(self, temperature=1.0, thresholds=None):
+        self.temperature = float(temperature)
+        self.thresholds = None if thresholds is None else [*map(checked_threshold, thresholds)]
+
     def learned(self, labels):
         """The names, of lists of labels; see `Task.learned`."""
         labels = labels if is_stream(labels) else self._listed(labels)
@@ -42,10 +58,15 @@ class MultiLabel(Task):
         return super().learned(labels)
 
     def check_names(self, names):
-        """At least one, all different."""
+        """At least one, all different, and as many as thresholds."""
         if not names or len(set(names)) < len(names):
             raise ValueError(
                 f"`labels` must be different names, at least one. Received: {names!r}."
+            )
+        if self.thresholds is not None and len(self.thresholds) != len(names):
+            raise ValueError(
+                f"Expected a threshold for each of {len(names)} labels. Received: "
+                f"{len(self.thresholds)} thresholds."
             )
 
     def units(self, names):
@@ -70,19 +91,75 @@ class MultiLabel(Task):
     def metrics(self):
         """Accuracy of the single yes or no, and F1 over all of them."""
         return [
-            keras.metrics.BinaryAccuracy(name="accuracy", threshold=THRESHOLD),
-            keras.metrics.F1Score(average="micro", threshold=THRESHOLD, name="f1"),
+            keras.metrics.BinaryAccuracy(name="accuracy", threshold=NO_CHOICE),
+            keras.metrics.F1Score(average="micro", threshold=NO_CHOICE, name="f1"),
         ]
 
     def linear(self, outputs):
         """Log odds."""
         return log(outputs) - log(1 - outputs)
 
+    def activated(self, logits):
+        """Sigmoid."""
+        return np.exp(-np.logaddexp(0.0, -logits))
+
+    def log_loss(self, logits, one_hot):
+        """Of a label's yes or no."""
+        return float((np.logaddexp(0.0, logits) - one_hot * logits).mean())
+
+    def one_hot(self, targets, names):
+        """As it is."""
+        return targets.astype("float64")
+
+    def uncalibrated(self):
+        """A threshold of one half throughout."""
+        return MultiLabel()
+
+    def thresholds_of(self, names):
+        """One a label."""
+        return self.thresholds
+
+    def with_threshold(self, threshold, names):
+        """`threshold` is a number for all labels, or a dict of label to one; others keep theirs."""
+        if threshold is None:
+            return self
+        if not isinstance(threshold, dict):
+            return MultiLabel(self.temperature, [threshold] * len(names))
+        thresholds = list(self.thresholds or [NO_CHOICE] * len(names))
+        places = LabelPlaces(names)
+        for label, value in threshold.items():
+            thresholds[places[label]] = value
+        return MultiLabel(self.temperature, thresholds)
+
+    def calibrated(self, temperature, probabilities, targets, names, precision=None):
+        """A threshold a label: of the largest F1, or the least that reaches `precision`."""
+        thresholds, without, short = [], [], []
+        for name, column, truth in zip(names, probabilities.T, targets.T > 0.5, strict=True):
+            if precision is None:
+                found = best_f1(column, truth)
+            else:
+                found = least_for_precision(column, truth, precision)
+            if found is None:
+                without.append(name)
+            elif precision is not None and found[1] < precision:
+                short.append(f"{name} ({found[1]:.3f})")
+            thresholds.append(NO_CHOICE if found is None else found[0])
+        notes = []
+        if without:
+            which = ", ".join(without)
+            notes.append(f"threshold {NO_CHOICE} for what no document has, or every one: {which}")
+        if short:
+            notes.append(
+                f"no threshold reaches a precision of {precision:.3f}, and the best one is taken: "
+                f"{', '.join(short)}"
+            )
+        return MultiLabel(temperature, thresholds), notes
+
     def result(self, outputs, names):
-        """The "labels" above one half, and "probabilities" of all, the most probable first."""
-        order = np.argsort(-outputs, kind="stable")
+        """The "labels" that it has, and "probabilities" of all, the most probable first."""
+        order, is_label = np.argsort(-outputs, kind="stable"), self.named(outputs)
         return {
-            "labels": [names[i] for i in order if outputs[i] > THRESHOLD],
+            "labels": [names[i] for i in order if is_label[i]],
             "probabilities": {names[i]: float(outputs[i]) for i in order},
         }
 
@@ -94,8 +171,12 @@ class MultiLabel(Task):
         return f"{', '.join(result['labels']) or 'no label'} ({shown})"
 
     def signature(self, outputs, names):
-        """`probabilities`, in the order of labels.txt."""
-        return {"probabilities": outputs}
+        """`probabilities` and `is_label`, in the order of labels.txt."""
+        import tensorflow as tf
+
+        # Not the labels themselves: rows of a tensor cannot have as many as they please.
+        above = tf.cast(outputs, "float32") > tf.constant(self._thresholds(), "float32")
+        return {"probabilities": outputs, "is_label": above}
 
     def evidence_for(self, outputs, names):
         """`label`, the most probable one."""
@@ -104,8 +185,8 @@ class MultiLabel(Task):
         return {"label": tf.gather(tf.constant(names), tf.argmax(outputs, axis=-1))}
 
     def named(self, outputs):
-        """1 for the labels above one half."""
-        return (outputs > THRESHOLD).astype("float32")
+        """1 for the labels above their thresholds."""
+        return (outputs > np.array(self._thresholds(), "float32")).astype("float32")
 
     def right(self, targets, outputs):
         """Share of the labels that are rightly given or not given."""
@@ -124,6 +205,7 @@ class MultiLabel(Task):
         """
         truth, said = targets > 0.5, self.named(outputs) > 0.5
         both = (truth & said).sum()
+        reliability = Reliability.of(outputs.ravel(), truth.ravel())
         losses = -np.where(truth, log(outputs), log(1 - np.minimum(outputs, 1 - LEAST_PROBABILITY)))
         return {
             "documents": len(targets),
@@ -132,7 +214,10 @@ class MultiLabel(Task):
             "f1": float(2 * both / max(1, truth.sum() + said.sum())),
             "exact": float((truth == said).all(-1).mean()),
             "loss": float(losses.mean()),
+            "ece": reliability.error,
+            "brier": float(((outputs.astype("float64") - truth) ** 2).mean()),
             "classes": per_label(truth, said, names),
+            "reliability": dataclasses.asdict(reliability),
         }
 
     def table(self, figures):
@@ -145,10 +230,23 @@ class MultiLabel(Task):
                 f"F1 over all labels    {figures['f1']:.4f}",
                 f"all labels right      {figures['exact']:.4f}",
                 f"loss                  {figures['loss']:.4f}",
+                f"calibration error     {figures['ece']:.4f}",
                 "",
                 *per_label_table("label", figures["classes"]),
             ]
         )
+
+    def get_config(self):
+        """The name, and what calibration found."""
+        config = {"name": self.name}
+        if self.temperature != 1:
+            config["temperature"] = self.temperature
+        if self.thresholds is not None:
+            config["thresholds"] = list(self.thresholds)
+        return config
+
+    def _thresholds(self):
+        return NO_CHOICE if self.thresholds is None else self.thresholds
 
     def _names(self, labels):
         return list(map(label_name, self._several(labels)))

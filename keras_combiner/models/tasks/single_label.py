@@ -1,18 +1,27 @@
 """SingleLabel: every document belongs to one class."""
 
+import dataclasses
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_combiner.datasets.label_names import label_name
 from keras_combiner.models.tasks.label_places import LabelPlaces
+from keras_combiner.models.tasks.reliability import Reliability
 from keras_combiner.models.tasks.task import Task, log, per_label, per_label_table
+from keras_combiner.models.tasks.thresholds import checked_threshold, least_for_precision
 
 _MOST_SHOWN = 3
 
 
 class SingleLabel(Task):
     """One class of several: softmax over the classes.
+
+    Args:
+        temperature: float, what the logits were divided by since training.
+        threshold: float between 0 and 1: the label is None unless its probability is above. None
+            for a label whatever its probability.
 
     Example:
 
@@ -25,6 +34,10 @@ class SingleLabel(Task):
     activation = "softmax"
     loss = "sparse_categorical_crossentropy"
     target_dtype = "int32"
+
+    def __init__(self, temperature=1.0, threshold=None):
+        self.temperature = float(temperature)
+        self.threshold = None if threshold is None else checked_threshold(threshold)
 
     def check_names(self, names):
         """At least two, all different."""
@@ -56,11 +69,56 @@ class SingleLabel(Task):
         mean = np.mean if isinstance(logs, np.ndarray) else ops.mean
         return logs - mean(logs, axis=-1, keepdims=True)
 
+    def activated(self, logits):
+        """Softmax."""
+        shares = np.exp(logits - logits.max(-1, keepdims=True))
+        return shares / shares.sum(-1, keepdims=True)
+
+    def log_loss(self, logits, one_hot):
+        """Of the right class."""
+        largest = logits.max(-1, keepdims=True)
+        totals = np.log(np.exp(logits - largest).sum(-1)) + largest[..., 0]
+        return float((totals - (logits * one_hot).sum(-1)).mean())
+
+    def one_hot(self, targets, names):
+        """1 for the right class."""
+        return np.eye(len(names))[targets]
+
+    def uncalibrated(self):
+        """A label for every document."""
+        return SingleLabel()
+
+    def thresholds_of(self, names):
+        """The same for every class."""
+        return None if self.threshold is None else [self.threshold] * len(names)
+
+    def with_threshold(self, threshold, names):
+        """The label is None unless its probability is above `threshold`, a number."""
+        if threshold is None:
+            return self
+        return SingleLabel(self.temperature, threshold)
+
+    def calibrated(self, temperature, probabilities, targets, names, precision=None):
+        """With `precision`, a threshold above which so many documents get the right label."""
+        task = SingleLabel(temperature)
+        if precision is None:
+            return task, []
+        right = probabilities.argmax(-1) == targets
+        found = least_for_precision(probabilities.max(-1), right, precision)
+        if found is None:
+            said = "no" if right.all() else "every"
+            return task, [f"no threshold: {said} document is given a wrong label"]
+        threshold, reached = found
+        notes = []
+        if reached < precision:
+            notes = [f"no threshold reaches {precision:.3f}: the best one, {reached:.3f}, is taken"]
+        return SingleLabel(temperature, threshold), notes
+
     def result(self, outputs, names):
-        """The "label", and "probabilities" of all, the most probable first."""
+        """The "label" or None, and "probabilities" of all, the most probable first."""
         order = np.argsort(-outputs, kind="stable")
         return {
-            "label": names[order[0]],
+            "label": names[order[0]] if self._is_given(outputs) else None,
             "probabilities": {names[i]: float(outputs[i]) for i in order},
         }
 
@@ -68,14 +126,16 @@ class SingleLabel(Task):
         """The label, and the most probable ones."""
         best = list(result["probabilities"].items())[:_MOST_SHOWN]
         shown = ", ".join(f"{label} {probability:.3f}" for label, probability in best)
-        return f"{result['label']} ({shown})"
+        return f"{'no label' if result['label'] is None else result['label']} ({shown})"
 
     def signature(self, outputs, names):
-        """`probabilities` and `label`."""
+        """`probabilities` and `label`, which is empty where there is none."""
         import tensorflow as tf
 
-        best = tf.argmax(outputs, axis=-1)
-        return {"probabilities": outputs, "label": tf.gather(tf.constant(names), best)}
+        label = tf.gather(tf.constant(names), tf.argmax(outputs, axis=-1))
+        if self.threshold is not None:
+            label = tf.where(tf.reduce_max(outputs, axis=-1) > self.threshold, label, "")
+        return {"probabilities": outputs, "label": label}
 
     def named(self, outputs):
         """The most probable class."""
@@ -98,16 +158,23 @@ class SingleLabel(Task):
         {'documents': 2, 'precision': None, 'recall': 0.0}
         """
         one_hot = np.eye(len(names), dtype=bool)
+        right, is_given = self.right(targets, outputs), self._is_given(outputs)
+        reliability = Reliability.of(outputs.max(-1), right)
+        squares = (outputs.astype("float64") - one_hot[targets]) ** 2
         classes = per_label(one_hot[targets], one_hot[outputs.argmax(-1)], names)
         most = max(names, key=lambda name: classes[name]["documents"])
         truth = outputs[np.arange(len(targets)), targets]
         return {
             "documents": len(targets),
-            "accuracy": float(self.right(targets, outputs).mean()),
+            "accuracy": float(right.mean()),
+            **({} if self.threshold is None else _answered(self.threshold, right, is_given)),
             "loss": float(-log(truth).mean()),
+            "ece": reliability.error,
+            "brier": float(squares.sum(-1).mean()),
             "majority_class": most,
             "majority_accuracy": classes[most]["documents"] / len(targets),
             "classes": classes,
+            "reliability": dataclasses.asdict(reliability),
         }
 
     def table(self, figures):
@@ -119,10 +186,24 @@ class SingleLabel(Task):
                 f"majority baseline  {figures['majority_accuracy']:.4f} "
                 f"({figures['majority_class']})",
                 f"loss               {figures['loss']:.4f}",
+                f"calibration error  {figures['ece']:.4f}",
+                *_answered_table(figures),
                 "",
                 *per_label_table("class", figures["classes"]),
             ]
         )
+
+    def get_config(self):
+        """The name, and what calibration found."""
+        config = {"name": self.name}
+        if self.temperature != 1:
+            config["temperature"] = self.temperature
+        if self.threshold is not None:
+            config["threshold"] = self.threshold
+        return config
+
+    def _is_given(self, outputs):
+        return outputs.max(-1) > (-1.0 if self.threshold is None else self.threshold)
 
     def _names(self, label):
         return [label_name(self._one(label))]
@@ -139,3 +220,21 @@ class SingleLabel(Task):
         if isinstance(label, (list, tuple, set, frozenset, dict, np.ndarray)):
             raise self._kind_error(label, "one label")
         return label
+
+
+def _answered(threshold, right, is_given):
+    return {
+        "threshold": threshold,
+        "coverage": float(is_given.mean()),
+        "answered_accuracy": float(right[is_given].mean()) if is_given.any() else None,
+    }
+
+
+def _answered_table(figures):
+    if "threshold" not in figures:
+        return []
+    accuracy = figures["answered_accuracy"]
+    return [
+        f"given a label      {figures['coverage']:.4f} (above {figures['threshold']:.4g})",
+        f"accuracy of these  {'-' if accuracy is None else f'{accuracy:.4f}'}",
+    ]

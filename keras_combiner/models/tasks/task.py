@@ -27,6 +27,8 @@ class Task(abc.ABC):
         head: tuple of str, the names of that layer and of those behind it.
         loss: str, for `compile`.
         headline: str, the metric to show first.
+        temperature: float, what the logits were divided by since training, in the weights of the
+            last layer; see `keras_combiner.LongDocumentClassifier.calibrate`.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Task(abc.ABC):
     activation: str
     loss: str
     headline = "accuracy"
+    temperature = 1.0
 
     def learned(self, labels):
         """Gives the task and the names of the outputs for a training set.
@@ -128,6 +131,76 @@ class Task(abc.ABC):
         firsts = ops.take(outputs, ops.cumsum(windows) - windows, axis=0)
         is_single = ops.expand_dims(ops.equal(windows, 1), -1)
         return ops.where(is_single, firsts, ops.cast(pooled, firsts.dtype))
+
+    def activated(self, logits):
+        """Makes probabilities of logits, float64 arrays `[..., units]`; not for a regression."""
+        raise NotImplementedError
+
+    def log_loss(self, logits, one_hot):
+        """Mean log loss, a float; as that of training, but without a least probability."""
+        raise NotImplementedError
+
+    def one_hot(self, targets, names):
+        """Makes 1 for what is so and else 0, float64 `[documents, units]`, of targets."""
+        raise NotImplementedError
+
+    @property
+    def is_calibrated(self):
+        """bool, whether it has a temperature or a threshold."""
+        return self.get_config() != self.uncalibrated().get_config()
+
+    def uncalibrated(self):
+        """Returns the task without temperature and thresholds."""
+        return self
+
+    def thresholds_of(self, names):
+        """The probability above which each label is given; None if nothing was chosen.
+
+        Args:
+            names: list of str.
+
+        Returns:
+            list of float, one a name; or None.
+        """
+        return None
+
+    def with_threshold(self, threshold, names):
+        """Returns a task that gives a label only above a probability.
+
+        Args:
+            threshold: what `LongDocumentClassifier.classify` takes; None for the task as it is.
+            names: list of str.
+
+        Returns:
+            `Task`.
+
+        Raises:
+            ValueError: for a threshold out of range or of an unknown label, or a regression.
+        """
+        if threshold is None:
+            return self
+        raise ValueError(f"`threshold` is for labels; the task {self.name!r} has none.")
+
+    def calibrated(self, temperature, probabilities, targets, names, precision=None):
+        """Returns the task with a temperature and thresholds for it.
+
+        Args:
+            temperature: float.
+            probabilities: float32 array `[documents, units]`, with this temperature.
+            targets: array `[documents, ...]`.
+            names: list of str.
+            precision: float, the share of right answers that the thresholds are to reach; or None.
+
+        Returns:
+            pair of `Task` and list of str, what is to be known about the thresholds.
+
+        Raises:
+            ValueError: for a task that has no probabilities.
+        """
+        raise ValueError(
+            f"Calibration is for probabilities; the task {self.name!r} has none. Choose "
+            "task='single_label' or 'multi_label', or leave `calibrate` out."
+        )
 
     @abc.abstractmethod
     def result(self, outputs, names):
