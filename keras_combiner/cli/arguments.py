@@ -65,6 +65,31 @@ def fraction(string):
     return value
 
 
+def probability(string):
+    """An argparse type: a number between 0 and 1, both excluded.
+
+    Args:
+        string: str.
+
+    Returns:
+        float.
+
+    Example:
+
+    >>> probability("0.8")
+    0.8
+    """
+    try:
+        value = float(string)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:  # also refuses nan
+        raise argparse.ArgumentTypeError(
+            f"expected a number between 0 and 1, both excluded, not {string!r}"
+        )
+    return value
+
+
 def add_command(subparsers, name, help, description, example):
     """Adds a subcommand in the shape that all of them have.
 
@@ -153,6 +178,18 @@ def add_batch_size(parser):
         default=16,
         metavar="N",
         help="documents a step; fewer need less memory (default: %(default)s)",
+    )
+
+
+def add_threshold(parser):
+    """Adds --threshold."""
+    parser.add_argument(
+        "--threshold",
+        type=probability,
+        metavar="PROBABILITY",
+        help="give a label only if its probability is above this; documents of one label may then "
+        "get none (default: what train --calibrate chose; without it 0.5 for each of several "
+        "labels, and always the most probable one of single labels)",
     )
 
 

@@ -1,9 +1,10 @@
-"""The text files that go with a model: vocab.txt and labels.txt."""
+"""The text files that go with a model: vocab.txt, labels.txt and thresholds.txt."""
 
 import contextlib
 from pathlib import Path
 
 LABELS_FILE = "labels.txt"
+THRESHOLDS_FILE = "thresholds.txt"
 VOCABULARY_FILE = "vocab.txt"
 
 
@@ -15,8 +16,9 @@ def companion_texts(classifier):
 
     Returns:
         dict of file name to str: "labels.txt", one label a line in the order of the outputs (none
-        for a regression or a masked language model), and, for a model of word pieces, "vocab.txt",
-        one token a line in the order of the ids.
+        for a regression or a masked language model); for a model with thresholds,
+        "thresholds.txt", the probability above which each label is given; and, for a model of word
+        pieces, "vocab.txt", one token a line in the order of the ids.
 
     Raises:
         ValueError: for a label that is more than one line.
@@ -26,6 +28,9 @@ def companion_texts(classifier):
     texts = {}
     if labels:
         texts[LABELS_FILE] = "".join(f"{label}\n" for label in labels)
+        thresholds = classifier.task.thresholds_of(labels)
+        if thresholds is not None:
+            texts[THRESHOLDS_FILE] = "".join(f"{x!r}\n" for x in thresholds)
     # Bytes have no vocabulary.
     vocabulary = getattr(classifier.tokenizer, "vocabulary", None)
     if vocabulary is not None:

@@ -15,8 +15,9 @@ def add_parser(subparsers):
         "evaluate",
         help="measure a model on labelled documents",
         description=(
-            "Prints accuracy, loss, what always naming the most frequent class would reach, and "
-            "precision and recall of every class; or the errors of a regression."
+            "Prints accuracy, loss, what always naming the most frequent class would reach, the "
+            "expected calibration error (how far probabilities are from the share of right "
+            "answers), and precision and recall of every class; or the errors of a regression."
         ),
         example="keras-combiner evaluate --model runs/a/model.keras --data test.jsonl",
     )
@@ -28,6 +29,7 @@ def add_parser(subparsers):
         help=f"documents with a label each: {shared.FORMATS}",
     )
     shared.add_data_fields(parser)
+    shared.add_threshold(parser)
     shared.add_batch_size(parser)
     parser.add_argument(
         "--json", metavar="FILE", help="also write the figures to FILE, replacing it (default: no)"
@@ -49,7 +51,8 @@ def run(arguments):
     from keras_combiner.models.text_inputs import each
 
     classifier = shared.load_model(arguments.model)
-    task, labels = classifier.task, classifier.labels
+    labels = classifier.labels
+    task = classifier.task.with_threshold(arguments.threshold, labels)
     documents = read_documents(arguments.data, **shared.data_options(arguments, task.name))
     summary = TargetSummary.of(documents)
     summary.check_known(labels, documents)

@@ -8,6 +8,7 @@ from pathlib import Path
 from keras_combiner.cli import arguments as shared
 from keras_combiner.cli.companions import (
     LABELS_FILE,
+    THRESHOLDS_FILE,
     VOCABULARY_FILE,
     companion_texts,
     written_together,
@@ -27,9 +28,9 @@ def add_parser(subparsers):
         help="write a SavedModel for TF Serving, a .tflite file for devices, an .onnx file",
         description=(
             "Exports a model, reads the export back and prints how far it is from the model. "
-            "Beside a .tflite or .onnx file come labels.txt and, for word pieces, vocab.txt, which "
-            "whoever runs it needs to name the classes and to make token ids. Labels in --data "
-            "give accuracy."
+            "Beside a .tflite or .onnx file come labels.txt, thresholds.txt for a model that has "
+            "some and, for word pieces, vocab.txt, which whoever runs it needs to name the classes "
+            "and to make token ids. Labels in --data give accuracy."
         ),
         example="""
             keras-combiner export --model runs/a/model.keras --saved-model out/1
@@ -194,7 +195,7 @@ def _exports(classifier, arguments, calibration_data, options):
 def _with_companions(classifier, export, path, overwrite, takes="token_ids"):
     """A function that exports to `path` and writes what goes with it, all of it or nothing."""
     directory, companions = Path(path).parent, companion_texts(classifier)
-    strangers = {LABELS_FILE, VOCABULARY_FILE} - set(companions)
+    strangers = {LABELS_FILE, THRESHOLDS_FILE, VOCABULARY_FILE} - set(companions)
     if not overwrite:
         _refuse_strangers(strangers, path)
     if takes == "text":

@@ -24,6 +24,7 @@ def add_parser(subparsers):
             keras-combiner predict --model runs/a/model.keras document.txt - < other.txt
             keras-combiner predict --model runs/a/model.keras --json inbox/*.txt
             keras-combiner predict --model runs/a/model.keras --json --data 'inbox-*.jsonl.gz'
+            keras-combiner predict --model runs/a/model.keras --threshold 0.8 document.txt
         """,
     )
     shared.add_model(parser)
@@ -37,8 +38,9 @@ def add_parser(subparsers):
     parser.add_argument(
         "--json",
         action="store_true",
-        help="print a JSON object a line, with document, label (or labels), probabilities (or "
-        "value), tokens (how many the model read) and truncated (whether there were more)",
+        help="print a JSON object a line, with document, label (null below a threshold; or "
+        "labels), probabilities (or value), tokens (how many the model read) and truncated "
+        "(whether there were more)",
     )
     parser.add_argument(
         "--data",
@@ -51,6 +53,7 @@ def add_parser(subparsers):
         metavar="NAME",
         help="field or column of --data that holds the text (default: %(default)s)",
     )
+    shared.add_threshold(parser)
     shared.add_batch_size(parser)
     parser.set_defaults(run=run)
 
@@ -73,7 +76,9 @@ def run(arguments):
     classifier = shared.load_model(arguments.model)
     size = arguments.batch_size
     while some := list(itertools.islice(documents, size)):
-        results = classifier.classify([text for _, text in some], batch_size=size)
+        results = classifier.classify(
+            [text for _, text in some], batch_size=size, threshold=arguments.threshold
+        )
         for (name, _), result in zip(some, results, strict=True):
             if arguments.json:
                 print(json.dumps({"document": name, **result}), flush=True)

@@ -1,5 +1,6 @@
 """`keras-combiner train`: documents and their classes in, a model and a report out."""
 
+import dataclasses
 import shlex
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from keras_combiner.cli import arguments as shared
 from keras_combiner.cli import strategy, training_arguments
 from keras_combiner.cli.companions import (
     LABELS_FILE,
+    THRESHOLDS_FILE,
     VOCABULARY_FILE,
     check_labels,
     companion_texts,
@@ -16,6 +18,9 @@ from keras_combiner.cli.target_summary import TargetSummary
 from keras_combiner.cli.training_run import HISTORY_PLOT, TrainingRun, plot_history
 
 CONFUSION_PLOT = "confusion.png"
+RELIABILITY_PLOT = "reliability.png"
+# Spelled out, since the module that defines it imports Keras; the tests compare.
+LEAST_TO_CALIBRATE = 10
 
 
 def add_parser(subparsers):
@@ -36,6 +41,7 @@ def add_parser(subparsers):
                 --sequence-length 2048 --epochs 4 --output runs/b
             keras-combiner train --data reviews.jsonl --output runs/a --resume
             keras-combiner train --data reviews.jsonl --pretrained runs/pretrained --output runs/c
+            keras-combiner train --data reviews.jsonl --calibrate --output runs/d
         """,
     )
     parser.add_argument(
@@ -71,6 +77,20 @@ def add_parser(subparsers):
     )
     training_arguments.add_course(training)
     strategy.add_strategy(training)
+    training.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="after the training make probabilities as large as answers are often right, by a "
+        "temperature fitted on the validation documents, and choose a threshold for each of "
+        "several labels, of the largest F1",
+    )
+    training.add_argument(
+        "--precision",
+        type=shared.probability,
+        metavar="SHARE",
+        help="with --calibrate: choose the least thresholds above which so many answers are right; "
+        "documents of one label may then get none",
+    )
     shared.add_overwrite(parser, "the model and the checkpoints in --output")
     parser.set_defaults(run=run)
 
@@ -78,6 +98,7 @@ def add_parser(subparsers):
 def run(arguments):
     """Trains, and returns the exit code."""
     training_arguments.settle(arguments)
+    _check_calibration(arguments)
     with TrainingRun(arguments, strategy.distributed_of(arguments)) as training_run:
         return _train(training_run, arguments)
 
@@ -87,6 +108,11 @@ def _train(training_run, arguments):
         return 0
     # All that can be wrong with the data shows before anything slow begins.
     training, counts, validation, validation_counts = _read(arguments)
+    if arguments.calibrate and validation_counts.documents < LEAST_TO_CALIBRATE:
+        raise ValueError(
+            f"--calibrate needs at least {LEAST_TO_CALIBRATE} documents for validation, a hundred "
+            f"or more to be of use. Received: {validation_counts.documents}."
+        )
     training_run.make_output()
 
     from keras_combiner.models import LongDocumentClassifier
@@ -100,6 +126,12 @@ def _train(training_run, arguments):
     )
     if not training_run.writes:
         return training_run.leave_to_chief()
+    calibration = None
+    if arguments.calibrate:
+        calibration = classifier.calibrate(
+            validation, precision=arguments.precision, batch_size=arguments.batch_size
+        )
+        print(calibration)
     documents = {
         "all": counts.as_json(),
         "validation": validation_counts and validation_counts.as_json(),
@@ -107,9 +139,19 @@ def _train(training_run, arguments):
     training_run.write(
         classifier,
         companion_texts(classifier),
-        training_run.report(classifier, documents),
-        _plots(training_run.output, training_run.history, classifier, validation),
-        earlier={VOCABULARY_FILE, LABELS_FILE, HISTORY_PLOT, CONFUSION_PLOT},
+        {
+            **training_run.report(classifier, documents),
+            "calibration": calibration and dataclasses.asdict(calibration),
+        },
+        _plots(training_run.output, training_run.history, classifier, validation, calibration),
+        earlier={
+            VOCABULARY_FILE,
+            LABELS_FILE,
+            THRESHOLDS_FILE,
+            HISTORY_PLOT,
+            CONFUSION_PLOT,
+            RELIABILITY_PLOT,
+        },
     )
     _print_metrics(training_run.metrics, validation_counts, classifier.task.headline)
     training_run.print_written()
@@ -135,9 +177,28 @@ def _untrained(training, counts, arguments):
     return classifier
 
 
-def _plots(output, history, classifier, validation):
+def _check_calibration(arguments):
+    """Refuses what --calibrate cannot do without, before anything slow begins."""
+    if arguments.precision is not None and not arguments.calibrate:
+        raise ValueError("--precision says what --calibrate is to reach. Give it too.")
+    if arguments.calibrate and not (arguments.validation_data or arguments.validation_split):
+        raise ValueError(
+            "--calibrate needs documents that are not trained on. Give --validation-data or a "
+            "--validation-split above 0."
+        )
+
+
+def _plots(output, history, classifier, validation, calibration=None):
     """Draws what there is to draw; returns the names of the files."""
     written = plot_history(output, history)
+    if written and calibration is not None:
+        from keras_combiner.models.tasks import Reliability
+        from keras_combiner.training.plots import plot_reliability
+
+        figures = {"before": calibration.before, "after": calibration.after}
+        tables = {title: Reliability(**x["reliability"]) for title, x in figures.items()}
+        plot_reliability(output / RELIABILITY_PLOT, tables)
+        written.append(RELIABILITY_PLOT)
     if not written or validation is None or classifier.task.name != "single_label":
         return written
     import numpy as np
@@ -216,6 +277,11 @@ def _check_targets(counts, arguments):
         )
     if counts.task == "multi_label" and not counts.labels:
         raise ValueError(f"{arguments.data}: no document has any label.")
+    if arguments.calibrate and counts.task == "regression":
+        raise ValueError(
+            f"--calibrate is for labels, which have probabilities. {arguments.data} is for the "
+            "task 'regression'."
+        )
     if arguments.class_weight and counts.task != "single_label":
         raise ValueError(
             f"--class-weight is for documents of one label each. {arguments.data} is for the task "

@@ -60,6 +60,45 @@ def plot_confusion(path, matrix, names):
     _write(figure, path)
 
 
+def plot_reliability(path, tables):
+    """Draws how often answers are right over how probable they were said to be.
+
+    Bars are the share of right answers in each bin, and should end on the diagonal; below is how
+    many answers each bin has.
+
+    Args:
+        path: str or path, ending in ".png"; replaced if it exists.
+        tables: dict of title to `keras_combiner.models.tasks.Reliability`.
+
+    Raises:
+        ImportError: without matplotlib.
+    """
+    figure = _figure(4.0 * len(tables), 4.8)
+    grid = figure.add_gridspec(2, len(tables), height_ratios=(3, 1))
+    for i, (title, table) in enumerate(tables.items()):
+        counts = np.array(table.counts)
+        edges = np.arange(len(counts) + 1) / len(counts)
+        middles, width = (edges[1:] + edges[:-1]) / 2, 1 / len(counts)
+        shares = [0.0 if x is None else x for x in table.shares]
+        means = [x for x in zip(table.confidences, table.shares, strict=True) if None not in x]
+        axes = figure.add_subplot(grid[0, i])
+        axes.bar(middles, shares, width, color="tab:blue", alpha=0.6, edgecolor="white")
+        axes.plot([0, 1], [0, 1], color="gray", linestyle="--", linewidth=1)
+        axes.plot(*zip(*means, strict=True), "o", color="tab:red", label="mean of a bin")
+        axes.set_title(f"{title}: ECE {table.error:.3f}")
+        axes.set_ylabel("share of right answers")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
+        if i == 0:
+            axes.legend(loc="upper left")
+        axes = figure.add_subplot(grid[1, i])
+        axes.bar(middles, counts, width, color="gray", edgecolor="white")
+        axes.set_xlim(0, 1)
+        axes.set_xlabel("probability")
+        axes.set_ylabel("answers")
+    _write(figure, path)
+
+
 def _figure(width, height):
     try:
         # The class itself, and not pyplot: no screen, no state.

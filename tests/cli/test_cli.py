@@ -1,5 +1,6 @@
 import contextlib
 import csv
+import dataclasses
 import doctest
 import io
 import json
@@ -22,7 +23,8 @@ from keras_combiner.cli import (
 )
 from keras_combiner.cli import main as cli_main
 from keras_combiner.cli.main import COMMANDS, main
-from keras_combiner.models.tasks import TASKS, SingleLabel
+from keras_combiner.models.calibration import LEAST_DOCUMENTS
+from keras_combiner.models.tasks import TASKS, Reliability, SingleLabel
 
 SEQUENCE_LENGTH = 64
 WORDS = {
@@ -266,6 +268,7 @@ class TestEvaluate:
         out = capsys.readouterr().out
         assert "documents          40\n" in out
         assert "majority baseline  0.5000 (tale)\n" in out
+        assert f"calibration error  {figures['ece']:.4f}\n" in out
         assert "class    documents  precision  recall\n" in out
         assert f"{figures['accuracy']:.4f}" in out
 
@@ -279,6 +282,8 @@ class TestEvaluate:
             "documents": 4,
             "accuracy": 0.75,
             "loss": pytest.approx(np.log(2) * (1 + 2 + 1 + 1) / 4),
+            "ece": 0.25,  # 0.5 was said of all, and 0.75 are right
+            "brier": (3 * 0.375 + 0.875) / 4,
             "majority_class": "a",
             "majority_accuracy": 0.75,
             "classes": {
@@ -286,6 +291,7 @@ class TestEvaluate:
                 "b": {"documents": 1, "precision": 0.5, "recall": 1.0},
                 "c": {"documents": 0, "precision": None, "recall": None},
             },
+            "reliability": dataclasses.asdict(Reliability.of([0.5] * 4, [1, 0, 1, 1])),
         }
 
     def test_sure_and_wrong_is_a_finite_loss(self):
@@ -504,6 +510,7 @@ def _files(tmp_path):
         '{"text": "a", "label": "x"}\n{"text": "b", "target": 1}\n'
     )
     (tmp_path / "tags.jsonl").write_text('{"text": "a", "labels": ["x"]}\n' * 8)
+    (tmp_path / "numbers.jsonl").write_text('{"text": "a", "target": 1.5}\n' * 8)
     (tmp_path / "garbage.keras").write_text("no zip file")
     (tmp_path / "empty").mkdir()
     (tmp_path / "used").mkdir()
@@ -516,6 +523,19 @@ def _files(tmp_path):
 
 BAD = {
     "no data": ("train --data nix.jsonl --output o", "nix.jsonl", "No such file or directory"),
+    "calibration without validation": (
+        "train --data good.jsonl --output o --calibrate --validation-split 0",
+        "--calibrate needs documents that are not trained on",
+    ),
+    "calibration on too few": (
+        "train --data good.jsonl --output o --calibrate --validation-split .5",
+        "--calibrate needs at least 10 documents for validation",
+    ),
+    "precision alone": ("train --data good.jsonl --output o --precision .9", "what --calibrate is"),
+    "calibration of numbers": (
+        "train --data numbers.jsonl --output o --calibrate",
+        "--calibrate is for labels, which have probabilities. numbers.jsonl is for the task 'regr",
+    ),
     "unknown ending": ("train --data data.xml --output o", "data.xml: cannot tell"),
     "no Parquet": ("train --data data.parquet --output o", "data.parquet: no Parquet file"),
     "no file of a pattern": (
@@ -699,6 +719,9 @@ def test_bad_input_is_one_line_and_leaves_nothing(
         ),
         ("train --data a --output o --vocab 5", "unrecognized arguments: --vocab 5"),
         ("evaluate --data a", "required: --model"),
+        ("evaluate --data a --model m --threshold 1", "0 and 1, both excluded, not '1'"),
+        ("predict --model m a --threshold nan", "0 and 1, both excluded, not 'nan'"),
+        ("train --data a --output o --calibrate --precision 0", "both excluded, not '0'"),
         ("predict a.txt", "required: --model"),
         ("export --model m --quantization int2", "invalid choice: 'int2'"),
         ("serve --http-port 80", "required: --model"),
@@ -740,6 +763,7 @@ def test_choices_are_those_of_the_package():
     from keras_combiner.training.distributed import STRATEGIES
 
     assert strategy.STRATEGIES == STRATEGIES
+    assert train.LEAST_TO_CALIBRATE == LEAST_DOCUMENTS
     assert tuple(SIZES) == training_arguments.SIZES
     assert tuple(TASKS) == arguments.TASKS
     assert training_arguments.LONG == LONG

@@ -15,6 +15,7 @@ from keras_combiner.optimization import (
     fine_tuned,
     quantization_aware,
 )
+from keras_combiner.optimization.fine_tuned import copied
 from tests.export.litert_graph import Graph
 
 # As in a fresh process, where nobody has imported what the file needs.
@@ -66,6 +67,14 @@ def test_weights_and_activations_have_256_values(aware, token_ids):
     values = aware.learned_ranges(np.linspace(-20, 20, 5000, dtype="float32"), name=name)
     assert len(np.unique(values)) == 256
     assert float(smallest) - 0.1 < np.min(values) < np.max(values) < float(largest) + 0.1
+
+
+def test_calibration_scales_the_range_of_the_logits(aware, token_ids):
+    model = copied(aware)
+    before = model.task.linear(model.predict(token_ids, verbose=0))
+    model._scale_logits(0.5)
+    after = model.task.linear(model.predict(token_ids, verbose=0))
+    np.testing.assert_allclose(after, before / 2, atol=1e-3)
 
 
 @pytest.mark.slow
