@@ -20,6 +20,7 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from document_windows import pool, read_metadata, split_tokens
 from text_file import read_document
+from thresholds import given_labels
 from wordpiece import WordPiece
 
 MIN_SEQUENCE_LENGTH = 3
@@ -52,6 +53,7 @@ class Classifier:
         self._signatures = {each.sequence_length: each for each in signatures}
         self.num_labels = signatures[0].num_labels
         self._metadata = read_metadata(content)
+        self.task = self._metadata.get("task", {})
 
     def _names(self, path):
         names = list(self._interpreter.get_signature_list())
@@ -180,6 +182,9 @@ def _classify(arguments):
     width = max(map(len, labels))
     for index in np.argsort(-probabilities, kind="stable"):
         print(f"{labels[index]:{width}}  {probabilities[index]:.4f}")
+    if classifier.task:
+        given = [labels[index] for index in given_labels(probabilities, classifier.task)]
+        print(f"labels: {', '.join(given) or 'none is probable enough'}")
     room = length - 2
     cut = "not cut"
     if len(windows) > 1:

@@ -1,6 +1,7 @@
 import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
 
 import { pool, readMetadata, splitIntoWindows } from "./windows.js";
+import { givenLabels } from "./thresholds.js";
 import { WordPiece } from "./wordpiece.js";
 
 /** A .tflite model, its vocabulary and its labels. */
@@ -58,6 +59,7 @@ export class Classifier {
    * @property {number} numRead how many of them the model read.
    * @property {Window[]} windows what it was given.
    * @property {Float32Array} probabilities one for each label.
+   * @property {number[]} given indices of the labels that it has.
    * @property {number} best index of the most probable label.
    * @property {{tokenizer: number, model: number}} milliseconds
    *
@@ -87,6 +89,7 @@ export class Classifier {
       numRead: windows.at(-1).end,
       windows,
       probabilities,
+      given: givenLabels(probabilities, this.#metadata.task),
       best: probabilities.indexOf(Math.max(...probabilities)),
       milliseconds: { tokenizer: tokenized - started, model: performance.now() - tokenized },
     };

@@ -110,10 +110,14 @@ async function classify(text, signal) {
 }
 
 function showAnswer(labels, answer) {
-  const { text, tokens, numRead, windows, probabilities, best, milliseconds } = answer;
+  const { text, tokens, numRead, windows, probabilities, given, best, milliseconds } = answer;
   const isCut = numRead < tokens.ids.length;
   element.status.textContent =
-    `${labels[best]}: ${asPercent(probabilities[best])}. ` +
+    (given.length ? "" : "No label is probable enough; the most probable one is ") +
+    (given.length ? given : [best])
+      .map((index) => `${labels[index]}: ${asPercent(probabilities[index])}`)
+      .join(", ") +
+    ". " +
     (isCut ? "The document was cut." : "All of the document was read.");
   element.cut.hidden = !isCut;
   element.cut.textContent = isCut ? howItWasCut(text, tokens, numRead) : "";
