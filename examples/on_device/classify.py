@@ -35,6 +35,10 @@ class Classifier:
         path: str, the .tflite file.
         num_threads: int or None, for the interpreter.
 
+    Attributes:
+        num_labels: int.
+        task: dict, the model's task, as the file says it; empty if it does not.
+
     Raises:
         ValueError: If the file is no model, or the model has other inputs or outputs.
     """

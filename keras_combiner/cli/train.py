@@ -108,11 +108,8 @@ def _train(training_run, arguments):
         return 0
     # All that can be wrong with the data shows before anything slow begins.
     training, counts, validation, validation_counts = _read(arguments)
-    if arguments.calibrate and validation_counts.documents < LEAST_TO_CALIBRATE:
-        raise ValueError(
-            f"--calibrate needs at least {LEAST_TO_CALIBRATE} documents for validation, a hundred "
-            f"or more to be of use. Received: {validation_counts.documents}."
-        )
+    if arguments.calibrate:
+        _check_calibration_data(validation_counts, arguments.data)
     training_run.make_output()
 
     from keras_combiner.models import LongDocumentClassifier
@@ -185,6 +182,20 @@ def _check_calibration(arguments):
         raise ValueError(
             "--calibrate needs documents that are not trained on. Give --validation-data or a "
             "--validation-split above 0."
+        )
+
+
+def _check_calibration_data(validation_counts, data):
+    """Refuses what would show only when the training is over."""
+    if validation_counts.task == "regression":
+        raise ValueError(
+            f"--calibrate is for labels, which have probabilities. {data} is for the task "
+            "'regression'."
+        )
+    if validation_counts.documents < LEAST_TO_CALIBRATE:
+        raise ValueError(
+            f"--calibrate needs at least {LEAST_TO_CALIBRATE} documents for validation, a hundred "
+            f"or more to be of use. Received: {validation_counts.documents}."
         )
 
 
@@ -277,11 +288,6 @@ def _check_targets(counts, arguments):
         )
     if counts.task == "multi_label" and not counts.labels:
         raise ValueError(f"{arguments.data}: no document has any label.")
-    if arguments.calibrate and counts.task == "regression":
-        raise ValueError(
-            f"--calibrate is for labels, which have probabilities. {arguments.data} is for the "
-            "task 'regression'."
-        )
     if arguments.class_weight and counts.task != "single_label":
         raise ValueError(
             f"--class-weight is for documents of one label each. {arguments.data} is for the task "

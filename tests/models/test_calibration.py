@@ -356,8 +356,12 @@ def test_neither_regressions_nor_integers(multi):
     with pytest.raises(ValueError, match="`threshold` is for labels; the task 'regression'"):
         model.classify(texts, threshold=0.5)
     model, texts, labels = multi
+    model.calibrate(texts, labels)
     with pytest.raises(ValueError, match="unknown label 'z'"):
         model.classify(texts, threshold={"z": 0.5})
+    before = model.predict(texts, verbose=0)
     model.get_layer("probabilities").quantize("int8")
+    model.predict_function = None  # which still has the layer as it was
+    np.testing.assert_allclose(model.predict(texts, verbose=0), before, atol=0.02)
     with pytest.raises(ValueError, match=r"quantized by Keras.*Calibrate the model first"):
         model.calibrate(texts, labels)
