@@ -347,6 +347,9 @@ def test_bytes_behind_the_json_are_all_read(service):
     assert status == 400 and "Received 3 more" in answer["error"]
     status, answer = service.infer(head, inference_header_content_length=str(len(head) + 1))
     assert status == 400 and f"Received {len(head)} bytes" in answer["error"]
+    for length in ("x", "-1", "9" * 5000):
+        status, answer = service.infer(head, inference_header_content_length=length)
+        assert status == 400 and "Expected a number as" in answer["error"]
 
 
 def test_an_answer_that_is_not_a_number_is_an_error_by_every_road(service, scorer):
