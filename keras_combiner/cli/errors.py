@@ -24,6 +24,9 @@ _OPTIONS = {
     "task='": "--task '",
     "takes='token_ids'": "--takes token_ids",
     "name=...": "--name",
+    "sequence_length or": "--sequence-length or",
+    "long='windows'": "--long windows",
+    "class_weight='balanced'": "--class-weight balanced",
     "resume=True": "--resume",
     "overwrite=True (--overwrite on the command line)": "--overwrite",
 }
@@ -54,9 +57,26 @@ def one_line(error):
         message = f"{error.filename}: {error.strerror}"
     else:
         message = str(error) or type(error).__name__
+    return " ".join(with_options(message).split())
+
+
+def with_options(message):
+    """Names options of the command line in place of arguments of Python.
+
+    Args:
+        message: str.
+
+    Returns:
+        str.
+
+    Example:
+
+    >>> with_options("Name it with text_field=...")
+    'Name it with --text-field'
+    """
     for argument, option in _OPTIONS.items():
         message = message.replace(argument, option)
-    return " ".join(message.split())
+    return message
 
 
 def _is_from_tensorflow(error):

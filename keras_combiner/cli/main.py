@@ -6,11 +6,22 @@ import os
 import sys
 import traceback
 
-from keras_combiner.cli import demo, evaluate, export, predict, pretrain, score, serve, train
+from keras_combiner.cli import (
+    check_data,
+    demo,
+    evaluate,
+    export,
+    predict,
+    pretrain,
+    score,
+    serve,
+    train,
+)
 from keras_combiner.cli.errors import one_line
 from keras_combiner.version import __version__
 
 COMMANDS = {
+    "check-data": check_data,
     "pretrain": pretrain,
     "train": train,
     "evaluate": evaluate,
@@ -36,8 +47,8 @@ def build_parser():
     parser = _Parser(
         prog="keras-combiner",
         description=(
-            "Classify whole long documents: pretrain, train, evaluate, predict, export, score, "
-            "serve."
+            "Classify whole long documents: check the data, pretrain, train, evaluate, predict, "
+            "export, score, serve."
         ),
         epilog="keras-combiner COMMAND --help explains a command and shows an example.",
     )
@@ -73,8 +84,9 @@ def main(argv=None):
         argv: list of str, the arguments; None for those of the process.
 
     Returns:
-        int, the exit code: 0; 1 after an error, which is one line on standard error; 130 after an
-        interrupt; 141 if whoever read the output went away.
+        int, the exit code: 0; 1 after an error, which is one line on standard error (2 of
+        check-data, whose 1 says that it found something); 130 after an interrupt; 141 if whoever
+        read the output went away.
 
     Raises:
         SystemExit: with 2, by argparse, for arguments that do not exist or are out of range.
@@ -119,7 +131,7 @@ def _main(argv):
         if arguments.debug:
             traceback.print_exc()
         print(f"keras-combiner: error: {message}", file=sys.stderr)
-        return 1
+        return getattr(COMMANDS[arguments.command], "ERROR", 1)
 
 
 def _discard_output():

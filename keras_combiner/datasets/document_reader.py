@@ -57,6 +57,15 @@ class DocumentReader(abc.ABC):
         for number, _ in enumerate(self, start=1):
             yield f"{self.name}: record {number}"
 
+    def located(self) -> Iterator[tuple[str, Document | ValueError]]:
+        """Yield every document after its place, and go on past what cannot be read.
+
+        Returns:
+            An iterator of pairs: the place, as `places` has it, and the document, or a `ValueError`
+            that says what is wrong there.
+        """
+        return zip(self.places(), self, strict=True)
+
     def texts(self) -> Iterable[str]:
         """Give the texts alone, for a vocabulary to be learned from.
 

@@ -53,6 +53,15 @@ class FolderReader(DocumentReader):
         """Yield the file of every document."""
         return (str(path) for _, path in self.files())
 
+    def located(self):
+        """Yield every document after its file, past those that are bad; see `DocumentReader`."""
+        for label, path in self.files():
+            try:
+                document = Document(decoded_file(path), label)
+            except ValueError as error:
+                document = error
+            yield str(path), document
+
     def files(self) -> Iterator[tuple[str | None, pathlib.Path]]:
         """Yield the label and the path of every document, without reading it."""
         real_files = RealFiles(self._path)

@@ -64,6 +64,14 @@ class RecordReader(DocumentReader):
                 raise document
             yield self._place(number)
 
+    def located(self) -> Iterator[tuple[str, Document | ValueError]]:
+        """Yield every record after its place, past those that are bad; see `DocumentReader`."""
+        try:
+            for number, document in self.records():
+                yield self._place(number), document
+        except ValueError as error:  # nothing more can be read
+            yield self.name, error
+
     def _place(self, number):
         unit = ":" if self.unit == "line" else f": {self.unit} "
         return f"{self.name}{unit}{number}"

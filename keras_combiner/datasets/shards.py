@@ -48,5 +48,10 @@ class ShardsReader(DocumentReader):
         for shard in self._shards:
             yield from shard.places()
 
+    def located(self):
+        """Yield those of the shards."""
+        for shard in self._shards:
+            yield from shard.located()
+
     def __repr__(self):
         return f"{type(self).__name__}({list(self._shards)!r})"

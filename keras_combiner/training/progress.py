@@ -5,6 +5,8 @@ import time
 
 import keras
 
+from keras_combiner.durations import duration
+
 _SECONDS_BETWEEN = 0.2  # between two looks of a line on a terminal
 _SECONDS_BETWEEN_LINES = 60.0  # elsewhere
 
@@ -111,9 +113,7 @@ class Progress(keras.callbacks.Callback):
     @staticmethod
     def duration(seconds):
         """Writes seconds (float) as minutes and seconds, or hours, minutes and seconds."""
-        minutes, seconds = divmod(round(seconds), 60)
-        hours, minutes = divmod(minutes, 60)
-        return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+        return duration(seconds)
 
     def _write(self, line, end):
         out = self._file or sys.stdout

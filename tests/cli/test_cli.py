@@ -5,6 +5,7 @@ import doctest
 import io
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import types
@@ -95,6 +96,12 @@ def document(tmp_path):
 
 def give_standard_input(monkeypatch, content):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
+def test_check_data_counts_as_a_model_does(data, model, capsys):
+    assert cli_main.main(["check-data", str(data), "--model", model]) == 0
+    out = capsys.readouterr().out
+    assert f"longer     0 documents (0%) of more than {SEQUENCE_LENGTH} tokens" in out
 
 
 class TestTrain:
@@ -751,7 +758,7 @@ def test_help_lists_the_commands(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     out = capsys.readouterr().out
-    assert all(f"\n    {command} " in out for command in COMMANDS)
+    assert all(re.search(rf"\n    {command}\s", out) for command in COMMANDS)
 
 
 def test_choices_are_those_of_the_package():
