@@ -90,9 +90,12 @@ def run(arguments):
         "test_data": arguments.test_data,
     }
     readers = [reader_to_check(path, **options) for path in paths.values() if path]
-    total = sum(1 for reader in readers for _ in reader.located())
-    count_tokens, length = _token_counter(arguments, readers[0])
-    progress = ReadingProgress(total)
+    print(f"Reading {arguments.data} ...", flush=True)
+    counts = [_count(reader) for reader in readers]
+    # Where a file has no document, the error is said without loading TensorFlow.
+    can_count = all(documents for _, documents in counts)
+    count_tokens, length = _token_counter(arguments, readers[0]) if can_count else (None, None)
+    progress = ReadingProgress(sum(records for records, _ in counts))
     check = check_data(
         **paths,
         **options,
@@ -187,6 +190,15 @@ def _finding_lines(finding):
     yield from textwrap.wrap(message, _WIDTH, initial_indent="- ", subsequent_indent="  ", **style)
     for place in finding.places:
         yield f"    {with_options(' '.join(place.split()))}"
+
+
+def _count(reader):
+    """How many records there are, and how many of them can be read."""
+    records = documents = 0
+    for _, document in reader.located():
+        records += 1
+        documents += not isinstance(document, ValueError)
+    return records, documents
 
 
 def _token_counter(arguments, reader):

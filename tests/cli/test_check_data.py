@@ -32,6 +32,7 @@ def test_clean_data(data, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert err == ""
     assert out.splitlines() == [
+        f"Reading {data} ...",
         f"data: {data}",
         "  documents  4",
         "  classes    2: weather 2, tale 2",
@@ -97,7 +98,8 @@ def test_what_cannot_be_used_exits_with_2(line, words, data, tmp_path, monkeypat
     (tmp_path / "empty.jsonl").write_text("")
     assert main(line.split()) == 2
     out, err = capsys.readouterr()
-    assert out == "" and err.count("\n") == 1
+    assert not out or (out.startswith("Reading a.jsonl ...\n") and out.count("\n") == 1)
+    assert err.count("\n") == 1
     assert err.startswith("keras-combiner: error: ") and words in err
 
 
