@@ -99,7 +99,7 @@ class CsvReader(RecordReader):
             document = record
             if not isinstance(record, ValueError):
                 try:
-                    if [cell.lstrip("\ufeff") for cell in record] == header:
+                    if record[1:] == header[1:] and record[0].lstrip("\ufeff") == header[0]:
                         raise RecordError(
                             "the names of the columns again, as where files are joined. Take the "
                             "line out."
@@ -156,7 +156,9 @@ class CsvReader(RecordReader):
         """Whether a field begins with spaces and an opening quote, which the csv module ignores."""
         if isinstance(record, ValueError):
             return False
-        suspects = [i for i, cell in enumerate(record) if _SPACES_AND_QUOTE.match(cell)]
+        suspects = [
+            i for i, cell in enumerate(record) if cell[:1] == " " and _SPACES_AND_QUOTE.match(cell)
+        ]
         if not suspects:
             return False
         # A text that begins so, and stands in quotes as it should, reads the same in both ways.

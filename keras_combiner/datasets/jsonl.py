@@ -71,7 +71,7 @@ class JsonlReader(RecordReader):
 
 def _record(line, text_field):
     try:
-        record = json.loads(line, object_pairs_hook=_Object)
+        record = _DECODER.decode(line)
     except json.JSONDecodeError as error:
         raise RecordError(
             f"invalid JSON: {error.msg} at character {error.pos + 1} of the line. "
@@ -101,6 +101,10 @@ class _Object(dict):
         if len(self) != len(pairs):
             # As they are written: 1 and true are equal to Python.
             self.twice = next((x for x, value in pairs if repr(value) != repr(self[x])), None)
+
+
+# Made once: json.loads would make one a line.
+_DECODER = json.JSONDecoder(object_pairs_hook=_Object)
 
 
 def write_jsonl(path: str | os.PathLike, documents: Iterable[Document]) -> int:

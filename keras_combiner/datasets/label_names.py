@@ -47,6 +47,8 @@ def label_name(label) -> str:
     >>> label_name(1.0), label_name(True), label_name(b"tale"), label_name(0.5)
     ('1', 'True', 'tale', '0.5')
     """
+    if type(label) is str and label.isascii() and label.strip():
+        return label  # as most are: readers ask once a document
     label = _scalar(label)
     if is_missing(label):
         raise LabelError(
@@ -114,6 +116,8 @@ def is_missing(label) -> bool:
     >>> is_missing(float("nan")), is_missing("  "), is_missing(0)
     (True, True, False)
     """
+    if type(label) is str and label.isascii():
+        return not label.strip()
     label = _scalar(label)
     if label is None:
         return True
