@@ -37,7 +37,9 @@ def read_documents(
 
     What is to be learned stands in a field of its own, and the first record tells what it is:
     "label" is one class, a string or a number; "labels" any number of labels, a list of those;
-    "target" a number to be predicted. All records must have the same.
+    "target" a number to be predicted. All records must have the same. A label has one name in every
+    format: true is "True", 1.0 is "1", text is in Unicode's composed form. What is missing (null,
+    blank, NaN) is refused, or None without `require_labels`.
 
     Args:
         path: str or path. A .jsonl or .ndjson file, a .csv or .tsv file, each also with .gz or .zst
