@@ -17,7 +17,9 @@ LETTERS = "abcd"
 OPTIONS = ("--tokenizer", "bytes", "--sequence-length", "24", "--block-size", "8", "--epochs", "1")
 
 
-@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+@pytest.mark.parametrize(
+    "task", ["multi_label", pytest.param("single_label", marks=pytest.mark.slow)]
+)
 def test_train_evaluate_predict(task, tmp_path, capsys, monkeypatch):
     history = {"loss": [0.7], "val_loss": [0.6], "accuracy": [0.5], "val_accuracy": [0.5]}
     fitted = types.SimpleNamespace(history=history)
