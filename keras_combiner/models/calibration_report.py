@@ -68,7 +68,9 @@ class CalibrationReport:
             "| --- | --- | --- |",
             *rows,
         ]
-        if self.thresholds:
+        if self.thresholds and len(set(self.thresholds.values())) == 1:
+            lines += ["", f"Threshold: {next(iter(self.thresholds.values())):.3f}"]
+        elif self.thresholds:
             shown = ", ".join(f"{name} {x:.3f}" for name, x in self.thresholds.items())
             lines += ["", f"Thresholds: {shown}"]
         if self.notes:

@@ -570,7 +570,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             raise ValueError(
                 f"`calibrate` takes texts, or a reader. Received: {type(texts).__name__}."
             )
-        logits, targets = self._logits(self._batches(texts, labels, batch_size))
+        logits, targets = self._logits(texts, labels, batch_size)
         task, report = calibration.calibrated(
             self.task, logits, targets, self.labels, precision=precision
         )
@@ -578,27 +578,26 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         self.task = task
         return report
 
-    def _logits(self, batches):
-        """Logits of documents and their targets, float64 `[documents, units]`."""
+    def _logits(self, texts, labels, batch_size):
+        """Logits of documents, float64 `[documents, units]`, and their targets."""
+        texts, labels = text_inputs.as_pairs(texts, labels)
+        batches = self._batches(texts, labels, batch_size)
+        (targets,) = self._targets(texts, labels)
+        if len(batches) == 0:
+            return np.zeros((0, self.task.units(self.labels))), targets
         head = self.get_layer(self.task.output)
-        features = keras.Model(self.input, head.input)
+        model = keras.Model(self.input, head.input)
+        features = batches.in_order(model.predict(batches.dataset(count=len(batches)), verbose=0))
+        # Not from probabilities: where one is nearly 1, they no longer tell the logit.
         activation, head.activation = head.activation, None
-        outputs, targets = [], []
         try:
-            # Not from probabilities: where one is nearly 1, they no longer tell the logit.
-            for token_ids, target, *_ in batches.finite():
-                logits = head(features.predict_on_batch(token_ids))
-                outputs.append(keras.ops.convert_to_numpy(keras.ops.cast(logits, "float32")))
-                targets.append(target)
+            logits = keras.ops.cast(head(features), "float32")
         finally:
             head.activation = activation
-        if not outputs:
-            return np.zeros((0, self.task.units(self.labels))), np.zeros(0)
-        outputs, targets = (batches.in_order(np.concatenate(x)) for x in (outputs, targets))
         windows = batches.documents.windows
         firsts = np.cumsum(windows) - windows
-        sums = np.add.reduceat(outputs.astype("float64"), firsts)
-        return sums / np.expand_dims(windows, -1), targets[firsts]
+        sums = np.add.reduceat(keras.ops.convert_to_numpy(logits).astype("float64"), firsts)
+        return sums / np.expand_dims(windows, -1), targets
 
     def _scale_logits(self, factor):
         """Multiplies the logits, in the weights of the last layer."""

@@ -150,6 +150,7 @@ def test_precision_that_is_not_reached_is_said():
     targets = np.array([0, 1] + [1, 1, 0, 0] * 4 + [0, 1])
     task, report = calibration.calibrated(SingleLabel(), logits, targets, ["a", "b"], 0.95)
     assert "no threshold reaches 0.950: the best one" in str(report)
+    assert f"Threshold: {task.threshold:.3f}" in str(report)
     assert 0 < report.after["coverage"] <= 1 and task.threshold == report.thresholds["a"]
     truth = np.eye(2)[targets]
     _, report = calibration.calibrated(MultiLabel(), logits, truth, ["a", "b"], 0.95)
@@ -226,7 +227,7 @@ def make(task, **options):
     model.run_eagerly = True  # every length is traced otherwise, which takes most of the time
     for weight in model.trainable_weights:
         weight.assign_add(keras.random.normal(weight.shape, stddev=0.5, seed=1))
-    logits, _ = model._logits(model._batches(texts, some, 16))
+    logits, _ = model._logits(texts, some, 16)
     probabilities = model.task.activated(logits / 2)
     if task == "single_label":
         return model, texts, [str(rng.choice(names, p=x)) for x in probabilities]
@@ -252,7 +253,7 @@ def multi():
 def test_every_road_has_the_temperature(name, request, tmp_path):
     model, texts, labels = request.getfixturevalue(name)
     before = model.predict(texts, verbose=0)
-    logits, targets = model._logits(model._batches(texts, labels, 16))
+    logits, targets = model._logits(texts, labels, 16)
     np.testing.assert_allclose(model.task.activated(logits), before, atol=1e-5)
     report = model.calibrate(texts, labels)
     assert report.documents == 80 and model.task.temperature == report.temperature > 1.1
