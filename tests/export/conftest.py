@@ -5,13 +5,15 @@ from keras_combiner import LongDocumentClassifier
 
 TEXTS = ["it will rain tomorrow", "once upon a time a king", "rain and wind", "the king was old"]
 
+LABELS = ["weather", "tale", "weather", "näher"]
 
-def make(tokenizer, num_layers=2, **options):
+
+def make(tokenizer, num_layers=2, labels=LABELS, **options):
     """Untrained, but with weights large enough for texts to get unlike probabilities."""
     keras.utils.set_random_seed(0)
     model = LongDocumentClassifier.from_texts(
         TEXTS,
-        ["weather", "tale", "weather", "näher"],
+        labels,
         sequence_length=40,
         num_layers=num_layers,
         num_heads=2,
