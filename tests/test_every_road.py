@@ -23,7 +23,20 @@ LABELS = {
 }
 # What tokenizers stumble over: signs that become several letters, letters made of several signs,
 # words without blanks between them, blanks of other kinds, and what is no letter at all.
-HARD = ["㍿", "ﷺ", "ﬃ", "e\u0301", "né", "漢字", "ไทย", "\u200d", "👩\u200d🚀", "\u00a0", "\x07", "\u2028"]
+HARD = [
+    "㍿",
+    "ﷺ",
+    "ﬃ",
+    "e\u0301",
+    "né",
+    "漢字",
+    "ไทย",
+    "\u200d",
+    "👩\u200d🚀",
+    "\u00a0",
+    "\x07",
+    "\u2028",
+]
 WORDS = ["rain", "king", "the", "wind", "unknownword", "x" * 120, "3.14", "[CLS]", "[PAD]", "##s"]
 PIECES = st.lists(st.sampled_from(HARD + WORDS), max_size=60)
 TEXT = st.builds(lambda pieces, gap: gap.join(pieces), PIECES, st.sampled_from([" ", "", "\n"]))
@@ -139,7 +152,11 @@ ROADS = ["keras_alone", "classify", "saved_model", "serving_scores", "server", "
 @given(texts=st.lists(TEXT, min_size=1, max_size=5))
 @example(texts=["㍿" * 300 + " the king was old", "rain"])
 @example(texts=["", " ", "\n"])
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+# Every example runs eight programs: fewer of them than elsewhere.
+@settings(
+    max_examples=settings.default.max_examples // 3,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 def test_every_road_gives_the_same_answer(folder, task, long, texts):
     roads = roads_of(folder, task, long)
     expected = roads.from_keras(texts)
