@@ -1,4 +1,4 @@
-"""The same document gets the same answer by every road: alone, in a batch, and from every export."""
+"""The same document gets the same answer by every road: alone, in a batch, from every export."""
 
 import asyncio
 import dataclasses
@@ -37,7 +37,7 @@ HARD = [
     "\x07",
     "\u2028",
 ]
-WORDS = ["rain", "king", "the", "wind", "unknownword", "x" * 120, "3.14", "[CLS]", "[PAD]", "##s"]
+WORDS = ["rain", "king", "the", "wind", "unknown", "x" * 120, "3.14", "[CLS]", "[PAD]", "##s"]
 PIECES = st.lists(st.sampled_from(HARD + WORDS), max_size=60)
 TEXT = st.builds(lambda pieces, gap: gap.join(pieces), PIECES, st.sampled_from([" ", "", "\n"]))
 
