@@ -222,8 +222,8 @@ def _of_duplicates(splits, duplicates, places):
             yield Finding(
                 "near_leakage",
                 _is_large(count, splits[b]),
-                f"{count:,} texts of {b} ({count / splits[b].documents:.1%}) nearly the same as "
-                f"one of {a}: what is measured on {b} is too good.",
+                f"{count:,} text{_s(count)} of {b} ({count / splits[b].documents:.1%}) nearly the "
+                f"same as one of {a}: what is measured on {b} is too good.",
                 _pairs(places, f"near_across {a} {b}"),
             )
     count = duplicates.contradictory

@@ -74,8 +74,8 @@ def _record(line, text_field):
         record = _DECODER.decode(line)
     except json.JSONDecodeError as error:
         raise RecordError(
-            f"invalid JSON: {error.msg} at character {error.pos + 1} of the line. "
-            "Every line must be one whole JSON object."
+            f"invalid JSON: {error.msg.removesuffix(' at')} at character {error.pos + 1} of the "
+            "line. Every line must be one whole JSON object."
         ) from None
     # A number of thousands of digits, or brackets nested too deep.
     except (ValueError, RecursionError) as error:
