@@ -53,6 +53,12 @@ def add_parser(subparsers):
     training_arguments.add_output(parser)
     training_arguments.add_validation(parser)
     shared.add_data_fields(parser)
+    parser.add_argument(
+        "--weight-field",
+        metavar="NAME",
+        help="field or column with a number that the loss of the document is multiplied with; not "
+        "for a directory (default: every document weighs the same)",
+    )
     model = parser.add_argument_group("model")
     training_arguments.add_model(
         model,
@@ -65,8 +71,9 @@ def add_parser(subparsers):
     training.add_argument(
         "--class-weight",
         choices=("balanced",),
-        help="balanced: every class weighs as much as any other, however few documents it has "
-        "(default: every document weighs the same)",
+        help="balanced: every class weighs as much as any other, however few documents it has; of "
+        "several labels each: the documents that have it as much as the others (default: every "
+        "document weighs the same)",
     )
     training.add_argument(
         "--token-dropout",
@@ -232,10 +239,11 @@ def _read(arguments):
     """
     from keras_combiner.datasets import read_documents
 
-    documents = read_documents(arguments.data, **shared.data_options(arguments))
+    options = {**shared.data_options(arguments), "weight_field": arguments.weight_field}
+    documents = read_documents(arguments.data, **options)
     validation = None
     if arguments.validation_data:
-        validation = read_documents(arguments.validation_data, **shared.data_options(arguments))
+        validation = read_documents(arguments.validation_data, **options)
     print(f"Reading {arguments.data} ...", flush=True)
     counts = TargetSummary.of(documents)
     _check_targets(counts, arguments)
@@ -288,9 +296,9 @@ def _check_targets(counts, arguments):
         )
     if counts.task == "multi_label" and not counts.labels:
         raise ValueError(f"{arguments.data}: no document has any label.")
-    if arguments.class_weight and counts.task != "single_label":
+    if arguments.class_weight and counts.task == "regression":
         raise ValueError(
-            f"--class-weight is for documents of one label each. {arguments.data} is for the task "
+            f"--class-weight is for documents with labels. {arguments.data} is for the task "
             f"{counts.task!r}."
         )
     check_labels(counts.labels)

@@ -46,6 +46,8 @@ class CsvReader(RecordReader):
         delimiter: str. What stands between fields, "," or "\\t" as a rule.
         task: str or None. What kind of target it is; see `keras_combiner.datasets.read_documents`.
         with_labels: bool. Whether labels are read; see `keras_combiner.datasets.read_texts`.
+        weight_field: str or None. The name of the column with the weight; see
+            `keras_combiner.datasets.read_documents`.
 
     Raises:
         ValueError: on making it, for field names that are empty or equal, or an unknown task; on
@@ -71,8 +73,11 @@ class CsvReader(RecordReader):
         delimiter: str = ",",
         task: str | None = None,
         with_labels: bool = True,
+        weight_field: str | None = None,
     ):
-        super().__init__(path, text_field, label_field, require_labels, task, with_labels)
+        super().__init__(
+            path, text_field, label_field, require_labels, task, with_labels, weight_field
+        )
         self._delimiter = delimiter
 
     def records(self):
@@ -92,6 +97,11 @@ class CsvReader(RecordReader):
             label_column = self._column(number, header, "label_field", fields.label_field)
         else:
             label_column = None
+        columns = {fields.text_field: text_column, fields.label_field: label_column}
+        if fields.weight_field is not None:
+            columns[fields.weight_field] = self._column(
+                number, header, "weight_field", fields.weight_field
+            )
 
         empty = True
         for number, record in records:
@@ -104,7 +114,7 @@ class CsvReader(RecordReader):
                             "the names of the columns again, as where files are joined. Take the "
                             "line out."
                         )
-                    document = self._document(record, header, fields, text_column, label_column)
+                    document = self._document(record, header, fields, columns)
                 except RecordError as error:
                     document = self._error(number, str(error))
             yield number, document
@@ -114,14 +124,19 @@ class CsvReader(RecordReader):
     def __repr__(self):
         return f"{type(self).__name__}({str(self._path)!r})"
 
-    def _document(self, record, header, fields, text_column, label_column):
+    def _document(self, record, header, fields, columns):
         if len(record) != len(header):
             raise RecordError(
                 f"expected {len(header)} fields as in the first line, received {len(record)}. "
                 f"A field that holds {self._delimiter!r} or a line end must be in double quotes."
             )
-        target = None if label_column is None else _target(record[label_column], fields.task)
-        return fields.document({fields.label_field: target, fields.text_field: record[text_column]})
+        # A column that there may be and is not has no place.
+        values = {name: None if i is None else record[i] for name, i in columns.items()}
+        if columns[fields.label_field] is not None:
+            values[fields.label_field] = _target(values[fields.label_field], fields.task)
+        if fields.weight_field is not None:
+            values[fields.weight_field] = _number(values[fields.weight_field])
+        return fields.document(values)
 
     def _records(self):
         """Yield every record that is not a blank line, or an error, after the line it starts on."""
@@ -219,11 +234,14 @@ def _target(content, task):
     if task == "multi_label":
         names = content.split(LABEL_SEPARATOR) if content.strip() else []
         return [_label(name.strip()) for name in names]
-    if task == "regression":
-        with contextlib.suppress(ValueError):
-            return float(content.replace("_", "no number"))  # Python alone reads 1_000
-        return content
-    return _label(content)
+    return _number(content) if task == "regression" else _label(content)
+
+
+def _number(content):
+    """The number that a cell holds; what is no number stays a string."""
+    with contextlib.suppress(ValueError):
+        return float(content.replace("_", "no number"))  # Python alone reads 1_000
+    return content
 
 
 def _label(content):

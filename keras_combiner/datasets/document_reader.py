@@ -49,6 +49,11 @@ class DocumentReader(abc.ABC):
         """
         return next(filter(None, map(task_of, self.labels())), None)
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether every document is a `WeightedDocument`, whose weight training takes."""
+        return False
+
     def places(self) -> Iterator[str]:
         """Yield where every document stands, as an error would name it; reads as it goes.
 
@@ -187,6 +192,10 @@ class _Part(DocumentReader):
         for index, document in enumerate(self._reader):
             if _is_held_out(index, self._fraction, self._seed) == self._validation:
                 yield document
+
+    @property
+    def has_weights(self):
+        return self._reader.has_weights
 
     def places(self):
         for index, place in enumerate(self._reader.places()):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from keras_combiner.datasets.document import Document
 from keras_combiner.datasets.label_names import LabelError, is_missing, label_name
+from keras_combiner.datasets.weighted_document import WeightedDocument
 
 # task: the field that its targets stand in, unless another is named.
 TARGET_FIELDS = {"single_label": "label", "multi_label": "labels", "regression": "target"}
@@ -31,9 +32,10 @@ class Fields:
         task: "single_label", "multi_label", "regression", or None to be told by the first record.
         require_labels: bool. Whether every document must have a target.
         with_labels: bool. Whether targets are read at all; if not, every label is None.
+        weight_field: str or None. The name of the field with the weight, if documents have one.
 
     Raises:
-        ValueError: a name is not a string or is empty, both are the same, or there is no such task.
+        ValueError: a name is not a string or is empty, two are the same, or there is no such task.
 
     Example:
 
@@ -48,6 +50,7 @@ class Fields:
         task: str | None = None,
         require_labels: bool = True,
         with_labels: bool = True,
+        weight_field: str | None = None,
     ):
         if task is not None and task not in TARGET_FIELDS:
             raise ValueError(
@@ -57,6 +60,8 @@ class Fields:
         names = [("text_field", text_field)]
         if label_field is not None:
             names.append(("label_field", label_field))
+        if weight_field is not None:
+            names.append(("weight_field", weight_field))
         for argument, name in names:
             if not isinstance(name, str) or not name:
                 raise ValueError(f"{argument} must be the name of a field. Received: {name!r}.")
@@ -64,7 +69,13 @@ class Fields:
             raise ValueError(
                 f"text_field and label_field must differ. Received {text_field!r} for both."
             )
+        if weight_field in (text_field, label_field or TARGET_FIELDS[task or "single_label"]):
+            raise ValueError(
+                "weight_field must differ from text_field and label_field. Received: "
+                f"{weight_field!r}."
+            )
         self.text_field = text_field
+        self.weight_field = weight_field
         self.require_labels = require_labels and with_labels
         self.with_labels = with_labels
         self._label_field = label_field
@@ -92,7 +103,13 @@ class Fields:
                     "task='multi_label' or task='regression'."
                 )
             task = found[0] if found else task
-        return Fields(self.text_field, self._label_field, task, self.require_labels)
+        return Fields(
+            self.text_field,
+            self._label_field,
+            task,
+            self.require_labels,
+            weight_field=self.weight_field,
+        )
 
     @property
     def task(self) -> str:
@@ -117,7 +134,10 @@ class Fields:
             RecordError: for whatever is wrong with it.
         """
         fields = self.fixed(record)
-        return Document(fields._text(record), fields._target(record))
+        text, target = fields._text(record), fields._target(record)
+        if self.weight_field is None:
+            return Document(text, target)
+        return WeightedDocument(text, target, self._weight(record))
 
     def _text(self, record):
         if self.text_field not in record:
@@ -192,6 +212,17 @@ class Fields:
             )
         if not math.isfinite(value):
             raise RecordError(f"field {self.label_field!r} must be finite, received {value}.")
+        return float(value)
+
+    def _weight(self, record):
+        name = self.weight_field
+        if name not in record:
+            raise self._missing(record, "weight_field", name)
+        value = record[name]
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            raise RecordError(f"field {name!r} must be a number, received {kind(value)}.")
+        if not 0 <= value < math.inf:
+            raise RecordError(f"field {name!r} must be finite and at least 0, received {value}.")
         return float(value)
 
     def _missing(self, record, argument, name):

@@ -29,6 +29,8 @@ class JsonlReader(RecordReader):
             document whose field is missing, null or blank is None.
         task: str or None. What kind of target it is; see `keras_combiner.datasets.read_documents`.
         with_labels: bool. Whether labels are read; see `keras_combiner.datasets.read_texts`.
+        weight_field: str or None. The name of the field with the weight; see
+            `keras_combiner.datasets.read_documents`.
 
     Raises:
         ValueError: on making it, for field names that are empty or equal, or an unknown task; on

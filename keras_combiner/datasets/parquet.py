@@ -30,6 +30,8 @@ class ParquetReader(RecordReader):
             where the column is missing or the value null or blank.
         task: str or None. What kind of target it is; see `keras_combiner.datasets.read_documents`.
         with_labels: bool. Whether labels are read; see `keras_combiner.datasets.read_texts`.
+        weight_field: str or None. The name of the column with the weight; see
+            `keras_combiner.datasets.read_documents`.
 
     Raises:
         ImportError: on reading, when pyarrow is missing (extra "parquet").
@@ -70,6 +72,9 @@ class ParquetReader(RecordReader):
         wanted = [("text_field", fields.text_field)]
         if fields.require_labels or (fields.with_labels and fields.label_field in names):
             wanted.append(("label_field", fields.label_field))
+        has_labels = len(wanted) == 2
+        if fields.weight_field is not None:
+            wanted.append(("weight_field", fields.weight_field))
         for argument, name in wanted:
             if names.count(name) > 1:
                 raise ValueError(
@@ -84,7 +89,7 @@ class ParquetReader(RecordReader):
             raise ValueError(f"{self._path}: no rows.")
         number = 0
         columns = [name for _, name in wanted]
-        target = _target_of(file.schema_arrow, fields) if len(wanted) == 2 else None
+        target = _target_of(file.schema_arrow, fields) if has_labels else None
         for batch in file.iter_batches(batch_size=_ROWS, columns=columns, use_threads=False):
             for record in batch.to_pylist():
                 number += 1

@@ -29,6 +29,7 @@ def read_documents(
     label_field: str | None = None,
     require_labels: bool = True,
     task: str | None = None,
+    weight_field: str | None = None,
 ) -> DocumentReader:
     """Read documents from a file, a directory of class folders, or the shards that a pattern names.
 
@@ -55,6 +56,9 @@ def read_documents(
         task: str or None. "single_label", "multi_label" or "regression", what kind of target it is;
             told by the first record if None, and "single_label" for a `label_field` of another
             name. Directories have single labels only.
+        weight_field: str or None. The name of the field or column with a number of at least 0, what
+            the document's loss is multiplied with in training; the documents are then
+            `keras_combiner.datasets.weighted_document.WeightedDocument`s. Not for a directory.
 
     Returns:
         A `DocumentReader`, which can be looped over any number of times.
@@ -78,6 +82,7 @@ def read_documents(
         "label_field": label_field,
         "require_labels": require_labels,
         "task": task,
+        "weight_field": weight_field,
     }
     Fields(**options)  # refuses names and tasks that cannot be, whatever is at the path
     return reader_of(path, functools.partial(_reader, options=options))
@@ -119,6 +124,11 @@ def _reader(path, options):
             raise ValueError(
                 f"{path}: a directory gives every document one label, its folder. Received: "
                 f"task={options['task']!r}. Write the documents to a .jsonl file."
+            )
+        if options["weight_field"] is not None:
+            raise ValueError(
+                f"{path}: a directory has no field for weights. Received: "
+                f"weight_field={options['weight_field']!r}. Write the documents to a .jsonl file."
             )
         return FolderReader(path, require_labels=options["require_labels"])
     reader = record_reader(path, options)

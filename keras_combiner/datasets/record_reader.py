@@ -35,9 +35,17 @@ class RecordReader(DocumentReader):
         require_labels: bool = True,
         task: str | None = None,
         with_labels: bool = True,
+        weight_field: str | None = None,
     ):
         self._path = pathlib.Path(path)
-        self._fields = Fields(text_field, label_field, task, require_labels, with_labels)
+        self._fields = Fields(
+            text_field, label_field, task, require_labels, with_labels, weight_field
+        )
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether documents have weights; see `DocumentReader`."""
+        return self._fields.weight_field is not None
 
     @abc.abstractmethod
     def records(self) -> Iterator[tuple[int, Document | ValueError]]:

@@ -43,6 +43,11 @@ class ShardsReader(DocumentReader):
                 task = task or found
                 yield document
 
+    @property
+    def has_weights(self):
+        """Whether the documents of the shards have weights."""
+        return all(shard.has_weights for shard in self._shards)
+
     def places(self):
         """Yield those of the shards."""
         for shard in self._shards:

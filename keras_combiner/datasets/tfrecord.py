@@ -24,6 +24,8 @@ class TFRecordReader(RecordReader):
             where the feature is missing, empty or blank.
         task: str or None. What kind of target it is; see `keras_combiner.datasets.read_documents`.
         with_labels: bool. Whether labels are read; see `keras_combiner.datasets.read_texts`.
+        weight_field: str or None. The name of the feature with the weight; see
+            `keras_combiner.datasets.read_documents`.
 
     Raises:
         ValueError: on making it, for field names that are empty or equal, or an unknown task; on
@@ -87,9 +89,11 @@ class TFRecordReader(RecordReader):
 
 def _record(features, fields):
     """Make a mapping of the features that are wanted."""
-    record = {}
+    record, wanted = {}, {fields.text_field, fields.weight_field}
+    if fields.with_labels:
+        wanted.add(fields.label_field)
     for name, feature in sorted(features.items()):  # a protobuf map has no order
-        if name != fields.text_field and (name != fields.label_field or not fields.with_labels):
+        if name not in wanted:
             record[name] = None  # for messages, which list the names
             continue
         values = _values(feature, name)

@@ -13,7 +13,6 @@ import numpy as np
 from keras_combiner.models.text_inputs import (
     as_pairs,
     as_texts,
-    as_weight,
     as_weights,
     each,
     is_reader,
@@ -53,7 +52,7 @@ class EncodedDocuments:
             targets are class ids.
 
     Attributes:
-        weights: float32 array `[documents]`, or None if there are none.
+        weights: float32 array `[documents]`, times those of the classes; None if there are none.
         lengths: int32 array `[examples]`, ids of each.
         windows: int32 array `[documents]`, examples of each.
         tokens: int32 array `[documents]`, ids of each that are read.
@@ -104,6 +103,8 @@ class EncodedDocuments:
         if target is not None and not self.is_stream:
             # A label that is wrong shows before the texts are read.
             self._targets = list(each(target, labels))
+            if weights is not None and class_weights is not None:
+                self.weights *= [class_weights[int(x)] for x in self._targets]
         # Arrays, and not lists of ints: of a reader's documents, this is all that is held.
         lengths, windows, tokens = (array.array("i") for _ in range(3))
         checksums = array.array("I")
@@ -220,10 +221,6 @@ class EncodedDocuments:
         """Yields the texts as bytes, each in a tuple with its target and weight, if there are."""
         rows = self._of_reader() if self.is_stream else self._of_lists()
         for i, (text, *rest) in enumerate(rows):
-            if len(rest) == 2:
-                target, weight = rest
-                factor = 1 if self._class_weights is None else self._class_weights[int(target)]
-                rest = target, np.float32(weight * factor)
             yield as_bytes(text, i), *rest
 
     def _of_lists(self):
@@ -240,7 +237,9 @@ class EncodedDocuments:
                     place = place_of(self._texts, i, "document")
                     raise ValueError(f"{place}: {error}") from None
             if self._has_weights:
-                row.append(as_weight(document.weight, "The weight"))
+                classes = self._class_weights
+                factor = 1 if classes is None else classes[int(row[1])]
+                row.append(np.float32(document.weight * factor))
             yield row
 
     def _encode(self, texts):

@@ -244,7 +244,8 @@ class TestTrain:
 
 def _read(tmp_path, rows, validation_split):
     path = write_jsonl(tmp_path / "texts.jsonl", rows)
-    fields = {"text_field": "text", "label_field": None, "task": None, "class_weight": None}
+    fields = {"text_field": "text", "label_field": None, "task": None}
+    fields |= {"class_weight": None, "weight_field": None}
     options = {"data": path, "validation_data": None, "validation_split": validation_split}
     return train._read(types.SimpleNamespace(**options, **fields))
 
@@ -516,6 +517,7 @@ def _files(tmp_path):
     (tmp_path / "mixed.jsonl").write_text(
         '{"text": "a", "label": "x"}\n{"text": "b", "target": 1}\n'
     )
+    (tmp_path / "numbers.jsonl").write_text('{"text": "a", "target": 1.5}\n' * 8)
     (tmp_path / "tags.jsonl").write_text('{"text": "a", "labels": ["x"]}\n' * 8)
     (tmp_path / "numbers.jsonl").write_text('{"text": "a", "target": 1.5}\n' * 8)
     (tmp_path / "garbage.keras").write_text("no zip file")
@@ -555,9 +557,14 @@ BAD = {
         "mixed.jsonl:2: no field 'label'; fields are 'text', 'target'. All records of a data set",
         "must have the same kind of target: 'label'.",
     ),
-    "weights of several labels": (
-        "train --data tags.jsonl --class-weight balanced --output o",
-        "--class-weight is for documents of one label each. tags.jsonl is for the task",
+    "weights of no classes": (
+        "train --data numbers.jsonl --class-weight balanced --output o",
+        "--class-weight is for documents with labels. numbers.jsonl is for the task",
+    ),
+    "no weights": (
+        "train --data tags.jsonl --weight-field importance --output o",
+        "tags.jsonl:1: no field 'importance'; fields are 'text', 'labels'. Name it with "
+        "--weight-field",
     ),
     "another task than the model's": (
         "evaluate --model {model} --data tags.jsonl",

@@ -1,5 +1,7 @@
 """Weights of classes, labels and documents: what they are read as, and the loss that they make."""
 
+import json
+
 import keras
 import numpy as np
 import pandas as pd
@@ -7,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_combiner import LongDocumentClassifier
+from keras_combiner.datasets import read_documents
 from keras_combiner.models.class_weights import class_weights
 from tests import on_backend
 from tests.models.test_text_inputs import SMALL, fitted_on
@@ -169,6 +172,24 @@ def test_every_window_has_the_weight_of_its_document(monkeypatch):
     assert others.fingerprint() != caught["batches"].fingerprint()
 
 
+def test_a_reader_brings_its_weights(classifier, tmp_path, monkeypatch):
+    rows = zip(TEXTS, CLASSES, WEIGHTS, strict=True)
+    lines = [json.dumps({"text": x, "label": y, "w": w}) for x, y, w in rows]
+    (tmp_path / "r.jsonl").write_text("\n".join(lines))
+    reader = read_documents(tmp_path / "r.jsonl", weight_field="w")
+    options = {"class_weight": {"b": 3.0}, "shuffle": False}
+    batches = fitted_on(monkeypatch, classifier, reader, **options)["batches"]
+    ((_, _, weights),) = batches.finite()
+    assert weights.tolist() == [1.0, 1.5, 6.0, 0.0]
+    ((_, _, weights),) = batches.dataset(count=1).as_numpy_iterator()
+    assert weights.tolist() == [1.0, 1.5, 6.0, 0.0]
+    lists = fitted_on(monkeypatch, classifier, TEXTS, CLASSES, sample_weight=WEIGHTS, **options)
+    digests = [x.documents.fingerprint()["weights"] for x in (batches, lists["batches"])]
+    assert digests[0] == digests[1]
+    with pytest.raises(ValueError, match="A reader brings the weights of its documents"):
+        classifier.evaluate(reader, sample_weight=WEIGHTS)
+
+
 def test_weights_are_multiplied_with_those_of_the_class(classifier, monkeypatch):
     caught = fitted_on(
         monkeypatch,
@@ -198,28 +219,28 @@ def test_evaluate_weighs_documents(classifier, long):
 
 
 def losses_of_several():
-    """Of one step with weights of labels and documents, and of evaluating; and by hand."""
+    """Of a step with weights of labels and documents, and of its validation; and by hand."""
     model = make("multi_label", SEVERAL)
     outputs = model.predict(TEXTS, verbose=0).astype("float64")
     truth = np.array([[1, 0], [0, 1], [1, 1], [0, 0]])
     losses = -np.where(truth, np.log(outputs), np.log(1 - outputs))
-    plain = model.evaluate(TEXTS, SEVERAL, verbose=0)[0], losses.mean()
-    pairs = [plain]
-    for options, weights in (
-        ({"class_weight": {"a": 3.0, "b": 0.5}}, np.where(truth, [3.0, 0.5], 1)),
-        ({"sample_weight": WEIGHTS}, np.array(WEIGHTS)[:, None]),
-        (
-            {"class_weight": {"a": 3.0}, "sample_weight": WEIGHTS},
-            np.where(truth, [3.0, 1], 1) * np.array(WEIGHTS)[:, None],
-        ),
+    of_labels, of_documents = np.where(truth, [3.0, 0.5], 1), np.array(WEIGHTS)[:, None]
+    by_label = {"class_weight": {"a": 3.0, "b": 0.5}}
+    pairs = []
+    for options, weights, run_eagerly in (
+        (by_label, of_labels, True),
+        ({"sample_weight": WEIGHTS}, of_documents, True),
+        ({**by_label, "sample_weight": WEIGHTS}, of_labels * of_documents, False),
     ):
-        model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy")
+        model.compile(keras.optimizers.SGD(0.0), "binary_crossentropy", run_eagerly=run_eagerly)
         history = model.fit(
             TEXTS, SEVERAL, validation_data=(TEXTS, SEVERAL), verbose=0, **options
         ).history
         pairs.append((history["loss"][0], (losses * weights).mean()))
         pairs.append((history["val_loss"][0], losses.mean()))  # as Keras: not weighed by class
-    return pairs
+    # The next training weighs all labels alike, though its step was traced before.
+    history = model.fit(TEXTS, SEVERAL, verbose=0).history
+    return [*pairs, (history["loss"][0], losses.mean())]
 
 
 def test_the_loss_of_several_labels_is_that_by_hand():

@@ -1,0 +1,31 @@
+"""WeightedDocument: a document that counts for more or less than others."""
+
+from keras_combiner.datasets.document import Document
+
+
+class WeightedDocument(Document):
+    """A `Document` with a weight beside: it still unpacks into text and label.
+
+    Args:
+        text: as in `Document`.
+        label: as in `Document`.
+        weight: float, what its loss is multiplied with in training.
+
+    Example:
+
+    >>> document = WeightedDocument("It was a long book.", "review", 0.5)
+    >>> text, label = document
+    >>> label, document.weight
+    ('review', 0.5)
+    """
+
+    weight: float
+
+    def __new__(cls, text, label=None, weight=1.0):
+        """Makes one."""
+        document = super().__new__(cls, text, label)
+        document.weight = weight
+        return document
+
+    def __repr__(self):
+        return f"{super().__repr__()[:-1]}, weight={self.weight!r})"
