@@ -18,10 +18,10 @@ def add_metadata(content, value):
         value: what JSON can hold.
 
     Returns:
-        bytes of the file, whose entry is UTF-8 JSON.
+        bytes of the file, whose entry is JSON in ASCII.
     """
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
-    data = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    data = json.dumps(value).encode("ascii")
     buffer = schema.BufferT()
     buffer.data = list(data)
     entry = schema.MetadataT()

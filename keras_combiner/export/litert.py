@@ -44,7 +44,7 @@ def export_litert(
     """Writes a .tflite file, reads it back and compares it with the model.
 
     A file cannot read more than its longest input. How longer documents are to be read stands in
-    its metadata, in an entry "keras_combiner" of UTF-8 JSON: "long", "cut" or "windows", as the
+    its metadata, in an entry "keras_combiner" of JSON: "long", "cut" or "windows", as the
     model does it, "overlap" of the windows, and "task", "labels" and "sequence_lengths".
     examples/on_device and examples/web read them and answer as `classify` does.
 

@@ -35,7 +35,8 @@ class ExportReport:
         model_accuracy: float, the same of the model.
         error: float, the mean absolute error of a regression; None without targets.
         model_error: float, the same of the model.
-        milliseconds_1_thread: float, median time of a document; None if it was not measured.
+        milliseconds_1_thread: float, median time of a document, or of a window where those of a
+            .tflite file are run one by one; None if it was not measured.
         milliseconds_2_threads: float, the same with two threads.
         peak_memory: int, bytes by which loading and running the export raised the most memory that
             a process held; None if it was not measured, or the system does not say (only Linux

@@ -24,8 +24,8 @@ def write_warmup_requests(classifier, path):
     """Adds warm-up requests to a SavedModel that `export_saved_model` wrote.
 
     Each signature gets two: an empty document, and one as long as the model reads or, if it reads
-    windows, as several of these. Their words
-    are those of a text that ships with the package, never of the user's documents.
+    windows, as several of these. Their words are those of a text that ships with the package,
+    never of the user's documents.
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`, that of the SavedModel.

@@ -63,7 +63,7 @@ class SavedModelScorer:
             "probabilities", or "value", as the model has it; of several labels "labels", the most
             probable first, if their names are known, or else "is_label" (list of bool); "tokens"
             (int, how many the model read) and "truncated" (bool, whether there was more), unless
-            an old export does not tell.
+            an old export does not tell; "windows" (int), if the model reads long texts in windows.
 
         Raises:
             ValueError: if what the model computes of a text is not a finite number.

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_combiner.export import export_onnx
 from keras_combiner.export.document_windows import DocumentWindows, pooled_outputs, windows_of_ids
+from keras_combiner.scoring.saved_model_scorer import SavedModelScorer
 from keras_combiner.serving import SavedModelPredictor
 from keras_combiner.text.windows import split_into_windows
 from tests.export.test_tasks import make
@@ -134,6 +135,13 @@ def test_no_more_windows_at_a_time_for_a_longer_document(classifier, monkeypatch
 
     windows.run(call, [windows.zeros(1)])
     assert sum(sizes) == len(windows.documents) and max(sizes) == 8 == min(sizes[:-1])
+
+
+def test_scores_of_a_corpus_are_the_same(saved_model, classifier):
+    received = SavedModelScorer(saved_model, labels=classifier.labels).score(TEXTS)
+    for row, answer in zip(received, classifier.classify(TEXTS), strict=True):
+        assert row.pop("probabilities") == pytest.approx(answer.pop("probabilities"), abs=1e-5)
+        assert row == answer
 
 
 def test_the_server_answers_the_same(saved_model, classifier):

@@ -1,0 +1,119 @@
+"""The page reads long documents as the file says: in windows, all of them, or cut."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ai_edge_litert.tools import flatbuffer_utils
+
+from keras_combiner.export.file_metadata import add_metadata
+from keras_combiner.models import tasks
+from keras_combiner.text import WordPieceTokenizer
+from keras_combiner.text.windows import split_into_windows
+from tests.examples.web.conftest import MODEL, WEB, program
+
+LENGTH = 12
+TEXT = "the state of the union, and of war and peace " * 7
+# What a .tflite file would compute; LiteRT.js itself runs in browsers only.
+STAND_IN = """
+export class Tensor {
+  constructor(ids) { this.ids = ids; }
+  delete() {}
+}
+export async function loadLiteRt() {}
+export async function loadAndCompile() {
+  return {
+    signatures: {},
+    getInputDetails: () => [{ dtype: "int32", shape: [1, LENGTH] }],
+    getOutputDetails: () => [{ shape: [1, 2] }],
+    run: async ([{ ids }]) => {
+      const share = (ids.reduce((sum, id, i) => sum + id * (i + 1), 0) % 97) / 100 + 0.01;
+      const row = Float32Array.of(share, 1 - share);
+      return [{ toTypedArray: () => row, delete() {} }];
+    },
+  };
+}
+""".replace("LENGTH", str(LENGTH))
+
+
+def run(ids):
+    share = int((ids * np.arange(1, len(ids) + 1)).sum()) % 97 / 100 + 0.01
+    return [share, 1 - share]
+
+
+@pytest.fixture
+def classify(tmp_path):
+    """Classifies with the page's modules, of a file whose metadata is what it is given."""
+    node = program("node")
+    for file in WEB.glob("*.js"):
+        shutil.copy(file, tmp_path)
+    core = tmp_path / "node_modules" / "@litertjs" / "core"
+    core.mkdir(parents=True)
+    (core / "package.json").write_text('{"type": "module", "main": "index.js"}')
+    (core / "index.js").write_text(STAND_IN)
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    (tmp_path / "model").mkdir()
+    shutil.copy(MODEL / "vocab.txt", tmp_path / "model")
+    (tmp_path / "model" / "labels.txt").write_text("a\nb\n")
+
+    def classify(metadata, parts):
+        content = (MODEL / "model.tflite").read_bytes()
+        if metadata is not None:
+            content = add_metadata(without_metadata(content), metadata)
+        (tmp_path / "model" / "model.tflite").write_bytes(content)
+        done = subprocess.run(
+            [node, Path(__file__).with_name("classify_in_node.mjs")],
+            input=json.dumps({"folder": str(tmp_path), "text": TEXT, "parts": parts}),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return classify
+
+
+def without_metadata(content):
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    model.metadata = []
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+
+
+def padded(windows):
+    return np.stack([np.pad(x, (0, LENGTH - len(x))) for x in windows])
+
+
+def test_windows(classify):
+    ids = WordPieceTokenizer(MODEL / "vocab.txt").encode([TEXT])[0].numpy()
+    parts = [{"first": 0, "end": 5}, {"first": 20, "end": 41}, {"first": 60, "end": len(ids) - 2}]
+    metadata = {"long": "windows", "overlap": 0.25, "task": {"name": "single_label"}}
+    answer = classify(metadata, parts)
+    pool, windows = tasks.get("single_label").pool, split_into_windows(ids, LENGTH)
+    count = np.array([len(windows)])
+
+    def pooled(ids):
+        rows = np.array([run(x) for x in padded(split_into_windows(ids, LENGTH))], "float32")
+        return np.asarray(pool(rows, count))[0]
+
+    assert answer["readsWindows"] and len(windows) > 5
+    assert answer["windows"] == padded(windows).tolist()
+    assert answer["numRead"] == answer["numTokens"] == len(ids) - 2
+    np.testing.assert_allclose(answer["probabilities"], pooled(ids), atol=1e-6)
+    for part, probability in zip(parts, answer["without"], strict=True):
+        covered = ids.copy()
+        covered[part["first"] + 1 : part["end"] + 1] = 0
+        assert probability == pytest.approx(pooled(covered)[answer["best"]], abs=1e-6)
+
+
+@pytest.mark.parametrize("metadata", [None, {"long": "cut", "task": {"name": "single_label"}}])
+def test_cut(metadata, classify):
+    ids = WordPieceTokenizer(MODEL / "vocab.txt").encode([TEXT], LENGTH)[0].numpy()
+    answer = classify(metadata, [{"first": 2, "end": 4}])
+    assert answer["windows"] == [ids.tolist()] and not answer["readsWindows"]
+    assert answer["numRead"] == LENGTH - 2 < answer["numTokens"]
+    np.testing.assert_allclose(answer["probabilities"], run(ids), atol=1e-6)
+    ids[3:5] = 0
+    assert answer["without"] == [pytest.approx(run(ids)[answer["best"]], abs=1e-6)]
