@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_combiner.export import litert_text, runners, verification
+from keras_combiner.export import dtypes, litert_text, runners, verification
 from keras_combiner.export.quantization import (
     CALIBRATED,
     QUANTIZATIONS,
@@ -42,6 +42,8 @@ def export_litert(
     verbose=True,
 ):
     """Writes a .tflite file, reads it back and compares it with the model.
+
+    A model of another precision is written in float32 and what `quantization` makes of that.
 
     A file cannot read more than its longest input. How longer documents are to be read stands in
     its metadata, in an entry "keras_combiner" of JSON: "long", "cut" or "windows", as the
@@ -100,10 +102,10 @@ def export_litert(
         ImportError: if ai-edge-litert or ai-edge-quantizer is missing (extra "litert"), or
             tensorflow-text (extra "text") for a file that takes text.
         FileExistsError: if `path` exists and `overwrite` is false.
-        ValueError: for an unknown quantization, `calibration_data` that is missing or of no use,
-            lengths that the model does not have, a path without the ending, labels and documents
-            that do not go together, a vocabulary that a .tflite file cannot serve, or
-            `takes="text"` of a classifier that reads windows.
+        ValueError: for a model that `quantize` of Keras has changed, an unknown quantization,
+            `calibration_data` that is missing or of no use, lengths that the model does not have, a
+            path without the ending, labels and documents that do not go together, a vocabulary that
+            a .tflite file cannot serve, or `takes="text"` of a classifier that reads windows.
         RuntimeError: if the model needs ops that are not built in (they are named), Keras runs on
             another backend than TensorFlow, or the export gives values that are not finite, other
             token ids than the tokenizer, or loses more accuracy than it may. Nothing is written
@@ -132,6 +134,9 @@ def export_litert(
         )
     if not str(path).endswith(".tflite"):
         raise ValueError(f"A LiteRT file ends in .tflite. Received: {path}.")
+    dtypes.refuse_quantized(
+        classifier, "export it with quantization='dynamic_int8' or another kind"
+    )
     if classifier.learns_ranges and quantization != "int8":
         raise ValueError(
             "A quantization-aware classifier is for 'int8'; for other kinds export what its "
@@ -158,7 +163,7 @@ def export_litert(
     documents, class_ids = verification.checked_held_out(
         classifier, documents, labels, max_accuracy_drop
     )
-    content = _convert(classifier, quantization, calibration_data, lengths)
+    content = _convert(dtypes.in_float32(classifier), quantization, calibration_data, lengths)
     token_ids, windows = zip(*(_inputs(classifier, documents, x) for x in lengths), strict=True)
     inputs = token_ids
     if takes == "text":

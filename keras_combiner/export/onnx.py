@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_combiner.export import runners, verification
+from keras_combiner.export import dtypes, runners, verification
 from keras_combiner.export.document_windows import pooled_outputs, windows_of_ids
 from keras_combiner.export.quiet import quiet
 from keras_combiner.export.saved_model import require_tensorflow_backend
@@ -21,6 +21,8 @@ def export_onnx(
     verbose=True,
 ):
     """Writes an .onnx file, reads it back into onnxruntime and compares it with the model.
+
+    A model of another precision is written in float32.
 
     The file takes `token_ids`, int32 `[batch, length]` with 0 for padding, and gives
     `probabilities`, float32 `[batch, classes]`. Batch and length are free, the latter up to the
@@ -47,8 +49,8 @@ def export_onnx(
     Raises:
         ImportError: if onnx, onnxruntime or tf2onnx is missing (extra "onnx").
         FileExistsError: if `path` exists and `overwrite` is false.
-        ValueError: for a path without the ending, a quantization-aware classifier, or labels and
-            documents that do not go together.
+        ValueError: for a path without the ending, a classifier that is quantization-aware or that
+            `quantize` of Keras has changed, or labels and documents that do not go together.
         RuntimeError: if the model needs operations that ONNX does not have (they are named), Keras
             runs on another backend than TensorFlow, or the export gives values that are not finite
             or loses more accuracy than it may. Nothing is written then.
@@ -72,6 +74,7 @@ def export_onnx(
             "A quantization-aware classifier is for export_litert(quantization='int8'); to ONNX "
             "export what its `without_quantization()` gives."
         )
+    dtypes.refuse_quantized(classifier, "export that")
     refuse_existing(path, overwrite)
     require_tensorflow_backend()
     _import_tf2onnx()  # says what is missing before the work, not after
@@ -79,7 +82,7 @@ def export_onnx(
     documents, class_ids = verification.checked_held_out(
         classifier, documents, labels, max_accuracy_drop
     )
-    content = _convert(classifier)
+    content = _convert(dtypes.in_float32(classifier))
     token_ids = token_ids_of(classifier, documents)
     with written_whole(path, overwrite) as unfinished:
         unfinished.write_bytes(content)

@@ -5,7 +5,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from keras_combiner.export import runners, verification
+from keras_combiner.export import dtypes, runners, verification
 from keras_combiner.export.document_windows import (
     DocumentWindows,
     pooled_evidence,
@@ -30,6 +30,8 @@ def export_saved_model(
     warmup=False,
 ):
     """Writes a SavedModel that takes texts, reads it back and compares it with the model.
+
+    A model in float64 is written in float32.
 
     It needs tensorflow and tensorflow-text where it is loaded (`import tensorflow_text` registers
     the ops of the tokenizer), but neither Keras nor this package. Signatures:
@@ -108,7 +110,7 @@ def export_saved_model(
     documents, class_ids = verification.checked_held_out(
         classifier, documents, labels, max_accuracy_drop
     )
-    archive = _signatures(classifier)
+    archive = _signatures(dtypes.in_float32(classifier, ("float64",)))
     with written_whole(path, overwrite) as unfinished:
         archive.write_out(str(unfinished), verbose=False)
         if warmup:

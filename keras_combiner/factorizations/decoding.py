@@ -29,11 +29,10 @@ ROOM = "room"
 def initial_cache(shapes, batch_size, num_heads, max_length, dtype):
     """Zeros `[batch_size, num_heads, *shape]` under every name of `shapes`, and the room."""
     shapes = {ROOM: (max_length, 0), **shapes}
+    bias = "float64" if dtype == "float64" else "float32"
     return {
-        # Biases of logits are float32, as logits are.
-        name: ops.zeros(
-            (batch_size, num_heads, *shape), "float32" if name.endswith("bias") else dtype
-        )
+        # Biases of logits are at least float32, as logits are.
+        name: ops.zeros((batch_size, num_heads, *shape), bias if name.endswith("bias") else dtype)
         for name, shape in shapes.items()
     }
 

@@ -287,7 +287,7 @@ class Factorization:
         if 0 in query.shape[:3]:
             scores = ops.zeros((batch, num_heads, length, length), value.dtype)
             return (value, scores) if return_attention_scores else value
-        query = ops.multiply(query, ops.cast(query.shape[3] ** -0.5, query.dtype))
+        query = query * query.shape[3] ** -0.5
         if padding_mask is not None:
             padding_mask = ops.cast(padding_mask, "bool")
             # What padding holds may be too large for logits in float16, even if masked later.
@@ -395,7 +395,7 @@ class Factorization:
         weights = {} if weights is None else weights
         specs = self.all_weight_specs(summary, num_heads, key_dim, value.shape[2], None)
         weight_spec.check(specs, weights)
-        query = ops.multiply(query, ops.cast(key_dim**-0.5, query.dtype))
+        query = query * key_dim**-0.5
         outputs, new_cache = self.decode_heads(
             *(heads.flatten(ops.cast(ops.expand_dims(x, 2), dtype)) for x in (query, key, value)),
             {name: heads.flatten(x) for name, x in cache.items()},

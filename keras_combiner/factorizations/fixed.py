@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_combiner.factorizations import blocks, decoding, products, scores
+from keras_combiner.factorizations import blocks, decoding, precision, products, scores
 from keras_combiner.factorizations.factorization import Factorization, Support
 from keras_combiner.factorizations.softmax import LogitGroup, joint_softmax
 from keras_combiner.factorizations.summaries import summarize
@@ -236,7 +236,7 @@ def _fill_masked_keys(parts, key, mask):
         tokens that do not count with the key of their part.
     """
     counts = ops.expand_dims(parts.mask, 2)  # [G, M, 1]
-    shares = ops.cast(counts, "float32")
+    shares = ops.cast(counts, precision.dtype_for(key))
     shares = shares / ops.maximum(ops.sum(shares, axis=1, keepdims=True), 1.0)
     average = ops.sum(parts.key * ops.cast(shares, key.dtype), axis=1, keepdims=True)
     parts = parts._replace(key=ops.where(counts, parts.key, average))

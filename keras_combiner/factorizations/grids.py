@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_combiner.factorizations import blocks, products, scores
+from keras_combiner.factorizations import blocks, precision, products, scores
 from keras_combiner.factorizations.softmax import joint_softmax
 from keras_combiner.factorizations.summaries import Summaries, entropy, floor_of_maxima
 
@@ -72,7 +72,7 @@ def summarize_runs(query, key, value, mask, pooling, after=False):
     if not pooling.averages:
         run_query = _running_max(query_features, mask, after)
     else:
-        count = ops.cast(run_mask, "float32")
+        count = ops.cast(run_mask, precision.dtype_for(query))
         shares = count / ops.maximum(ops.sum(count, axis=-1, keepdims=True), 1.0)
         shares = ops.cast(shares, query.dtype)
         run_query = products.matmul(shares, query_features, "part_query")

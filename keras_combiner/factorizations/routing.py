@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_combiner.factorizations import blocks, grids, products, scores
+from keras_combiner.factorizations import blocks, grids, precision, products, scores
 from keras_combiner.factorizations.factorization import Factorization, Support
 from keras_combiner.factorizations.fixed import Fixed
 from keras_combiner.factorizations.softmax import joint_softmax
@@ -102,11 +102,14 @@ class Routing(Factorization):
 
         See `Factorization.updated_weights`. Centroids of clusters without tokens stay.
         """
-        centroids = ops.cast(weights["centroids"], "float32")  # [H, C, D]
-        key = ops.normalize(ops.cast(ops.stop_gradient(key), "float32"))
-        member = ops.one_hot(_nearest(key, centroids), self.num_clusters)  # [B, H, T, C]
+        centroids = precision.at_least_float32(weights["centroids"])  # [H, C, D]
+        dtype = precision.dtype_for(centroids)
+        key = ops.normalize(ops.cast(ops.stop_gradient(key), dtype))
+        member = ops.one_hot(  # [B, H, T, C]
+            _nearest(key, centroids), self.num_clusters, dtype=dtype
+        )
         if padding_mask is not None:
-            counts = ops.cast(ops.expand_dims(ops.expand_dims(padding_mask, 1), -1), "float32")
+            counts = ops.cast(ops.expand_dims(ops.expand_dims(padding_mask, 1), -1), dtype)
             member = member * counts
         total = ops.sum(ops.matmul(ops.swapaxes(member, 2, 3), key), axis=0)  # [H, C, D]
         size = ops.expand_dims(ops.sum(member, axis=(0, 2)), -1)
@@ -162,10 +165,11 @@ class Routing(Factorization):
 
 def _nearest(key, centroids):
     """Keys `[B, H, T, D]`, centroids `[H, C, D]` -> int `[B, H, T]`, by the largest cosine."""
-    centroids = ops.swapaxes(ops.normalize(ops.cast(centroids, "float32")), 1, 2)  # [H, D, C]
+    dtype = precision.dtype_for(centroids)
+    centroids = ops.swapaxes(ops.normalize(ops.cast(centroids, dtype)), 1, 2)  # [H, D, C]
     batch, num_heads, length, key_dim = ops.shape(key)
     # Heads first: TensorFlow's oneDNN corrupts memory where a product broadcasts over the batch.
-    key = ops.transpose(ops.cast(ops.stop_gradient(key), "float32"), (1, 0, 2, 3))
+    key = ops.transpose(ops.cast(ops.stop_gradient(key), dtype), (1, 0, 2, 3))
     cosines = ops.matmul(ops.reshape(key, (num_heads, batch * length, key_dim)), centroids)
     _, nearest = ops.top_k(cosines, 1)  # unlike argmax, Keras builds it of LiteRT's operators
     nearest = ops.reshape(nearest, (num_heads, batch, length))

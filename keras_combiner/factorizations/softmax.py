@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 from keras import backend, ops
 
+from keras_combiner.factorizations import precision
+
 MASKED_BELOW = 30.0  # nats below the smallest logit: a weight of less than 1e-13
 
 
@@ -40,8 +42,8 @@ def joint_softmax(groups):
             that agree in all but the last axis.
 
     Returns:
-        A list of float32 tensors shaped like the logits: non-negative weights whose sum over all
-        groups is one, or zero in rows that have no entry that counts.
+        A list of float32 tensors (float64 for such logits) shaped like the logits: non-negative
+        weights whose sum over all groups is one, or zero in rows that have no entry that counts.
 
     Example:
 
@@ -54,11 +56,11 @@ def joint_softmax(groups):
     ([[0.5, 0.5]], [[0.0, 0.0]])
     """
     groups = [LogitGroup(*group) for group in groups]
-    logits = [_finite_float32(group.logits) for group in groups]
+    logits = [_finite(group.logits) for group in groups]
     # Keras warns of a softmax over one entry.
     if len(groups) == 1 and groups[0].bias is None and logits[0].shape[-1] != 1:
         return [_softmax(logits[0], groups[0].mask)]
-    factors = [_factor(group) for group in groups]
+    factors = [_factor(group, precision.dtype_for(logits[0])) for group in groups]
     fills = [group.mask is not None and not group.masked_are_lower for group in groups]
     if any(fills):
         # At most the largest logit that counts, and finite, whatever the masks.
@@ -92,24 +94,24 @@ def _softmax(logits, mask):
     # Too light for float32 to notice in a sum, and then made zero: the range stays small.
     fill = ops.stop_gradient(ops.min(logits, -1, keepdims=True)) - MASKED_BELOW
     weights = ops.softmax(ops.where(mask, logits, fill), axis=-1)
-    return weights * ops.cast(mask, "float32")
+    return weights * ops.cast(mask, weights.dtype)
 
 
-def _factor(group):
+def _factor(group, dtype):
     """What the exponentials of the logits are multiplied with: mask and bias together, or None.
 
     Both are smaller than the logits as a rule, so that this takes one pass over these, not two.
     """
     if group.bias is None:
-        return None if group.mask is None else ops.cast(group.mask, "float32")
-    factor = ops.exp(group.bias)
-    return factor if group.mask is None else factor * ops.cast(group.mask, "float32")
+        return None if group.mask is None else ops.cast(group.mask, dtype)
+    factor = ops.exp(ops.cast(group.bias, dtype))
+    return factor if group.mask is None else factor * ops.cast(group.mask, dtype)
 
 
-def _finite_float32(logits):
-    """Logits in float32; those that float16 could not hold become the largest that it can."""
+def _finite(logits):
+    """Logits in float32 at least; those that float16 could not hold become its largest."""
     is_float16 = backend.standardize_dtype(logits.dtype) == "float16"
-    logits = ops.cast(logits, "float32")
+    logits = precision.at_least_float32(logits)
     return ops.clip(logits, -65504.0, 65504.0) if is_float16 else logits
 
 

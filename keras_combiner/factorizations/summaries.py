@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_combiner.factorizations import products
+from keras_combiner.factorizations import precision, products
 from keras_combiner.factorizations.softmax import joint_softmax
 from keras_combiner.factorizations.weight_spec import WeightSpec
 
@@ -130,7 +130,7 @@ def summarize(query, key, value, mask, pooling, counts=None, bias=None):
     the KL divergence to softmax attention.
     """
     if counts is None and mask is not None:
-        counts = ops.cast(mask, "float32")
+        counts = ops.cast(mask, precision.dtype_for(key))
     query_features, key_features = pooling.features(query, key)
     if pooling.averages:
         part_query = _mean_pool(query_features, counts)

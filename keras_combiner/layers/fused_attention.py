@@ -55,7 +55,7 @@ def attend(query, key, value, padding_mask=None, causal=False, flash_attention=N
     IO-Awareness", NeurIPS 2022, https://arxiv.org/abs/2205.14135.
     """
     # Scaled here, because not every kernel behind `dot_product_attention` looks at its `scale`.
-    query = ops.multiply(query, ops.cast(query.shape[3] ** -0.5, query.dtype))
+    query = query * query.shape[3] ** -0.5
     mask = None
     if padding_mask is not None:
         key, value = (heads.zero_padding(x, padding_mask) for x in (key, value))

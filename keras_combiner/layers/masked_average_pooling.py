@@ -3,13 +3,15 @@
 import keras
 from keras import ops
 
+from keras_combiner.factorizations import precision
+
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
 class MaskedAveragePooling(keras.layers.Layer):
     """Average over the positions that count.
 
     Unlike `keras.layers.GlobalAveragePooling1D` it gives zeros, not NaN, for a sequence without any
-    position that counts, and adds up in float32.
+    position that counts, and adds up in float32 at least.
 
     Masking: positions where the implicit Keras mask of the input, or `mask`, is false are left
     out. The output has no mask.
@@ -35,10 +37,10 @@ class MaskedAveragePooling(keras.layers.Layer):
 
     def call(self, inputs, mask=None):
         """See the class docstring."""
-        x = ops.cast(inputs, "float32")
+        x = precision.at_least_float32(inputs)
         if mask is None:
             return ops.cast(ops.mean(x, axis=1), self.compute_dtype)
-        weights = ops.cast(ops.expand_dims(mask, 1), "float32")  # [batch, 1, length]
+        weights = ops.cast(ops.expand_dims(mask, 1), x.dtype)  # [batch, 1, length]
         count = ops.maximum(ops.sum(weights, axis=-1), 1.0)  # [batch, 1]
         total = ops.squeeze(ops.matmul(weights, x), 1)
         return ops.cast(total / count, self.compute_dtype)

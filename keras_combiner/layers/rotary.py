@@ -3,13 +3,15 @@
 import numpy as np
 from keras import ops
 
+from keras_combiner.factorizations import precision
+
 
 def rotate(x, positions, base=10000.0):
     """Rotates pairs of features by angles that grow with the position.
 
     Feature i of the first half and feature i of the second half are a pair; it is rotated by
     `position / base ** (2 i / D)`. The dot product of two rotated vectors depends on their
-    positions only through the distance. Angles and rotations are computed in float32.
+    positions only through the distance. Angles and rotations are computed in float32 at least.
 
     Legend: B batch, H heads, T tokens, D head dim.
 
@@ -32,11 +34,12 @@ def rotate(x, positions, base=10000.0):
     """
     x = ops.convert_to_tensor(x)
     half = x.shape[3] // 2
-    frequencies = (float(base) ** (-np.arange(half) / half)).astype("float32")
-    angles = ops.expand_dims(ops.cast(positions, "float32"), 2) * frequencies  # [B, T, D / 2]
+    dtype = precision.dtype_for(x)
+    frequencies = (float(base) ** (-np.arange(half) / half)).astype(dtype)
+    angles = ops.expand_dims(ops.cast(positions, dtype), 2) * frequencies  # [B, T, D / 2]
     angles = ops.expand_dims(angles, 1)
     cosine, sine = ops.cos(angles), ops.sin(angles)  # [B, 1, T, D / 2]
-    first, second = (ops.cast(part, "float32") for part in (x[..., :half], x[..., half:]))
+    first, second = (ops.cast(part, dtype) for part in (x[..., :half], x[..., half:]))
     rotated = ops.concatenate(
         [first * cosine - second * sine, second * cosine + first * sine], axis=3
     )

@@ -63,11 +63,11 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
     def build(self, input_shape):
         """Creates both tables."""
         policy = dtype_policies.of_sublayer(self, "token_embedding")
-        # Language models turn it around: vectors to logits, in float32 whatever the policy.
+        # Language models turn it around: vectors to logits, in float32 at least.
         self.token_embedding = keras.layers.ReversibleEmbedding(
             self.vocabulary_size,
             self.embedding_dim,
-            reverse_dtype="float32",
+            reverse_dtype="float64" if policy.compute_dtype == "float64" else "float32",
             embeddings_initializer=self.embeddings_initializer.clone(),
             dtype=policy,
             quantization_config=_quantization_config(policy),

@@ -72,7 +72,8 @@ class TokenEvidence:
             classes = ops.argmax(probabilities, axis=-1)
         # [features, classes] -> [batch, features], those of each document's class.
         direction = ops.take(ops.transpose(self._kernel(x.shape[-1])), classes, axis=0)
-        weights = ops.matmul(ops.cast(x, "float32"), ops.expand_dims(direction, -1))
+        direction = ops.cast(ops.expand_dims(direction, -1), "float32")
+        weights = ops.matmul(ops.cast(x, "float32"), direction)
         is_token = ops.not_equal(token_ids, Tokenizer.pad_token_id)
         count = ops.sum(ops.cast(is_token, "float32"), axis=-1, keepdims=True)
         weights = ops.where(is_token, ops.squeeze(weights, -1), 0.0)

@@ -394,3 +394,24 @@ def test_every_kind_of_plan_is_in_the_list():
     every = factorization.Factorization.__subclasses__()
     kinds = {x for x in every if x.__module__.startswith("keras_combiner.")}
     assert kinds == {type(x) for x in PLANS.values()}
+
+
+@both_ways
+@distinct_plans
+def test_float64_is_computed_in_float64(plan, causal):
+    heads = [x.astype("float64") for x in reference.heads((2, 1, 13, 2), seed=5)]
+    mask = reference.padding_mask("scattered", 2, 13)
+    for summary in ("mean", "variational"):
+        learned = plan.learned(heads[0].shape, heads[2].shape[3], summary)
+        outputs, scores = plan.attend(
+            *heads,
+            mask,
+            causal,
+            summary,
+            weights={name: x.astype("float64") for name, x in learned["weights"].items()},
+            inputs=learned["inputs"].astype("float64"),
+            return_attention_scores=True,
+        )
+        expected_outputs, expected_scores = reference.attend(plan, *heads, mask, causal, summary)
+        np.testing.assert_allclose(outputs, expected_outputs, atol=1e-13, err_msg=summary)
+        np.testing.assert_allclose(scores, expected_scores, atol=1e-13, err_msg=summary)

@@ -6,7 +6,12 @@ import pytest
 import tensorflow as tf
 from keras.dtype_policies import DTypePolicyMap
 
-from keras_combiner.layers import CombinerAttention, CombinerEncoder
+from keras_combiner.layers import (
+    CombinerAttention,
+    CombinerEncoder,
+    MaskedAveragePooling,
+    TokenAndPositionEmbedding,
+)
 from keras_combiner.models import CombinerBackbone
 
 LENGTH, FEATURES = 12, 32
@@ -34,6 +39,51 @@ def test_a_functional_model_with_scores(dtype, length):
     results = keras.Model(x, symbolic)(tokens())
     assert [tuple(y.shape) for y in results] == [(2, LENGTH, 5, 2), (2, 4, LENGTH, LENGTH)]
     assert dtypes(results) == dtypes(symbolic) == [dtype.removeprefix("mixed_")] * 2
+
+
+class TestFloat64:
+    """What is computed in float64 is right to more digits than float32 has."""
+
+    def test_attention(self):
+        x = tokens().astype("float64")
+        # Keras rounds one over the square root of the size of a head, if that is no power of 2.
+        full = keras.layers.MultiHeadAttention(4, 4, dtype="float64")
+        expected = full(x, x)
+        layer = CombinerAttention(4, 4, block_size=LENGTH, dtype="float64")
+        layer.build(x.shape, x.shape)
+        layer.set_weights(full.get_weights())
+        np.testing.assert_allclose(layer(x, x), expected, rtol=0, atol=1e-14)
+
+    def test_decoding(self):
+        x = tokens().astype("float64")
+        layer = CombinerEncoder(
+            4, 16, block_size=4, rotary=True, use_causal_mask=True, dtype="float64"
+        )
+        expected = layer(x)
+        cache = layer.initial_cache(len(x), LENGTH)
+        for i in range(LENGTH):
+            received, cache = layer.decode(x[:, i], cache, i)
+            np.testing.assert_allclose(received, expected[:, i], rtol=0, atol=1e-13)
+
+    @pytest.mark.parametrize("summary", ["max", "mean", "variational"])
+    def test_routing_moves_its_centroids(self, summary):
+        x = tokens().astype("float64")
+        layer = CombinerAttention(
+            4, 8, block_size=4, factorization="routing", summary=summary, dtype="float64"
+        )
+        layer(x, x)
+        before = np.array(layer.plan_weights["centroids"])
+        assert dtypes([layer(x, x, training=True)]) == ["float64"]
+        assert np.any(np.array(layer.plan_weights["centroids"]) != before)
+
+    def test_pooling_and_embedding(self):
+        x, mask = tokens().astype("float64"), np.arange(LENGTH) < 5
+        pooled = MaskedAveragePooling(dtype="float64")(x, mask=np.tile(mask, (2, 1)))
+        np.testing.assert_allclose(pooled, x[:, :5].mean(1), rtol=0, atol=1e-15)
+        embedding = TokenAndPositionEmbedding(9, LENGTH, FEATURES, dtype="float64")
+        embedded = embedding(np.ones((1, LENGTH), "int32"))
+        logits = embedding.token_embedding(embedded, reverse=True)
+        assert dtypes([embedded, logits]) == ["float64", "float64"]
 
 
 def test_shapes_that_the_call_refuses_are_not_declared():

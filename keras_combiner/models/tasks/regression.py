@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_combiner.factorizations import precision
 from keras_combiner.models.tasks.task import Task
 from keras_combiner.models.text_inputs import each, number_of
 
@@ -66,7 +67,8 @@ class Regression(Task):
 
     def finish(self, outputs):
         """Brings what the last layer gives to the unit of the targets."""
-        return keras.layers.Rescaling(self.scale, self.mean, dtype="float32", name="unit")(outputs)
+        dtype = precision.dtype_for(outputs)
+        return keras.layers.Rescaling(self.scale, self.mean, dtype=dtype, name="unit")(outputs)
 
     def linear(self, outputs):
         """As it is."""

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_combiner.datasets.label_names import alike
+from keras_combiner.factorizations import precision
 from keras_combiner.models.text_inputs import as_list, each, is_stream
 
 # As Keras does, so that one sure and wrong answer does not make a loss infinite.
@@ -295,7 +296,7 @@ def log(x):
     """Logarithm of probabilities, never infinite; of a numpy array as one, or of a tensor."""
     if isinstance(x, np.ndarray):
         return np.log(np.maximum(x.astype("float64"), LEAST_PROBABILITY))
-    return keras.ops.log(keras.ops.maximum(keras.ops.cast(x, "float32"), LEAST_PROBABILITY))
+    return keras.ops.log(keras.ops.maximum(precision.at_least_float32(x), LEAST_PROBABILITY))
 
 
 def per_label(truth, said, names):

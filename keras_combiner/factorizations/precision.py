@@ -1,0 +1,26 @@
+"""In which dtype sums and softmaxes are computed, whatever short format the layers have."""
+
+from keras import backend, ops
+
+
+def at_least_float32(x):
+    """Casts a tensor to float32, or leaves it in float64.
+
+    Args:
+        x: tensor of any dtype.
+
+    Returns:
+        float32 or float64 tensor of the same shape.
+
+    Example:
+
+    >>> import numpy as np
+    >>> [at_least_float32(np.ones(1, dtype)).dtype for dtype in ("float16", "int32", "float64")]
+    [tf.float32, tf.float32, tf.float64]
+    """
+    return ops.cast(x, dtype_for(x))
+
+
+def dtype_for(x):
+    """The dtype of `at_least_float32(x)`, str: for what goes with it, such as a mask."""
+    return "float64" if backend.standardize_dtype(x.dtype) == "float64" else "float32"
