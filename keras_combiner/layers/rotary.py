@@ -27,7 +27,7 @@ def rotate(x, positions, base=10000.0):
 
     >>> x = np.array([1.0, 0.0]).reshape((1, 1, 1, 2))
     >>> np.array(rotate(x, positions=np.array([[np.pi / 2]]))).round(3).tolist()
-    [[[[-0.0, 1.0]]]]
+    [[[[0.0, 1.0]]]]
 
     Source: Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021,
     https://arxiv.org/abs/2104.09864, section 3.2.
