@@ -2,6 +2,7 @@
 
 import abc
 import hashlib
+import itertools
 import json
 import math
 import numbers
@@ -130,6 +131,17 @@ class DocumentReader(abc.ABC):
             _Part(self, validation_fraction, seed, validation=True),
         )
 
+    def take(self, count: int) -> "DocumentReader":
+        """Give the first documents alone, without reading them yet.
+
+        Args:
+            count: int. The most documents that there are to be.
+
+        Returns:
+            A reader, which streams as this one does.
+        """
+        return _First(self, count)
+
     def dataset(self):
         """Give the documents as a `tf.data.Dataset`, to be shuffled, mapped and batched.
 
@@ -177,6 +189,23 @@ class _Column:
 
     def places(self):
         return self._reader.places()
+
+
+class _First(DocumentReader):
+    """The first documents of a reader."""
+
+    def __init__(self, reader: DocumentReader, count: int):
+        self._reader = reader
+        self._count = count
+
+    def __iter__(self):
+        return itertools.islice(self._reader, self._count)
+
+    def places(self):
+        return itertools.islice(self._reader.places(), self._count)
+
+    def __repr__(self):
+        return f"<first {self._count} documents of {self._reader!r}>"
 
 
 class _Part(DocumentReader):

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from keras_combiner.models import text_batches
+from keras_combiner.models import fit_arguments, text_batches
 from keras_combiner.models.at_mask_positions import at_mask_positions
 from keras_combiner.models.combiner_backbone import CombinerBackbone, check_backbone, check_size
 from keras_combiner.models.encoded_documents import EncodedDocuments
@@ -266,54 +266,41 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
             epochs: int, passes over the texts.
             validation_split: float, share of the texts held out for validation, drawn with a
                 fixed seed.
-            validation_data: list of str, or a reader; wins over `validation_split`.
+            validation_data: list of str, a reader, or token ids and targets as `keras.Model.fit`
+                takes them; wins over `validation_split`.
             seed: int, of the order of the texts and of the masks, which are functions of it and
                 the epoch; drawn from Python's own generator if None.
             gradient_accumulation_steps: int, steps whose gradients `fit`'s own recipe averages for
                 each change of the weights; None for one.
-            **kwargs: what else `keras.Model.fit` takes. `callbacks` may hold those of
-                `keras_combiner.training`, which need texts.
+            **kwargs: as in `LongDocumentClassifier.fit`.
 
         Returns:
             `keras.callbacks.History`.
 
         Raises:
-            ValueError: for texts without a tokenizer, with `y` or without a word, and for
-                `gradient_accumulation_steps` with a model that you compiled.
+            TypeError: for an unknown argument, what is not a callback, or a data set of strings.
+            ValueError: for a number out of range, a data set without an end and without
+                `steps_per_epoch`; for texts without a tokenizer, with `y` or without a word, and
+                for `gradient_accumulation_steps` with a model that you compiled.
         """
-        self._refuse_accumulation(gradient_accumulation_steps)
+        batch_size, accumulate, settings = self._fit_settings(
+            batch_size, epochs, gradient_accumulation_steps, kwargs
+        )
         if not is_text(x):
-            return self._fit_token_ids(
-                x,
-                y,
-                batch_size,
-                epochs,
-                validation_split=validation_split,
-                gradient_accumulation_steps=gradient_accumulation_steps,
-                validation_data=validation_data,
-                **kwargs,
-            )
-        if y is not None:
-            raise ValueError("Texts are their own targets: leave `y` out.")
+            if validation_data is not None:
+                settings = self._validated_on(validation_data, batch_size, settings)
+            return self._fit_token_ids(x, y, batch_size, validation_split, accumulate, settings)
+        _refuse_targets(y)
         if validation_split and validation_data is None:
             x = x if is_reader(x) else as_texts(x)
             training, validation = text_batches.hold_out(x, None, validation_split)
             x, validation_data = training[0], validation[0]
-        seed = order_seed(seed, kwargs.get("callbacks"))
-        order = "shuffled" if kwargs.pop("shuffle", True) else "given"
+        order = "shuffled" if settings.pop("shuffle", True) else "given"
+        seed = order_seed(seed, settings["callbacks"])
         batches = self._batches(x, batch_size, order=order, seed=seed)
-        validation = None
         if validation_data is not None:
-            validation = self._batches(validation_data, batch_size)
-            validation_data = validation.dataset(count=len(validation))
-        return self._fit_batches(
-            batches,
-            epochs,
-            gradient_accumulation_steps=gradient_accumulation_steps,
-            validation_data=validation_data,
-            validation=validation,
-            **kwargs,
-        )
+            settings = self._validated_on(validation_data, batch_size, settings)
+        return self._fit_batches(batches, accumulate, settings)
 
     def evaluate(self, x=None, y=None, batch_size=16, **kwargs):
         """Loss and accuracy on texts, or as `keras.Model.evaluate` on token ids.
@@ -325,16 +312,25 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
             y: as in `fit`.
             batch_size: int, texts (or windows) a step.
             **kwargs: what else `keras.Model.evaluate` takes, for example `return_dict=True`.
+                `steps` times `batch_size` is how many texts are read, from the first.
 
         Returns:
             Whatever `keras.Model.evaluate` returns.
+
+        Raises:
+            TypeError: for an unknown argument, or a data set of strings.
+            ValueError: as in `fit`, and without a text.
         """
+        batch_size, settings = self._evaluation_settings("evaluate", batch_size, kwargs)
         if not self.compiled:
             self._compile_by_default()
         if not is_text(x):
-            return super().evaluate(x, y, batch_size=batch_size, **kwargs)
-        batches = self._batches(x, batch_size)
-        return super().evaluate(batches.dataset(count=len(batches)), **kwargs)
+            fit_arguments.refuse_strings_in_data_set(x)
+            return super().evaluate(x, y, batch_size=batch_size, **settings)
+        batches = self._first_documents(x, y, batch_size, settings.pop("steps", None))
+        if len(batches) == 0:
+            raise ValueError("There is no document to evaluate on.")
+        return super().evaluate(batches.dataset(count=len(batches)), **settings)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """As `keras.Model.compute_loss`; there must be targets."""
@@ -347,6 +343,12 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
 
     def _recipe(self):
         return {"metrics": [MaskedAccuracy()]}
+
+    def _documents(self, x, y, batch_size, weights=None):
+        _refuse_targets(y)
+        if weights is not None:
+            raise ValueError("Texts that are their own targets have no weights: leave them out.")
+        return self._batches(x, batch_size)
 
     def _batches(self, texts, batch_size, order="grouped", seed=0):
         if self.tokenizer is None:
@@ -398,6 +400,11 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
                 tokenizer, custom_objects=custom_objects
             )
         return super().from_config({**config, "tokenizer": tokenizer}, custom_objects)
+
+
+def _refuse_targets(y):
+    if y is not None:
+        raise ValueError("Texts are their own targets: leave `y` out.")
 
 
 def _check_long(long):

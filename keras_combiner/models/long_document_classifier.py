@@ -1,7 +1,6 @@
 """LongDocumentClassifier: whole documents in, labels out."""
 
 import contextlib
-import dataclasses
 import warnings
 
 import keras
@@ -10,7 +9,7 @@ import tensorflow as tf
 
 from keras_combiner.datasets.label_names import label_name
 from keras_combiner.layers import MaskedAveragePooling, TokenDropout
-from keras_combiner.models import calibration, tasks, text_batches, text_inputs
+from keras_combiner.models import calibration, fit_arguments, tasks, text_batches, text_inputs
 from keras_combiner.models.arguments import check_keywords
 from keras_combiner.models.class_weights import class_weights
 from keras_combiner.models.combiner_backbone import CombinerBackbone, check_backbone, check_size
@@ -133,7 +132,6 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         self.learning_rate = learning_rate
         self.task = task
         self.long = long
-        self._validation = None
         self._label_weights = None
 
     @classmethod
@@ -294,8 +292,8 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             epochs: int, passes over the documents.
             validation_split: float, share of the texts held out for validation, drawn with a
                 fixed seed.
-            validation_data: pair `(texts, labels)`, triple with weights, or a reader; wins over
-                `validation_split`.
+            validation_data: pair `(texts, labels)`, triple with weights, a reader, or token ids as
+                `keras.Model.fit` takes them; wins over `validation_split`.
             class_weight: dict of label to weight (1 for those that are left out), or "balanced":
                 every class then weighs as much as any other. With several labels, a weight is that
                 of the documents that have the label, and "balanced" lets them weigh as much, for
@@ -309,37 +307,37 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             gradient_accumulation_steps: int, steps whose gradients `fit`'s own recipe averages for
                 each change of the weights; None for one.
             **kwargs: what else `keras.Model.fit` takes. `callbacks` may hold those of
-                `keras_combiner.training`, which need texts.
+                `keras_combiner.training`, which need texts. With `steps_per_epoch`, an epoch goes
+                on where the last one stopped. `fit`'s own learning rate runs over all epochs from
+                `initial_epoch` on; with a LearningRateScheduler or ReduceLROnPlateau it starts at
+                its highest, and is theirs to set.
 
         Returns:
             `keras.callbacks.History`.
 
         Raises:
-            ValueError: if texts and labels differ in number, a label is unknown, there is nothing
-                to train on, `class_weight` does not go with the task, or
+            TypeError: for an unknown argument, what is not a callback, or a data set of strings.
+            ValueError: for a number out of range, a data set without an end and without
+                `steps_per_epoch`; if texts and labels differ in number, a label is unknown, there
+                is nothing to train or validate on, `class_weight` does not go with the task, or
                 `gradient_accumulation_steps` with a model that you compiled.
         """
-        self._refuse_accumulation(gradient_accumulation_steps)
+        batch_size, accumulate, settings = self._fit_settings(
+            batch_size, epochs, gradient_accumulation_steps, kwargs
+        )
         if not text_inputs.is_text(x):
+            if validation_data is not None:
+                settings = self._validated_on(validation_data, batch_size, settings)
             weights = self._class_weights(
                 class_weight,
-                lambda: _targets_of(x, y, kwargs.get("steps_per_epoch")),
+                lambda: _targets_of(x, y, settings["steps_per_epoch"]),
                 has_class_ids=True,
             )
             self._forget_calibration()
+            settings["class_weight"] = self._for_keras(weights)
+            settings["sample_weight"] = sample_weight
             with self._weighing_labels(weights):
-                return self._fit_token_ids(
-                    x,
-                    y,
-                    batch_size,
-                    epochs,
-                    validation_split=validation_split,
-                    gradient_accumulation_steps=gradient_accumulation_steps,
-                    validation_data=validation_data,
-                    class_weight=self._for_keras(weights),
-                    sample_weight=sample_weight,
-                    **kwargs,
-                )
+                return self._fit_token_ids(x, y, batch_size, validation_split, accumulate, settings)
         x, y = text_inputs.as_pairs(x, y)
         if validation_split and validation_data is None:
             if sample_weight is not None:
@@ -347,9 +345,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             (x, y, sample_weight), validation_data = text_batches.hold_out(
                 x, y, validation_split, sample_weight
             )
-        shuffle = kwargs.pop("shuffle", True)
-        seed = order_seed(seed, kwargs.get("callbacks"))
-        order = "shuffled" if shuffle else "given"
+        order = "shuffled" if settings.pop("shuffle", True) else "given"
         weights = self._class_weights(class_weight, lambda: self._targets(x, y))
         has_weights = sample_weight is not None or getattr(x, "has_weights", False)
         batches = self._batches(
@@ -357,35 +353,17 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             y,
             batch_size,
             order=order,
-            seed=seed,
+            seed=order_seed(seed, settings["callbacks"]),
             weights=sample_weight,
             class_weights=self._for_keras(weights) if has_weights else None,
         )
-        validation = None
         if validation_data is not None:
-            if not isinstance(validation_data, tuple):
-                validation_data = (validation_data, None)
-            texts, labels, *more = validation_data
-            validation = self._batches(texts, labels, batch_size, weights=more[0] if more else None)
-            validation_data = validation.dataset(count=len(validation))
-            if self.long == "windows":
-                self._validation = _Validation(validation_data, validation)
+            settings = self._validated_on(validation_data, batch_size, settings)
         self._forget_calibration()
-        try:
-            with self._weighing_labels(weights):
-                return self._fit_batches(
-                    batches,
-                    epochs,
-                    gradient_accumulation_steps=gradient_accumulation_steps,
-                    validation_data=validation_data,
-                    validation=validation,
-                    settings={"class_weight": weights},
-                    # Keras takes no class weights beside those of documents.
-                    class_weight=None if has_weights else self._for_keras(weights),
-                    **kwargs,
-                )
-        finally:
-            self._validation = None
+        # Keras takes no class weights beside those of documents.
+        settings["class_weight"] = None if has_weights else self._for_keras(weights)
+        with self._weighing_labels(weights):
+            return self._fit_batches(batches, accumulate, settings, {"class_weight": weights})
 
     def evaluate(self, x=None, y=None, batch_size=16, sample_weight=None, **kwargs):
         """Loss and metrics on texts, or as `keras.Model.evaluate` on token ids.
@@ -396,30 +374,55 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             batch_size: int, documents a step.
             sample_weight: as in `fit`.
             **kwargs: what else `keras.Model.evaluate` takes, for example `return_dict=True`.
+                `steps` times `batch_size` is how many documents are read, from the first.
 
         Returns:
             Whatever `keras.Model.evaluate` returns. The metrics of several labels decide at one
             half, as in training, whatever the thresholds of `calibrate`.
+
+        Raises:
+            TypeError: for an unknown argument, or a data set of strings.
+            ValueError: as in `fit`, and without a document.
         """
+        batch_size, settings = self._evaluation_settings("evaluate", batch_size, kwargs)
         if not self.compiled:
             self._compile_by_default()
         if self._validation is not None and x is self._validation.dataset:
-            return self._evaluate_pooled(self._validation.batches, **kwargs)
+            if self.long == "windows":
+                return self._evaluate_pooled(self._validation.batches, settings)
+            return super().evaluate(x, **settings)
         if not text_inputs.is_text(x):
+            fit_arguments.refuse_strings_in_data_set(x)
             return super().evaluate(
-                x, y, batch_size=batch_size, sample_weight=sample_weight, **kwargs
+                x, y, batch_size=batch_size, sample_weight=sample_weight, **settings
             )
-        batches = self._batches(x, y, batch_size, weights=sample_weight)
+        steps = settings.pop("steps", None)
+        batches = self._first_documents(x, y, batch_size, steps, weights=sample_weight)
+        if len(batches) == 0:
+            raise ValueError("There is no document to evaluate on.")
         if self.long == "windows":
-            return self._evaluate_pooled(batches, **kwargs)
-        return super().evaluate(batches.dataset(count=len(batches)), **kwargs)
+            return self._evaluate_pooled(batches, settings)
+        return super().evaluate(batches.dataset(count=len(batches)), **settings)
 
-    def _evaluate_pooled(self, batches, return_dict=False, verbose="auto", **kwargs):
-        """Loss and metrics of documents, not of their windows."""
+    def _evaluate_pooled(self, batches, settings):
+        """Loss and metrics of documents, not of their windows, as `keras.Model.evaluate`."""
+        callbacks, verbose = settings["callbacks"], settings.get("verbose", "auto")
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = keras.callbacks.CallbackList(
+                callbacks,
+                add_progbar=verbose != 0,
+                verbose=verbose,
+                epochs=1,
+                steps=len(batches),
+                model=self,
+            )
+        callbacks.on_test_begin()
         outputs, targets, weights = [], [], batches.documents.weights
-        for token_ids, target, *_ in batches.finite():
+        for step, (token_ids, target, *_) in enumerate(batches.finite()):
+            callbacks.on_test_batch_begin(step)
             outputs.append(self.predict_on_batch(token_ids))
             targets.append(target)
+            callbacks.on_test_batch_end(step, {})
         outputs, targets = (batches.in_order(np.concatenate(x)) for x in (outputs, targets))
         outputs = self.pooled(outputs, batches.documents.windows)
         firsts = np.cumsum(batches.documents.windows) - batches.documents.windows
@@ -428,7 +431,8 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         self._loss_tracker.update_state(self.compute_loss(None, y, y_pred, weights, training=False))
         metrics = self.compute_metrics(None, y, y_pred, weights)
         logs = {name: float(x) for name, x in metrics.items()}
-        return logs if return_dict else list(logs.values())
+        callbacks.on_test_end(logs)
+        return logs if settings.get("return_dict") else self._flatten_metrics_in_order(logs)
 
     def predict(self, x, batch_size=16, **kwargs):
         """Probabilities of texts, or as `keras.Model.predict` of token ids.
@@ -436,18 +440,25 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         Args:
             x: texts as in `fit`, a reader, or what `keras.Model.predict` takes.
             batch_size: int, documents a step.
-            **kwargs: what else `keras.Model.predict` takes.
+            **kwargs: what else `keras.Model.predict` takes. `steps` times `batch_size` is how many
+                documents are read, from the first.
 
         Returns:
             float32 array (or of the `head_dtype`) `[documents, classes]`, in the order of `labels`;
             of values `[documents, 1]` for a regression.
+
+        Raises:
+            TypeError: for an unknown argument, or a data set of strings.
         """
+        batch_size, settings = self._evaluation_settings("predict", batch_size, kwargs)
         if not text_inputs.is_text(x):
-            return super().predict(x, batch_size=batch_size, **kwargs)
-        batches = self._batches(x, None, batch_size, with_targets=False)
+            fit_arguments.refuse_strings_in_data_set(x)
+            return super().predict(x, batch_size=batch_size, **settings)
+        steps = settings.pop("steps", None)
+        batches = self._first_documents(x, None, batch_size, steps, with_targets=False)
         if len(batches) == 0:
             return np.zeros((0, self.task.units(self.labels)), self.outputs[0].dtype)
-        outputs = super().predict(batches.dataset(count=len(batches)), **kwargs)
+        outputs = super().predict(batches.dataset(count=len(batches)), **settings)
         return self.pooled(batches.in_order(outputs), batches.documents.windows)
 
     def classify(self, texts, batch_size=16, threshold=None):
@@ -617,6 +628,9 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             )
             self.task = self.task.uncalibrated()
 
+    def _documents(self, x, y, batch_size, weights=None, with_targets=True):
+        return self._batches(x, y, batch_size, with_targets=with_targets, weights=weights)
+
     def _batches(
         self,
         texts,
@@ -736,14 +750,6 @@ class LongDocumentClassifier(TextTraining, keras.Model):
                 config[name], custom_objects=custom_objects
             )
         return cls(**config)
-
-
-@dataclasses.dataclass
-class _Validation:
-    """What `fit` validates on, while it runs."""
-
-    dataset: tf.data.Dataset
-    batches: text_batches.TextBatches
 
 
 def _targets_of(x, y, steps):

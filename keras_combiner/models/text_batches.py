@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_combiner.datasets.batch_plan import BatchPlan
-from keras_combiner.models.text_inputs import is_reader
+from keras_combiner.models.text_inputs import as_pairs, as_texts, as_weights, is_reader
 
 # Of a reader, as much is held in memory to draw batches from.
 POOL_EXAMPLES = 4096
@@ -162,7 +162,8 @@ class TextBatches:
         """Gives the batches from a position on as a data set.
 
         Args:
-            position: int, how many batches to skip.
+            position: int, how many batches to skip; or a callable that returns it once reading
+                starts.
             count: int, how many to give; None for no end.
 
         Returns:
@@ -176,7 +177,10 @@ class TextBatches:
         if self.documents.weights is not None:
             signature += (tf.TensorSpec([None], tf.float32),)
         dataset = tf.data.Dataset.from_generator(
-            lambda: itertools.islice(self.batches(position), count), output_signature=signature
+            lambda: itertools.islice(
+                self.batches(position() if callable(position) else position), count
+            ),
+            output_signature=signature,
         )
         if count is not None:
             # Keras shows the time left where it knows the number of steps.
@@ -252,6 +256,26 @@ def check_divisible(num_examples, batch_size):
             f"batch_size={batch_size} and {num_examples} texts. Leave some out, or give token ids "
             "in whole batches: docs/tpu.md shows how."
         )
+
+
+def take(texts, labels, weights, count):
+    """Returns the first documents as a triple of texts, labels and weights.
+
+    Args:
+        texts: as in `keras_combiner.models.text_inputs.as_texts`, or a reader.
+        labels: labels, one a text, or None.
+        weights: numbers, one a text, or None.
+        count: int, the most documents that are taken.
+    """
+    if is_reader(texts):
+        return texts.take(count), labels, weights
+    if labels is None:
+        texts = as_texts(texts)
+    else:
+        texts, labels = as_pairs(texts, labels)
+    if weights is not None:
+        weights = as_weights(weights, len(texts))
+    return tuple(None if x is None else x[:count] for x in (texts, labels, weights))
 
 
 def hold_out(texts, labels, share, weights=None):

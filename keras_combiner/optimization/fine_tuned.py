@@ -9,7 +9,7 @@ def fine_tuned(
     classifier,
     x,
     y=None,
-    callbacks=(),
+    callbacks=None,
     epochs=EPOCHS,
     learning_rate=LEARNING_RATE,
     batch_size=16,
@@ -24,8 +24,8 @@ def fine_tuned(
             `quantization_aware` made of one. It is left as it is.
         x: list of str or a reader, as in `LongDocumentClassifier.fit`.
         y: list of labels; None if `x` is a reader.
-        callbacks: list of `keras.callbacks.Callback`, such as `MagnitudePruning` or
-            `WeightClustering`.
+        callbacks: `keras.callbacks.Callback`, such as `MagnitudePruning` or `WeightClustering`, or
+            a list of them.
         epochs: int, passes over the documents.
         learning_rate: float, the largest.
         batch_size: int, documents a step.
@@ -38,7 +38,7 @@ def fine_tuned(
         ValueError: for what `fit` refuses.
     """
     trained = copied(classifier, learning_rate=learning_rate)
-    trained.fit(x, y, epochs=epochs, batch_size=batch_size, callbacks=list(callbacks), **kwargs)
+    trained.fit(x, y, epochs=epochs, batch_size=batch_size, callbacks=callbacks, **kwargs)
     # Without the optimizer's state, which files would hold.
     return copied(trained, learning_rate=classifier.learning_rate)
 

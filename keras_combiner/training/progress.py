@@ -38,6 +38,7 @@ class Progress(keras.callbacks.Callback):
     def __init__(self, file=None):
         super().__init__()
         self._file = file
+        self._batches = None
         self.epochs = []
         self.data = {}
         self._seconds_before = 0.0  # a resumption
@@ -60,6 +61,11 @@ class Progress(keras.callbacks.Callback):
             print(f"Resuming at step {step + 1} of epoch {epoch + 1}.", file=self._file, flush=True)
         self._seconds_here, self._steps_here = 0.0, 0
         self._began = time.perf_counter()
+
+    def on_train_begin(self, logs=None):
+        """Makes sure that there are batches to follow."""
+        if self._batches is None:
+            raise ValueError("Progress is for `fit` on texts.")
 
     def on_epoch_begin(self, epoch, logs=None):
         """Starts the clock."""

@@ -280,6 +280,7 @@ def test_evaluating_first_does_not_spoil_training(source):
 
 
 @pytest.mark.filterwarnings("ignore:Your input ran out of data:UserWarning")  # not counted
+@pytest.mark.filterwarnings("ignore:The data set does not say how many batches:UserWarning")
 @pytest.mark.parametrize("counted", [False, True])
 def test_fits_tf_data_of_token_ids(counted):
     model = make(tokenizer="bytes")

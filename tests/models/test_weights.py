@@ -96,8 +96,8 @@ def test_balanced_counts_what_there_is(classifier):
     class Stop(Exception):
         pass
 
-    def catch(*arguments, class_weight, **options):
-        caught.append(class_weight)
+    def catch(self, x, y, batch_size, validation_split, accumulate, settings):
+        caught.append(settings["class_weight"])
         raise Stop
 
     with pytest.MonkeyPatch.context() as patch:
