@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_combiner.convert.encoder_weights import EncoderWeights, swap_with_first
+from keras_combiner.convert.encoder_weights import EncoderWeights
+from keras_combiner.convert.hugging_face_tokenizer import read_hugging_face_tokenizer
 from keras_combiner.layers import gelu_approximate
-from keras_combiner.text import BertTokenizer
-from keras_combiner.text.wordpiece import read_vocabulary
 
 # What differs between families: names of weights, and where positions start.
 _BERT = {
@@ -51,8 +50,9 @@ def read_hugging_face(folder):
 
     Args:
         folder: str or path of a directory with config.json and model.safetensors (or several
-            files and their model.safetensors.index.json); for the tokenizer with vocab.txt, and
-            tokenizer_config.json if it is not BERT's usual one, or with tokenizer.json.
+            files and their model.safetensors.index.json); for the tokenizer with vocab.txt or
+            tokenizer.json, and tokenizer_config.json if it is not BERT's usual one. Where there are
+            several of them, they have to agree.
 
     Returns:
         Pair `(EncoderWeights, BertTokenizer)`; None in place of the tokenizer if the model has no
@@ -61,7 +61,8 @@ def read_hugging_face(folder):
     Raises:
         ImportError: if safetensors is missing.
         FileNotFoundError: if a file is missing.
-        ValueError: if the model is of another family, or has parts that a backbone has not.
+        ValueError: if the model is of another family, or has parts that a backbone has not; or for
+            what `read_hugging_face_tokenizer` refuses.
 
     Source: the formats of https://github.com/huggingface/transformers and
     https://github.com/huggingface/safetensors.
@@ -76,7 +77,7 @@ def read_hugging_face(folder):
         )
     _check_config(config)
     weights = _read_weights(folder, config)
-    return weights, _read_tokenizer(folder, weights)
+    return weights, read_hugging_face_tokenizer(folder, weights.pad_token_id)
 
 
 def _check_config(config):
@@ -145,48 +146,6 @@ def _read_block(tensors, prefix, names, num_heads):
             kernel = kernel.reshape((num_heads, -1, kernel.shape[1]))
         block[ours] = (kernel, bias)
     return block
-
-
-def _read_tokenizer(folder, weights):
-    """The tokenizer out of vocab.txt or, where there is none, tokenizer.json; None without both."""
-    options = {}
-    if (folder / "tokenizer_config.json").exists():
-        config = _read_json(folder / "tokenizer_config.json")
-        options = {
-            "lowercase": config.get("do_lower_case", True),
-            "strip_accents": config.get("strip_accents"),
-            "handle_chinese_chars": config.get("tokenize_chinese_chars", True),
-        }
-    if (folder / "vocab.txt").exists():
-        vocabulary = read_vocabulary(folder / "vocab.txt")
-    else:
-        found = _read_tokenizer_json(folder)
-        if found is None:
-            return None
-        vocabulary, options = found
-    if not options.pop("handle_chinese_chars", True):
-        raise ValueError(
-            "Expected a tokenizer that makes every Chinese character a word, as BERT's does. The "
-            f"one in {folder} does not."
-        )
-    return BertTokenizer(swap_with_first(vocabulary, weights.pad_token_id), **options)
-
-
-def _read_tokenizer_json(folder):
-    """`(vocabulary, normalization)` out of tokenizer.json, or None if it has no word pieces."""
-    path = folder / "tokenizer.json"
-    stored = _read_json(path) if path.exists() else {}
-    if stored.get("model", {}).get("type") != "WordPiece":
-        return None
-    ids = stored["model"]["vocab"]
-    normalizer = stored.get("normalizer") or {}
-    if sorted(ids.values()) != list(range(len(ids))) or normalizer.get("type") != "BertNormalizer":
-        raise ValueError(
-            f"Expected word pieces with ids from 0 on and BERT's normalizer in {path}. Received: "
-            f"{len(ids)} pieces, the normalizer {normalizer.get('type')!r}."
-        )
-    names = ("lowercase", "strip_accents", "handle_chinese_chars")
-    return sorted(ids, key=ids.get), {x: normalizer[x] for x in names if x in normalizer}
 
 
 class _Tensors:

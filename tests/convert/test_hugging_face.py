@@ -159,7 +159,7 @@ def test_the_vocabulary_of_a_tokenizer_json(lowercase, tmp_path):
     stored = json.loads((tmp_path / "tokenizer.json").read_text())
     stored["normalizer"] = {"type": "NFC"}
     (tmp_path / "tokenizer.json").write_text(json.dumps(stored))
-    with pytest.raises(ValueError, match="and BERT's normalizer"):
+    with pytest.raises(ValueError, match=r"Expected normalizer\.type in .*BertNormalizer"):
         use_combiner(tmp_path)
     stored["model"]["type"] = "BPE"
     (tmp_path / "tokenizer.json").write_text(json.dumps(stored))

@@ -1,0 +1,234 @@
+"""The tokenizer out of a Hugging Face checkpoint directory, whose files have to agree."""
+
+import json
+import re
+
+from keras_combiner.convert.encoder_weights import swap_with_first
+from keras_combiner.convert.tokenizers import check_uncased
+from keras_combiner.text import BertTokenizer
+from keras_combiner.text.tensorflow_text_ops import SUFFIX_INDICATOR, UNKNOWN_TOKEN
+from keras_combiner.text.wordpiece import (
+    END_TOKEN,
+    MASK_TOKEN,
+    PAD_TOKEN,
+    START_TOKEN,
+    read_vocabulary,
+)
+
+VOCABULARY = "vocab.txt"
+TOKENIZER = "tokenizer.json"
+CONFIG = "tokenizer_config.json"
+
+_SPECIAL_TOKENS = {
+    "pad_token": PAD_TOKEN,
+    "unk_token": UNKNOWN_TOKEN,
+    "cls_token": START_TOKEN,
+    "sep_token": END_TOKEN,
+    "mask_token": MASK_TOKEN,
+}
+# Tokenizers of transformers that do what BERT's does; a name without "Fast" stands for both.
+_CLASSES = (
+    *("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MobileBertTokenizer"),
+    *("PreTrainedTokenizer", "TokenizersBackend"),
+)
+# What there may be beside what is read, and what it must be then: BERT's tokenizer has no other.
+_OF_CONFIG = {
+    "do_basic_tokenize": (True,),
+    "never_split": (None, []),
+    "word_tokenizer_type": (None, "basic"),
+    "subword_tokenizer_type": (None, "wordpiece"),
+}
+_OF_TOKENIZER = {
+    "normalizer.type": ("BertNormalizer",),
+    "normalizer.clean_text": (True,),
+    "pre_tokenizer.type": ("BertPreTokenizer",),
+    "model.unk_token": (UNKNOWN_TOKEN,),
+    "model.continuing_subword_prefix": (SUFFIX_INDICATOR,),
+    "model.max_input_chars_per_word": (100,),
+}
+# No text has them, unless somebody trained with them.
+_UNUSED = re.compile(r"\[unused\d+\]")
+_WAY_OUT = "Mend the file, or pass `tokenizer`, such as keras_combiner.text.BertTokenizer(...)."
+
+
+def read_hugging_face_tokenizer(folder, pad_token_id):
+    """Reads vocab.txt, tokenizer.json and tokenizer_config.json, as far as they are there.
+
+    Args:
+        folder: `pathlib.Path` of the directory.
+        pad_token_id: int, the id of the padding; its place in the vocabulary becomes 0.
+
+    Returns:
+        `BertTokenizer`; None if the model has no word pieces, as RoBERTa.
+
+    Raises:
+        ValueError: if the files disagree, or ask for what BERT's tokenizer does not do; the message
+            names the file and the key.
+    """
+    config, tokenizer = _File(folder / CONFIG), _File(folder / TOKENIZER)
+    vocabularies = []
+    if (folder / VOCABULARY).exists():
+        vocabularies.append((read_vocabulary(folder / VOCABULARY), folder / VOCABULARY))
+    if tokenizer.get("model.type", "WordPiece") != "WordPiece":
+        if not vocabularies:
+            return None
+        raise tokenizer.error("model.type", f"WordPiece, since there is a {VOCABULARY}")
+    if tokenizer.content:
+        vocabularies.append((_pieces(tokenizer), tokenizer.path))
+    if not vocabularies:
+        return None
+    vocabulary = _agreed_vocabulary(vocabularies)
+    _check(config, tokenizer, folder)
+    lowercase = _agreed(
+        (config, "do_lower_case"), (tokenizer, "normalizer.lowercase"), default=None
+    )
+    if lowercase is None:
+        check_uncased(vocabulary, vocabularies[0][1])
+        lowercase = True
+    strip_accents = _agreed(
+        (config, "strip_accents"),
+        (tokenizer, "normalizer.strip_accents"),
+        default=lowercase,
+        none=lowercase,
+    )
+    if not _agreed(
+        (config, "tokenize_chinese_chars"),
+        (tokenizer, "normalizer.handle_chinese_chars"),
+        default=True,
+    ):
+        raise ValueError(
+            "Expected a tokenizer that makes every Chinese character a word, as BERT's does. The "
+            f"one in {folder} does not: tokenize_chinese_chars in {CONFIG}, or "
+            f"normalizer.handle_chinese_chars in {TOKENIZER}, is false. {_WAY_OUT}"
+        )
+    if strip_accents == lowercase:
+        strip_accents = None  # which says so in fewer words
+    return BertTokenizer(
+        swap_with_first(vocabulary, pad_token_id), lowercase=lowercase, strip_accents=strip_accents
+    )
+
+
+class _File:
+    """A JSON file that may be missing, and what it says by keys such as "model.vocab"."""
+
+    def __init__(self, path):
+        self.path = path
+        self.content = {}
+        if path.exists():
+            try:
+                self.content = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise ValueError(f"{path} is not JSON: {error}. {_WAY_OUT}") from None
+        if not isinstance(self.content, dict):
+            raise ValueError(f"{path} is not a JSON object. {_WAY_OUT}")
+
+    def get(self, key, default=None):
+        value = self.content
+        for name in key.split("."):
+            # What is null has no keys, and what is left out is as BERT has it.
+            if not isinstance(value, dict) or name not in value:
+                return default
+            value = value[name]
+        return value
+
+    def error(self, key, expected):
+        shown = json.dumps(self.get(key), ensure_ascii=False)
+        return ValueError(
+            f"Expected {key} in {self.path} to be {expected}. Received: {shown[:80]}. {_WAY_OUT}"
+        )
+
+
+def _pieces(tokenizer):
+    """The vocabulary of tokenizer.json in the order of the ids."""
+    ids = tokenizer.get("model.vocab")
+    if not isinstance(ids, dict) or sorted(ids.values()) != list(range(len(ids))):
+        raise ValueError(
+            f"Expected model.vocab in {tokenizer.path} to be word pieces with ids from 0 on, none "
+            f"left out. {_WAY_OUT}"
+        )
+    return sorted(ids, key=ids.get)
+
+
+def _agreed_vocabulary(vocabularies):
+    vocabulary, path = vocabularies[0]
+    for other, other_path in vocabularies[1:]:
+        if other == vocabulary:
+            continue
+        place = next(
+            (i for i, (x, y) in enumerate(zip(vocabulary, other, strict=False)) if x != y),
+            min(len(vocabulary), len(other)),
+        )
+        first, second = (
+            repr(x[place]) if place < len(x) else "nothing" for x in (vocabulary, other)
+        )
+        raise ValueError(
+            f"{path} and model.vocab in {other_path} disagree: the id {place} is {first} and "
+            f"{second}. Take away the file that is not the model's, or pass `tokenizer`."
+        )
+    return vocabulary
+
+
+def _agreed(*claims, default, none=None):
+    """The value that files give an option; `none` is what null stands for."""
+    said = []
+    for file, key in claims:
+        value = file.get(key)
+        if value is None:
+            value = none if _is_there(file, key) else None
+        elif not isinstance(value, bool):
+            raise file.error(key, "true or false")
+        if value is not None:
+            said.append((value, f"{key} in {file.path}"))
+    for value, where in said[1:]:
+        if value != said[0][0]:
+            raise ValueError(
+                f"{said[0][1]} is {json.dumps(said[0][0])} and {where} is {json.dumps(value)}. "
+                "Make them agree with what the model was trained with, or pass `tokenizer`."
+            )
+    return said[0][0] if said else default
+
+
+def _is_there(file, key):
+    missing = object()
+    return file.get(key, missing) is not missing
+
+
+def _check(config, tokenizer, folder):
+    """Refuses what BERT's tokenizer does not do."""
+    for file, expected in ((config, _OF_CONFIG), (tokenizer, _OF_TOKENIZER)):
+        for key, values in expected.items():
+            default = None if key.endswith(".type") and file.content else values[0]
+            if file.get(key, default) not in values:
+                raise file.error(key, json.dumps(values[-1]))
+    name = str(config.get("tokenizer_class") or _CLASSES[0]).removesuffix("Fast")
+    if not tokenizer.content and name not in _CLASSES:  # which says itself what it does
+        raise config.error("tokenizer_class", f"one of {', '.join(_CLASSES)}")
+    special = _File(folder / "special_tokens_map.json")
+    for file in (config, special):
+        for key, expected in _SPECIAL_TOKENS.items():
+            if _content(file.get(key, expected)) not in (None, expected):
+                raise file.error(key, json.dumps(expected))
+    added = _File(folder / "added_tokens.json")
+    for file, key, tokens in (
+        (tokenizer, "added_tokens", tokenizer.get("added_tokens")),
+        (config, "added_tokens_decoder", config.get("added_tokens_decoder")),
+        (config, "additional_special_tokens", config.get("additional_special_tokens")),
+        (special, "additional_special_tokens", special.get("additional_special_tokens")),
+        (added, "the tokens", [*added.content]),
+    ):
+        _check_added(file, key, tokens)
+
+
+def _check_added(file, key, tokens):
+    tokens = [*tokens.values()] if isinstance(tokens, dict) else tokens or []
+    for token in map(_content, tokens):
+        if token not in _SPECIAL_TOKENS.values() and not _UNUSED.fullmatch(str(token)):
+            raise ValueError(
+                f"Expected {key} in {file.path} to be BERT's special tokens. Received: {token!r}, "
+                f"which would have to be found in texts before they are split. {_WAY_OUT}"
+            )
+
+
+def _content(token):
+    """A token, which may stand with its options."""
+    return token.get("content") if isinstance(token, dict) else token
