@@ -3,12 +3,14 @@
 import importlib.util
 import json
 import textwrap
+import warnings
 from pathlib import Path
 
 from keras_combiner.cli import arguments as shared
 from keras_combiner.cli.errors import with_options
 from keras_combiner.cli.label_counts import describe, documents_in
 from keras_combiner.cli.reading_progress import ReadingProgress
+from keras_combiner.data_warning import DataWarning
 
 ERROR = 2  # the exit code of an error: 1 says that the data are not fit to train on
 FOUND = 1
@@ -218,9 +220,11 @@ def _token_counter(arguments, reader):
     if tokenizer == "bytes":
         return _counter(ByteTokenizer()), length
     try:
-        vocabulary = learn_wordpiece_vocabulary(
-            _sample(reader), vocabulary_size=_VOCABULARY_SIZE, verbose=False
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)  # unknown tokens are a finding here
+            vocabulary = learn_wordpiece_vocabulary(
+                _sample(reader), vocabulary_size=_VOCABULARY_SIZE, verbose=False
+            )
     except ValueError:  # there are no words
         return None, length
     return _counter(WordPieceTokenizer(vocabulary)), length

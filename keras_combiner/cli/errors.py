@@ -2,6 +2,9 @@
 
 import re
 import sys
+import warnings
+
+from keras_combiner.data_warning import DataWarning
 
 # What the package raises on purpose; anything else is a bug, and wants its traceback.
 _EXPECTED = (OSError, ValueError, ImportError, RuntimeError)
@@ -19,6 +22,8 @@ _IN_GENERATOR = re.compile(
 # Readers name the argument of Python; here it is an option.
 _OPTIONS = {
     "text_field=...": "--text-field",
+    'tokenizer="bytes"': "--tokenizer bytes",
+    "vocabulary_size=...": "--vocabulary-size",
     "label_field=...": "--label-field",
     "weight_field=...": "--weight-field",
     "weight_field='": "--weight-field '",
@@ -32,6 +37,31 @@ _OPTIONS = {
     "resume=True": "--resume",
     "overwrite=True (--overwrite on the command line)": "--overwrite",
 }
+
+
+def show_warnings():
+    """Makes what the package warns of a line on standard error, each once.
+
+    Example:
+
+    >>> import warnings
+    >>> with warnings.catch_warnings():
+    ...     show_warnings()
+    """
+    shown, others = set(), warnings.showwarning
+
+    def show(message, category, *where, **options):
+        if not issubclass(category, DataWarning):
+            others(message, category, *where, **options)
+        elif str(message) not in shown:
+            shown.add(str(message))
+            print(
+                f"keras-combiner: warning: {' '.join(with_options(str(message)).split())}",
+                file=sys.stderr,
+            )
+
+    warnings.showwarning = show
+    warnings.simplefilter("always", DataWarning)
 
 
 def one_line(error):

@@ -63,6 +63,9 @@ def run(arguments):
     )
     figures = task.measure(targets, outputs, labels)
     print(task.table(figures))
+    if classifier.tokenizer.unknown_token_id is not None:
+        figures["unknown_share"] = _unknown_share(classifier, documents)
+        print(f"\nunknown tokens     {figures['unknown_share']:.2%}")
     if arguments.json:
         from keras_combiner.whole_files import written_whole
 
@@ -70,3 +73,11 @@ def run(arguments):
         with written_whole(arguments.json, overwrite=True) as unfinished:
             unfinished.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return 0
+
+
+def _unknown_share(classifier, documents):
+    from keras_combiner.models.encoded_documents import EncodedDocuments
+
+    return EncodedDocuments(
+        documents, None, classifier.tokenizer, classifier.sequence_length, long=classifier.long
+    ).unknown_share

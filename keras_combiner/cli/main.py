@@ -5,6 +5,7 @@ import contextlib
 import os
 import sys
 import traceback
+import warnings
 
 from keras_combiner.cli import (
     check_data,
@@ -17,7 +18,7 @@ from keras_combiner.cli import (
     serve,
     train,
 )
-from keras_combiner.cli.errors import one_line
+from keras_combiner.cli.errors import one_line, show_warnings
 from keras_combiner.version import __version__
 
 COMMANDS = {
@@ -117,7 +118,9 @@ def _main(argv):
     # Before TensorFlow is imported: its notes on the processor are nothing to act on.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        code = COMMANDS[arguments.command].run(arguments)
+        with warnings.catch_warnings():
+            show_warnings()
+            code = COMMANDS[arguments.command].run(arguments)
         # Here and not at the interpreter's end, where a closed pipe can no longer be handled.
         sys.stdout.flush()
         return code or 0

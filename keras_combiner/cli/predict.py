@@ -3,6 +3,7 @@
 import itertools
 import json
 import sys
+import warnings
 from pathlib import Path
 
 from keras_combiner.cli import arguments as shared
@@ -76,15 +77,33 @@ def run(arguments):
     classifier = shared.load_model(arguments.model)
     size = arguments.batch_size
     while some := list(itertools.islice(documents, size)):
-        results = classifier.classify(
-            [text for _, text in some], batch_size=size, threshold=arguments.threshold
-        )
+        results = _classified(classifier, some, arguments)
         for (name, _), result in zip(some, results, strict=True):
             if arguments.json:
                 print(json.dumps({"document": name, **result}), flush=True)
             else:
                 print(_readable(name, result, classifier.task), flush=True)
     return 0
+
+
+def _classified(classifier, some, arguments):
+    """What `classify` makes of pairs of name and text; what it warns of gets the names."""
+    from keras_combiner.text.unknown_tokens import UnknownTokensWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        results = classifier.classify(
+            [text for _, text in some],
+            batch_size=arguments.batch_size,
+            threshold=arguments.threshold,
+        )
+    for each in caught:
+        message = each.message
+        if isinstance(message, UnknownTokensWarning) and message.documents:
+            names = ", ".join(some[i][0] for i in message.documents)
+            message = UnknownTokensWarning(f"{names}: {message}")
+        warnings.warn_explicit(message, each.category, each.filename, each.lineno)
+    return results
 
 
 def _documents(arguments):

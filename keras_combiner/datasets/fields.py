@@ -13,6 +13,8 @@ TARGET_FIELDS = {"single_label": "label", "multi_label": "labels", "regression":
 
 _MOST_NAMES = 10
 _LONGEST_NAME = 40
+# Of the characters of a text. Some files have one here and there; of UTF-16 it is every second.
+_MOST_NULS = 0.25
 
 
 class RecordError(ValueError):
@@ -147,6 +149,11 @@ class Fields:
             raise RecordError(
                 f"field {self.text_field!r} must be a string, received {kind(text)}. "
                 "If the text is in another field, name it with text_field=..."
+            )
+        if text.count("\0") > _MOST_NULS * len(text):
+            raise RecordError(
+                f"field {self.text_field!r} holds a NUL at character {text.index(chr(0))} and many "
+                "more, as UTF-16 has that was read as something else. Write the text as UTF-8."
             )
         return _encodable(text, self.text_field)
 

@@ -5,6 +5,7 @@ import pathlib
 import warnings
 from collections.abc import Iterator
 
+from keras_combiner.data_warning import DataWarning
 from keras_combiner.datasets.document import Document
 from keras_combiner.datasets.document_reader import DocumentReader
 from keras_combiner.datasets.label_names import LabelError, alike, text_label_name
@@ -70,6 +71,7 @@ class FolderReader(DocumentReader):
             warnings.warn(
                 f"{path} is left out: it is a link to {os.path.realpath(path)}, which is read "
                 "elsewhere.",
+                DataWarning,
                 stacklevel=2,
             )
         loose_files = [path for path in loose_files if _is_text(path)]
@@ -117,11 +119,13 @@ def _named(folders):
     for name, group in classes.items():
         if len(group) > 1:
             paths = " and ".join(ascii(str(folder)) for folder in group)
-            warnings.warn(f"{paths} are read as one class, {name!r}.", stacklevel=2)
+            warnings.warn(f"{paths} are read as one class, {name!r}.", DataWarning, stacklevel=2)
     for group in alike(classes):
         paths = " and ".join(repr(str(folder)) for name in group for folder in classes[name])
         warnings.warn(
-            f"{paths} are read as different classes, and their names look alike.", stacklevel=2
+            f"{paths} are read as different classes, and their names look alike.",
+            DataWarning,
+            stacklevel=2,
         )
     return classes
 

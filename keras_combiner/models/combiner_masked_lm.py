@@ -370,6 +370,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
                 f"There is no word to be hidden in {len(documents.windows):,} document(s): all of "
                 "them are empty."
             )
+        documents.check_unknown(training=order != "grouped")
         return text_batches.TextBatches(
             documents,
             batch_size,

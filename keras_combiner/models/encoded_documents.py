@@ -19,11 +19,17 @@ from keras_combiner.models.text_inputs import (
     place_of,
 )
 from keras_combiner.text.tokenizer import as_bytes
+from keras_combiner.text.unknown_tokens import (
+    UNKNOWN_TO_REFUSE,
+    check_unknown_tokens,
+    unknown_share,
+)
 from keras_combiner.text.windows import split_into_windows
 
 # Texts that a thread makes into ids at once. Tokenizers pad within them, so a long one goes alone.
 _CHUNK = 16
 _LONG_BYTES = 65536
+_FRAME = 2  # start and end token
 _THREADS = min(8, os.cpu_count() or 1)
 # What an example is made of, in the order in which it holds them.
 _PARTS = ("texts", "labels", "weights")
@@ -59,6 +65,8 @@ class EncodedDocuments:
         is_long: bool array `[documents]`, whether there were more than `sequence_length`.
         checksums: uint32 array `[examples, parts]`, of each one's token ids and, if there are any,
             target and weight.
+        unknown: int32 array `[documents]`, how many ids in all examples of each stand for words
+            that the tokenizer does not know.
 
     Raises:
         TypeError: for what is no text.
@@ -107,8 +115,8 @@ class EncodedDocuments:
                 self.weights *= [class_weights[int(x)] for x in self._targets]
         # Arrays, and not lists of ints: of a reader's documents, this is all that is held.
         lengths, windows, tokens = (array.array("i") for _ in range(3))
-        checksums = array.array("I")
-        is_long, kept, read_weights = bytearray(), [], array.array("f")
+        checksums, read_weights = array.array("I"), array.array("f")
+        is_long, kept, unknown = bytearray(), [], array.array("i")
         for examples, num_tokens in self._documents():
             if self._has_weights:
                 read_weights.append(examples[0][-1])
@@ -118,6 +126,7 @@ class EncodedDocuments:
                 checksums.extend(_checksums(example))
             is_long.append(num_tokens > sequence_length)
             tokens.append(num_tokens if long == "windows" else min(num_tokens, sequence_length))
+            unknown.append(self._num_unknown(examples))
             if not self.is_stream:
                 kept.extend(examples)
         if not self.is_stream:
@@ -126,6 +135,7 @@ class EncodedDocuments:
             np.array(x, "int32") for x in (lengths, windows, tokens)
         )
         self.is_long = np.array(is_long, bool)
+        self.unknown = np.array(unknown, "int32")
         if self._has_weights:
             self.weights = np.array(read_weights, "float32")
         num_parts = len(checksums) // max(1, len(lengths))
@@ -203,6 +213,37 @@ class EncodedDocuments:
         named = itertools.islice(self._texts.places(), wanted[-1] + 1)
         chosen = set(wanted)
         return [place for i, place in enumerate(named) if i in chosen]
+
+    @property
+    def unknown_share(self):
+        """float, the share of unknown tokens in all examples, start and end tokens aside."""
+        return unknown_share(self.unknown, self._sizes())
+
+    def check_unknown(self, training=False, each=False):
+        """Warns of unknown tokens, or refuses to train.
+
+        Args:
+            training: bool, whether a model is to learn from the documents.
+            each: as for `keras_combiner.text.unknown_tokens.check_unknown_tokens`.
+
+        Raises:
+            ValueError: as there.
+        """
+        if self._tokenizer.unknown_token_id is not None:
+            most_unknown = UNKNOWN_TO_REFUSE if training else 1.0
+            check_unknown_tokens(self.unknown, self._sizes(), most_unknown, each=each)
+
+    def _sizes(self):
+        """int array `[documents]`, ids in all examples of each without start and end tokens."""
+        totals = np.concatenate([[0], np.cumsum(self.lengths - _FRAME, dtype="int64")])
+        ends = np.cumsum(self.windows, dtype="int64")
+        return totals[ends] - totals[ends - self.windows]
+
+    def _num_unknown(self, examples):
+        unknown = self._tokenizer.unknown_token_id
+        if unknown is None:
+            return 0
+        return sum(np.count_nonzero(token_ids == unknown) for token_ids, *_ in examples)
 
     def _documents(self, first=0):
         """Yields every document's examples, and how many ids it has, more than are read if cut."""

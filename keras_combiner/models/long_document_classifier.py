@@ -652,6 +652,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             weights=weights,
             class_weights=class_weights,
         )
+        documents.check_unknown(training=order != "grouped", each=not with_targets)
         target = tf.TensorSpec(self.task.target_shape(self.labels), self.task.target_dtype)
         return text_batches.TextBatches(
             documents,

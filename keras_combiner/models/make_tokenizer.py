@@ -1,6 +1,7 @@
 """make_tokenizer: the tokenizer that a model is to have, learned if need be."""
 
 from keras_combiner import text  # also registers the tokenizers that saved models name
+from keras_combiner.text.unknown_tokens import UNKNOWN_TO_REFUSE
 
 
 def make_tokenizer(tokenizer, texts, vocabulary_size, verbose=True, mask_token=False):
@@ -18,7 +19,8 @@ def make_tokenizer(tokenizer, texts, vocabulary_size, verbose=True, mask_token=F
         `keras_combiner.text.Tokenizer`.
 
     Raises:
-        ValueError: for anything else, and for texts without a word.
+        ValueError: for anything else, for texts without a word, and for those of which a learned
+            vocabulary does not know the half.
 
     Example:
 
@@ -27,7 +29,11 @@ def make_tokenizer(tokenizer, texts, vocabulary_size, verbose=True, mask_token=F
     """
     if tokenizer == "wordpiece":
         vocabulary = text.learn_wordpiece_vocabulary(
-            texts, vocabulary_size=vocabulary_size, verbose=verbose, mask_token=mask_token
+            texts,
+            vocabulary_size=vocabulary_size,
+            verbose=verbose,
+            mask_token=mask_token,
+            most_unknown=UNKNOWN_TO_REFUSE,
         )
         return text.WordPieceTokenizer(vocabulary)
     if tokenizer == "bytes":

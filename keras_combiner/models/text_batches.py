@@ -82,9 +82,10 @@ class TextBatches:
             long += f", in {len(documents.lengths):,} windows with the others"
         elif num_long:
             long += " and cut"
+        unknown = f" ({documents.unknown_share:.1%} unknown)" if documents.unknown.any() else ""
         return (
             f"{_counted(len(documents.windows), 'document')}, "
-            f"{_counted(int(documents.tokens.sum(dtype='int64')), 'token')}; {long}; "
+            f"{_counted(int(documents.tokens.sum(dtype='int64')), 'token')}{unknown}; {long}; "
             f"{self.plan.padding():.1%} padding in batches of "
             f"{_counted(len(self.plan.lengths), 'length')}"
         )
@@ -96,6 +97,7 @@ class TextBatches:
             "documents": len(documents.windows),
             "windows": len(documents.lengths),
             "tokens": int(documents.tokens.sum(dtype="int64")),
+            "unknown_share": documents.unknown_share,
             "longer_than_sequence_length": int(documents.is_long.sum()),
             "padding": self.plan.padding(),
         }

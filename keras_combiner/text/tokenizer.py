@@ -25,7 +25,7 @@ class Tokenizer(abc.ABC):
 
     A subclass sets `start_token_id` and `end_token_id`, and writes `vocabulary_size`, `_tokenize`,
     `_tokenize_with_offsets`, `_detokenize` and `get_config`; for masked language models also
-    `words`, and `mask_token_id`. Registering it with
+    `words`, and `mask_token_id`; and `unknown_token_id` if there is one. Registering it with
     `keras.saving.register_keras_serializable` makes `keras.saving.deserialize_keras_object` find it
     without `custom_objects`.
 
@@ -42,6 +42,8 @@ class Tokenizer(abc.ABC):
     end_token_id: int
     # What stands for a hidden token; no text has it. None where there is no such id.
     mask_token_id: int | None = None
+    # What stands for a word that the vocabulary does not know. None where all are known.
+    unknown_token_id: int | None = None
 
     @property
     @abc.abstractmethod

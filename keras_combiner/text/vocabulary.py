@@ -7,6 +7,8 @@ import operator
 import string
 import time
 
+import numpy as np
+
 from keras_combiner.text.tensorflow_text_ops import (
     SUFFIX_INDICATOR,
     UNKNOWN_TOKEN,
@@ -16,6 +18,7 @@ from keras_combiner.text.tensorflow_text_ops import (
     replace_invalid_utf8,
 )
 from keras_combiner.text.tokenizer import as_bytes
+from keras_combiner.text.unknown_tokens import check_unknown_tokens
 from keras_combiner.text.wordpiece import MASK_TOKEN, SPECIAL_TOKENS
 
 _MAX_PIECE_LENGTH = 50
@@ -23,12 +26,18 @@ _MAX_PIECE_LENGTH = 50
 # the whole corpus at once would not fit with long ones.
 _BATCH_TEXTS = 256
 _BATCH_BYTES = 1 << 20
+_BATCH_WORDS = 1 << 16
 # A search stops with this many times the pieces wanted; the rarest of them are then left out.
 _SURPLUS = 1.1
 
 
 def learn_wordpiece_vocabulary(
-    texts, vocabulary_size=8000, lowercase=True, verbose=True, mask_token=False
+    texts,
+    vocabulary_size=8000,
+    lowercase=True,
+    verbose=True,
+    mask_token=False,
+    most_unknown=1.0,
 ):
     """Learns a vocabulary for WordPieceTokenizer from texts.
 
@@ -47,6 +56,8 @@ def learn_wordpiece_vocabulary(
         lowercase: bool, as for WordPieceTokenizer.
         verbose: bool, whether to print a line at the start and one at the end.
         mask_token: bool, whether it has a `[MASK]`, for masked language models.
+        most_unknown: float, the greatest share of the texts' tokens that may be `[UNK]`, where any
+            vocabulary will not do.
 
     Returns:
         A list of str that begins with `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` and, if asked for,
@@ -54,8 +65,9 @@ def learn_wordpiece_vocabulary(
 
     Raises:
         ImportError: If tensorflow-text is not installed.
-        ValueError: If the texts hold no word, `texts` is a single string, or `vocabulary_size` is
-            too small for the ASCII characters of the texts.
+        ValueError: If the texts hold no word, `texts` is a single string, `vocabulary_size` is too
+            small for the ASCII characters of the texts, or more than `most_unknown` of their tokens
+            would be `[UNK]`; of more than one in twenty there is an `UnknownTokensWarning`.
         TypeError: If a text is neither str nor bytes, or an argument is of another type.
 
     Example:
@@ -90,11 +102,14 @@ def learn_wordpiece_vocabulary(
     num_pieces = vocabulary_size - len(special_tokens) - len(characters)
     pieces = _learn_pieces(counts, set(characters), num_pieces)
     vocabulary = [*special_tokens, *characters, *pieces]
+    num_unknown, num_tokens = _count_unknown(counts, vocabulary)
+    check_unknown_tokens(np.array([num_unknown]), np.array([num_tokens]), most_unknown)
     if verbose:
         print(
             f"Learned {len(vocabulary):,} word pieces from {counts.total():,} words "
             f"({len(counts):,} different) of {num_texts:,} texts in "
-            f"{time.perf_counter() - start:.1f} s.",
+            f"{time.perf_counter() - start:.1f} s; {num_unknown / num_tokens:.1%} of their tokens "
+            "are unknown.",
             flush=True,
         )
     return vocabulary
@@ -119,6 +134,21 @@ def _count_words(texts, lowercase):
             counts.update([text[first:last] for first, last in bounds])
     decoded = {word.decode("utf-8"): count for word, count in counts.items()}
     return collections.Counter(decoded), num_texts
+
+
+def _count_unknown(counts, vocabulary):
+    """Returns how many `[UNK]` a vocabulary makes of the words, and how many tokens."""
+    splitter = build_wordpiece(vocabulary)
+    unknown = vocabulary.index(UNKNOWN_TOKEN)
+    num_unknown = num_tokens = 0
+    words = iter(counts.items())
+    while some := list(itertools.islice(words, _BATCH_WORDS)):
+        pieces = splitter.tokenize([word for word, _ in some])
+        times = np.array([count for _, count in some])
+        times = np.repeat(times, pieces.row_lengths())
+        num_tokens += int(times.sum())
+        num_unknown += int(times[pieces.values.numpy() == unknown].sum())
+    return num_unknown, num_tokens
 
 
 def _batches(texts):

@@ -132,3 +132,31 @@ def test_every_encoding_gives_the_lines_of_the_text(text, data):
     assert "".join(lines) == expected
     assert all(line.find("\n") in (-1, len(line) - 1) for line in lines)
     assert "\r" not in decoded_text(text.encode(), "a.txt") or text.startswith(("%PDF", "{\\rtf"))
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet", "tfrecord"])
+def test_utf_16_in_a_field_is_no_text(form, tmp_path):
+    path, text = tmp_path / f"r.{form}", "a text".encode("utf-16-le")
+    if form == "jsonl":
+        path.write_text(json.dumps({"text": text.decode(), "label": "a"}))
+    elif form == "csv":
+        path.write_bytes(b"text,label\n" + text + b",a\n")
+    elif form == "parquet":
+        pyarrow = pytest.importorskip("pyarrow")
+        importlib.import_module("pyarrow.parquet").write_table(
+            pyarrow.table({"text": [text.decode()], "label": ["a"]}), path
+        )
+    else:
+        tf = pytest.importorskip("tensorflow")
+        features = {
+            name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+            for name, value in (("text", text), ("label", b"a"))
+        }
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            example = tf.train.Example(features=tf.train.Features(feature=features))
+            writer.write(example.SerializeToString())
+    with pytest.raises(ValueError, match=r"a NUL at character 1 .*UTF-16"):
+        list(read_documents(path))
+    path = tmp_path / "s.jsonl"
+    path.write_text(json.dumps({"text": "a stray\0 one", "label": "a"}))
+    assert next(iter(read_documents(path))).text == "a stray\0 one"

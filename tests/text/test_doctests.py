@@ -11,6 +11,7 @@ import pytest
         ("bert_normalizer", True),
         ("byte", True),
         ("tokenizer", True),
+        ("unknown_tokens", True),
         ("vocabulary", True),
         ("wordpiece", True),
         ("tensorflow_text_ops", False),
