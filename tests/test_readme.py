@@ -69,7 +69,7 @@ def test_the_commands_of_the_readme_run_in_order(folder):
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
-    assert len(COMMANDS) == 10
+    assert len(COMMANDS) == 11
     for command in COMMANDS:
         done = subprocess.run(
             command, shell=True, cwd=folder, env=environment, capture_output=True, text=True
