@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_combiner.file_lock import FileLock
 from keras_combiner.training import callback_state
-from keras_combiner.training.recipe import differences, recipe_of
+from keras_combiner.training.recipe import as_from_json, differences, recipe_of
 from keras_combiner.whole_files import written_whole
 
 # A version of the file's contents, to be raised when it changes.
@@ -110,7 +110,7 @@ class Checkpoints(keras.callbacks.Callback):
         Raises:
             ValueError: if the training to be resumed had other settings or callbacks.
         """
-        self._settings = settings = {**settings, **recipe_of(model)}
+        self._settings = settings = as_from_json({**settings, **recipe_of(model)})
         self._callbacks = [x for x in callbacks if x is not self]
         if self._state is None:
             return 0, 0

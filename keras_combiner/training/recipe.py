@@ -46,11 +46,29 @@ def recipe_of(model):
     }
 
 
+def as_from_json(settings):
+    """Makes what JSON gives back of settings, so that they can be compared with kept ones.
+
+    Args:
+        settings: dict of str to what JSON can hold, or to numbers and arrays of numpy.
+
+    Returns:
+        dict.
+
+    Example:
+
+    >>> import numpy as np
+    >>> as_from_json({"class_weight": np.array([1.0, 2.0]), "shape": (3, 4)})
+    {'class_weight': [1.0, 2.0], 'shape': [3, 4]}
+    """
+    return json.loads(json.dumps(settings, default=_plain))
+
+
 def differences(before, now):
     """Names what is different in two trainings.
 
     Args:
-        before: dict of str to what JSON can hold, or to numbers of numpy.
+        before: dict of str to what JSON can hold, as it came from there.
         now: another.
 
     Returns:
@@ -61,7 +79,6 @@ def differences(before, now):
     >>> differences({"seed": 1, "epochs": 2}, {"seed": 1, "epochs": 3})
     ['epochs (it was 2, now 3)']
     """
-    before, now = (json.loads(json.dumps(x, default=_plain)) for x in (before, now))
     changed = [x for x in {**now, **before} if before.get(x) != now.get(x)]
     return [_difference(x, before.get(x), now.get(x)) for x in changed]
 

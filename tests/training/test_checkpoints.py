@@ -203,6 +203,7 @@ CHANGES = {
         {
             "model": lambda: compiled(renamed(classifier(False))),
             "y": [x.upper() for x in LABELS],
+            "class_weight": {"TALE": 1.5},
             "validation_data": (HELD_OUT[0], [x.upper() for x in HELD_OUT[1]]),
         },
         "labels of the model[,.]",
@@ -223,6 +224,7 @@ def stopped(tmp_path_factory):
         "x": TEXTS,
         "y": LABELS,
         "validation_data": HELD_OUT,
+        "class_weight": {"tale": 1.5},
         "batch_size": 8,
         "epochs": 2,
         "seed": 1,
