@@ -363,7 +363,8 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         # Keras takes no class weights beside those of documents.
         settings["class_weight"] = None if has_weights else self._for_keras(weights)
         with self._weighing_labels(weights):
-            return self._fit_batches(batches, accumulate, settings, {"class_weight": weights})
+            facts = {"class_weight": None if weights is None else weights.tolist()}
+            return self._fit_batches(batches, accumulate, settings, facts)
 
     def evaluate(self, x=None, y=None, batch_size=16, sample_weight=None, **kwargs):
         """Loss and metrics on texts, or as `keras.Model.evaluate` on token ids.

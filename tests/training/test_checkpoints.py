@@ -13,7 +13,7 @@ import pytest
 
 from keras_combiner.datasets import read_documents
 from keras_combiner.file_lock import FileLock
-from keras_combiner.models import LongDocumentClassifier
+from keras_combiner.models import LongDocumentClassifier, tasks
 from keras_combiner.training import BestModel, Checkpoints, FiniteLoss, Progress, progress
 
 # Of one length, so that no time goes into graphs for others.
@@ -255,6 +255,36 @@ def test_what_has_changed_between_two_runs_is_named(change, stopped, tmp_path):
     with pytest.raises(ValueError, match=f"other settings: .*{words}") as caught:
         model.fit(**given, callbacks=watching(path, resume=True))
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+def test_weights_of_classes_belong_to_a_training(task, tmp_path):
+    labels = LABELS if task == "single_label" else [[x] for x in LABELS]
+    size = {"num_layers": 1, "hidden_dim": 8, "intermediate_dim": 8, "num_heads": 2}
+    model = compiled(
+        LongDocumentClassifier.from_texts(
+            TEXTS,
+            labels,
+            task=task,
+            sequence_length=8,
+            tokenizer="bytes",
+            verbose=False,
+            block_size=8,
+            **size,
+        ),
+        loss=tasks.get(task).loss,
+    )
+    given = {"x": TEXTS, "y": labels, "batch_size": 20, "epochs": 2, "seed": 1, "verbose": 0}
+    given["class_weight"] = {"tale": 2.0}
+    with pytest.raises(InterruptedError):
+        model.fit(**given, callbacks=[Checkpoints(tmp_path / "last.npz", every=1), Stop(0, 1)])
+    for other in (None, {"tale": 3.0}, {"weather": 2.0}):
+        resumed = [Checkpoints(tmp_path / "last.npz", resume=True), Stop(9, 9)]
+        with pytest.raises(ValueError, match="other settings: class_weight"):
+            model.fit(**{**given, "class_weight": other}, callbacks=resumed)
+    # However the same weights are said.
+    given["class_weight"] = {"tale": np.float32(2), "weather": 1}
+    assert len(model.fit(**given, callbacks=resumed).history["loss"]) == 2
 
 
 def test_a_model_that_was_loaded_goes_on(stopped, tmp_path):
