@@ -201,6 +201,10 @@ class _First(DocumentReader):
     def __iter__(self):
         return itertools.islice(self._reader, self._count)
 
+    @property
+    def has_weights(self):
+        return self._reader.has_weights
+
     def places(self):
         return itertools.islice(self._reader.places(), self._count)
 
