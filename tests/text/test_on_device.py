@@ -273,12 +273,17 @@ def test_large_logits_do_not_overflow(classify, capsys):
 
 
 def test_classifies_standard_input(classify, capsys, monkeypatch):
-    stdin = types.SimpleNamespace(buffer=io.BytesIO(b"bad \xff"))
-    monkeypatch.setattr(sys, "stdin", stdin)
+    def give(content):
+        monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO(content)))
+
+    give("bad \ufffd".encode("utf-16"))
     assert classify("-") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("negative")
     assert lines[3].startswith("tokens: 2 (not cut;")
+    give(b"bad \xff")
+    assert classify("-") == 1
+    assert "standard input: not UTF-8 at byte 4 of the file." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
