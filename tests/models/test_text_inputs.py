@@ -262,7 +262,7 @@ def test_what_can_be_read_once_is_refused(classifier):
         pd.Series(["a", None], dtype="category"),
         pa.array(["a", None]),
     ],
-    ids=repr,
+    ids=lambda x: type(x).__name__,
 )
 def test_missing_texts_are_named_with_their_position(texts, classifier):
     for call in (
@@ -291,7 +291,7 @@ def test_every_text_needs_a_label(number, classifier):
 MISSING = [None, float("nan"), np.float32("nan"), pd.NaT, pd.NA, np.datetime64("NaT"), "", "  "]
 
 
-@pytest.mark.parametrize("missing", MISSING, ids=repr)
+@pytest.mark.parametrize("missing", MISSING, ids=lambda x: type(x).__name__)
 def test_missing_labels_are_named_with_their_position(missing, classifier):
     for call in (
         lambda: LongDocumentClassifier.from_texts(["x"] * 3, ["a", "b", missing], **SMALL),
