@@ -13,13 +13,15 @@ def check_known(counts, labels, documents):
         documents: `keras_combiner.datasets.DocumentReader`, what was counted.
 
     Raises:
-        ValueError: if there is another label: where it stands, and the nearest that are known.
+        ValueError: if there is another label, by the rule of
+            `keras_combiner.datasets.label_places`: where it stands, and the nearest that are known.
     """
-    known = set(labels)
-    unknown = [label for label in counts if label not in known]
-    if unknown:
-        from keras_combiner.datasets.label_names import unknown_label
+    from keras_combiner.datasets.label_names import unknown_label
+    from keras_combiner.datasets.label_places import LabelPlaces
 
+    places = LabelPlaces(labels)
+    unknown = [label for label in counts if label not in places]
+    if unknown:
         error = unknown_label(unknown[0], labels, place_of(unknown[0], documents))
         more = f" {len(unknown):,} labels of the file are unknown." if len(unknown) > 1 else ""
         raise ValueError(f"{error}{more}")

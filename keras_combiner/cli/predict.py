@@ -110,7 +110,7 @@ def _documents(arguments):
     """An iterator of names and texts of --data."""
     from keras_combiner.datasets import read_documents
 
-    reader = read_documents(arguments.data, text_field=arguments.text_field, require_labels=False)
+    reader = read_documents(arguments.data, text_field=arguments.text_field, with_labels=False)
     return ((f"{arguments.data}:{i}", text) for i, text in enumerate(reader.texts(), start=1))
 
 

@@ -18,6 +18,7 @@ class TargetSummary:
         total: float, the sum of the numbers of a regression.
         least: float, the least of them.
         most: float, the greatest.
+        keeps_alike_labels: bool, as the reader's.
     """
 
     documents: int = 0
@@ -26,6 +27,7 @@ class TargetSummary:
     total: float = 0.0
     least: float = math.inf
     most: float = -math.inf
+    keeps_alike_labels: bool = False
 
     @classmethod
     def of(cls, reader):
@@ -38,11 +40,12 @@ class TargetSummary:
             `TargetSummary`.
 
         Raises:
-            ValueError: for labels that differ in white space only, and whatever is wrong in a file.
+            ValueError: for labels that differ in white space only, unless the reader warns of
+                them, and whatever is wrong in a file.
         """
         from keras_combiner.datasets.document import task_of
 
-        summary = cls()
+        summary = cls(keeps_alike_labels=reader.keeps_alike_labels)
         for label in reader.labels():
             summary.documents += 1
             summary.task = summary.task or task_of(label)
@@ -52,8 +55,13 @@ class TargetSummary:
             else:
                 summary.labels.update({label} if isinstance(label, str) else set(label))
         summary.labels = Counter({label: summary.labels[label] for label in sorted(summary.labels)})
-        check_distinct(summary.labels, reader)
+        if not summary.keeps_alike_labels:
+            check_distinct(summary.labels, reader)
         return summary
+
+    def names(self):
+        """The labels as a classifier learns them: an iterable of str, as the reader's are."""
+        return _Names(self.labels, self.keeps_alike_labels)
 
     def check_known(self, labels, documents):
         """As `keras_combiner.cli.label_counts.check_known`."""
@@ -88,3 +96,14 @@ class TargetSummary:
             return f"any of {len(self.labels)} labels{found}"
         mean = self.total / self.documents
         return f"numbers from {self.least:.6g} to {self.most:.6g}, on average {mean:.6g}"
+
+
+@dataclasses.dataclass
+class _Names:
+    """Labels without documents."""
+
+    names: Counter
+    keeps_alike_labels: bool
+
+    def __iter__(self):
+        return iter(self.names)

@@ -221,12 +221,13 @@ def _plots(output, history, classifier, validation, calibration=None):
         return written
     import numpy as np
 
+    from keras_combiner.datasets.label_places import LabelPlaces
     from keras_combiner.training.plots import plot_confusion
 
-    names = classifier.labels
+    names, places = classifier.labels, LabelPlaces(classifier.labels)
     answers = classifier.predict(validation, verbose=0).argmax(-1)
     matrix = np.zeros((len(names), len(names)), int)
-    np.add.at(matrix, ([names.index(x) for x in validation.labels()], answers), 1)
+    np.add.at(matrix, ([places[x] for x in validation.labels()], answers), 1)
     plot_confusion(output / CONFUSION_PLOT, matrix, names)
     return [*written, CONFUSION_PLOT]
 
@@ -308,7 +309,7 @@ def _labels_to_learn(training, counts):
     """What `from_texts` learns the outputs from."""
     # Of all documents: a class may have come to lie in the validation part alone.
     if counts.task == "single_label":
-        return list(counts.labels)
+        return counts.names()
     return [tuple(counts.labels)] if counts.task == "multi_label" else training.labels()
 
 

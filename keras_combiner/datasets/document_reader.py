@@ -55,6 +55,14 @@ class DocumentReader(abc.ABC):
         """Whether every document is a `WeightedDocument`, whose weight training takes."""
         return False
 
+    @property
+    def keeps_alike_labels(self) -> bool:
+        """Whether labels that differ in white space only are classes of their own.
+
+        The reader then warns of them. Otherwise whoever learns the classes refuses them.
+        """
+        return False
+
     def places(self) -> Iterator[str]:
         """Yield where every document stands, as an error would name it; reads as it goes.
 
@@ -187,6 +195,10 @@ class _Column:
         for document in self._reader:
             yield getattr(document, self._field)
 
+    @property
+    def keeps_alike_labels(self):
+        return self._reader.keeps_alike_labels
+
     def places(self):
         return self._reader.places()
 
@@ -229,6 +241,10 @@ class _Part(DocumentReader):
     @property
     def has_weights(self):
         return self._reader.has_weights
+
+    @property
+    def keeps_alike_labels(self):
+        return self._reader.keeps_alike_labels
 
     def places(self):
         for index, place in enumerate(self._reader.places()):

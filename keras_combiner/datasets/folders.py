@@ -20,12 +20,15 @@ class FolderReader(DocumentReader):
     below it is one of its documents, however deep. Files come sorted by name and the classes evenly
     mixed. Hidden files are left out, and so are files beside the class folders, such as a
     README.txt, unless `require_labels` is False. Links are followed, and every real file is read
-    once. A warning names folders that are one class, or look alike.
+    once. A warning names folders that are one class, or whose names differ in white space only:
+    these are classes of their own.
 
     Args:
         path: str or path. The directory.
         require_labels: bool. Whether every document must lie in a class folder. If not, the .txt
             files of the directory itself come first, with None for a label.
+        with_labels: bool. Whether labels are read; if not, every label is None, whatever the
+            folders are called.
 
     Raises:
         ValueError: on reading, when the directory has no class folder, when a class folder has no
@@ -42,9 +45,17 @@ class FolderReader(DocumentReader):
     [Document(text='A fine book.', label='good')]
     """
 
-    def __init__(self, path: str | os.PathLike, require_labels: bool = True):
+    def __init__(
+        self, path: str | os.PathLike, require_labels: bool = True, with_labels: bool = True
+    ):
         self._path = pathlib.Path(path)
-        self._require_labels = require_labels
+        self._require_labels = require_labels and with_labels
+        self._with_labels = with_labels
+
+    @property
+    def keeps_alike_labels(self):
+        """True: a folder's name is seen as it is; see `DocumentReader`."""
+        return True
 
     def __iter__(self):
         for label, path in self.files():
@@ -87,7 +98,8 @@ class FolderReader(DocumentReader):
         for path in loose_files:
             yield None, path
         classes = {}
-        for label, group in _named(folders).items():
+        named = _named(folders) if self._with_labels else {x.name: [x] for x in folders}
+        for label, group in named.items():
             classes[label] = []
             for folder in group:
                 paths = list(filter(_is_text, real_files.below(folder)))
@@ -97,7 +109,8 @@ class FolderReader(DocumentReader):
                         "class: put text files in it or take it out."
                     )
                 classes[label] += paths
-        yield from _interleaved(classes)
+        for label, path in _interleaved(classes):
+            yield label if self._with_labels else None, path
 
     def __repr__(self):
         return f"{type(self).__name__}({str(self._path)!r})"

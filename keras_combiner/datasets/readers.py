@@ -6,6 +6,7 @@ import glob
 import os
 import pathlib
 import re
+import warnings
 from collections.abc import Callable
 
 from keras_combiner.datasets.compression import without_compression
@@ -30,6 +31,7 @@ def read_documents(
     require_labels: bool = True,
     task: str | None = None,
     weight_field: str | None = None,
+    with_labels: bool = True,
 ) -> DocumentReader:
     """Read documents from a file, a directory of class folders, or the shards that a pattern names.
 
@@ -59,6 +61,8 @@ def read_documents(
         weight_field: str or None. The name of the field or column with a number of at least 0, what
             the document's loss is multiplied with in training; the documents are then
             `keras_combiner.datasets.weighted_document.WeightedDocument`s. Not for a directory.
+        with_labels: bool. Whether targets are read at all. If not, every label is None, whatever
+            stands in its place; this is for documents that are to be predicted only.
 
     Returns:
         A `DocumentReader`, which can be looped over any number of times.
@@ -83,6 +87,7 @@ def read_documents(
         "require_labels": require_labels,
         "task": task,
         "weight_field": weight_field,
+        "with_labels": with_labels,
     }
     Fields(**options)  # refuses names and tasks that cannot be, whatever is at the path
     return reader_of(path, functools.partial(_reader, options=options))
@@ -115,7 +120,23 @@ def reader_of(
             shards.setdefault(os.path.realpath(shard), shard)
     if not shards:
         raise FileNotFoundError(errno.ENOENT, "No file is named so", shown)
+    _warn_of_copies(shards.values())
     return ShardsReader([reader(shard) for shard in shards.values()])
+
+
+def _warn_of_copies(shards):
+    """Warn of a file beside its compressed copy, whose documents are read twice."""
+    copies = {}
+    for shard in shards:
+        copies.setdefault(without_compression(shard), []).append(shard)
+    for group in copies.values():
+        if len(group) > 1:
+            paths = " and ".join(map(str, group))
+            warnings.warn(
+                f"{paths} are all read, though one seems to be the other, compressed. If they hold "
+                "the same documents, write a pattern that fits only one of them.",
+                stacklevel=2,
+            )
 
 
 def _reader(path, options):
@@ -130,7 +151,7 @@ def _reader(path, options):
                 f"{path}: a directory has no field for weights. Received: "
                 f"weight_field={options['weight_field']!r}. Write the documents to a .jsonl file."
             )
-        return FolderReader(path, require_labels=options["require_labels"])
+        return FolderReader(path, options["require_labels"], options["with_labels"])
     reader = record_reader(path, options)
     if reader is not None:
         return reader

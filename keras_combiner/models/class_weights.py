@@ -5,7 +5,7 @@ import numbers
 
 import numpy as np
 
-from keras_combiner.models.tasks.label_places import LabelPlaces
+from keras_combiner.datasets.label_places import LabelPlaces
 from keras_combiner.models.text_inputs import number_of
 
 

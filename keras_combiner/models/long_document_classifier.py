@@ -340,7 +340,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
                 return self._fit_token_ids(x, y, batch_size, validation_split, accumulate, settings)
         x, y = text_inputs.as_pairs(x, y)
         if validation_split and validation_data is None:
-            if sample_weight is not None:
+            if sample_weight is not None and not text_inputs.is_reader(x):
                 sample_weight = text_inputs.as_weights(sample_weight, len(x))
             (x, y, sample_weight), validation_data = text_batches.hold_out(
                 x, y, validation_split, sample_weight
@@ -363,8 +363,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         # Keras takes no class weights beside those of documents.
         settings["class_weight"] = None if has_weights else self._for_keras(weights)
         with self._weighing_labels(weights):
-            facts = {"class_weight": None if weights is None else weights.tolist()}
-            return self._fit_batches(batches, accumulate, settings, facts)
+            return self._fit_batches(batches, accumulate, settings, {"class_weight": weights})
 
     def evaluate(self, x=None, y=None, batch_size=16, sample_weight=None, **kwargs):
         """Loss and metrics on texts, or as `keras.Model.evaluate` on token ids.

@@ -2,6 +2,7 @@
 
 import collections.abc
 import itertools
+import re
 
 import numpy as np
 
@@ -13,6 +14,9 @@ _EXPECTED = (
 )
 # Of Arrow; of numpy and pandas; of Polars and ragged tensors.
 _LISTING = ("to_pylist", "tolist", "to_list")
+# Names of types of floats that are narrower than Python's: of Arrow, whose float64 is a double, of
+# numpy, of pandas and Polars.
+_NARROW = re.compile(r"\b(?:float|halffloat|[Ff]loat(?:16|32))\b")
 _LONGEST_SHOWN = 60
 _MOST = float(np.finfo("float32").max)
 
@@ -53,7 +57,7 @@ def as_list(values, what):
         return list(np.asarray(values))  # of rows
     for method in _LISTING:
         if hasattr(values, method):
-            return getattr(values, method)()
+            return _as_held(getattr(values, method)(), _narrow_float(values))
     if isinstance(values, (collections.abc.Sequence, collections.abc.MappingView)):
         return list(values)
     raise ValueError(f"{_EXPECTED.format(what=what)} Received: {_shown(values)}.")
@@ -191,8 +195,11 @@ def number_of(value):
     """Returns what stands for a finite float32 as a float; None for anything else."""
     while isinstance(value, (list, tuple, np.ndarray)) and np.ndim(value) and len(value) == 1:
         value = value[0]
-    if isinstance(value, (str, bytes, bool, np.bool_, list, tuple, np.complexfloating)):
+    if isinstance(value, (str, bytes, bytearray, bool, list, tuple)):
         return None
+    dtype = str(getattr(value, "dtype", "float"))
+    if "int" not in dtype and "float" not in dtype:
+        return None  # float() makes numbers of booleans and strings in arrays and tensors
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -293,6 +300,25 @@ def place_of(documents, i, what):
         return f"{what} {i}"
     # Where a reader is needed once, to explain an error, it may read all over again.
     return next(itertools.islice(documents.places(), i, None), f"{what} {i}")
+
+
+def _narrow_float(values):
+    """The numpy type of the floats in a column of pandas or Arrow; None if it is Python's."""
+    dtype = getattr(values, "dtype", getattr(values, "type", None))
+    categories = getattr(dtype, "categories", None)
+    found = _NARROW.search(str(dtype if categories is None else categories.dtype))
+    if found is None:
+        return None
+    return np.float16 if found[0] in ("halffloat", "float16", "Float16") else np.float32
+
+
+def _as_held(values, dtype):
+    """Makes floats of a list, and of lists in it, scalars of the type that they had before."""
+    if dtype is None:
+        return values
+    if isinstance(values, list):
+        return [_as_held(x, dtype) for x in values]
+    return dtype(values) if isinstance(values, float) else values
 
 
 def _refuse_single(x, what):

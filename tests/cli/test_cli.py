@@ -24,6 +24,7 @@ from keras_combiner.cli import (
 )
 from keras_combiner.cli import main as cli_main
 from keras_combiner.cli.main import COMMANDS, main
+from keras_combiner.cli.target_summary import TargetSummary
 from keras_combiner.models.calibration import LEAST_DOCUMENTS
 from keras_combiner.models.tasks import TASKS, Reliability, SingleLabel
 
@@ -164,6 +165,8 @@ class TestTrain:
         for i, (text, label) in enumerate(labelled_texts(8)):
             (tmp_path / "texts" / label).mkdir(parents=True, exist_ok=True)
             (tmp_path / "texts" / label / f"{i}.txt").write_text(text)
+        (tmp_path / "texts" / "tale ").mkdir()  # a class of its own, of which a warning says so
+        (tmp_path / "texts" / "tale " / "8.txt").write_text("king")
         with open(tmp_path / "validation.csv", "w", newline="") as file:
             csv.writer(file).writerows([("text", "label"), *labelled_texts(4)])
         output = tmp_path / "runs" / "a b"
@@ -180,10 +183,12 @@ class TestTrain:
             ]
         )
         assert code == 0
+        assert (output / "labels.txt").read_text() == "tale\ntale \nweather\n"
         assert (fitted["epochs"], fitted["batch_size"]) == (2, 8)
-        assert len(fitted["documents"]) == 8
+        assert len(fitted["documents"]) == 9
         assert list(fitted["validation_data"]) == labelled_texts(4)
-        out = capsys.readouterr().out
+        out, err = capsys.readouterr()
+        assert err.count("look alike") == 1
         assert "\nValidation accuracy 0.750, loss 0.600 on 4 documents (always saying" in out
         assert f"--model '{output}'" in out
         names = {path.name for path in output.iterdir()}
@@ -328,6 +333,13 @@ class TestPredict:
         assert "tale 0." in first and "weather 0." in first
         assert "cut" not in first
         assert second.endswith("; cut: the model reads the first 64 tokens only")
+
+    def test_labels_are_not_looked_at(self, model, tmp_path, capsys):
+        path = tmp_path / "d.jsonl"
+        path.write_text('{"text": "rain", "label": [1]}\n{"text": "wind", "label": NaN}\n')
+        assert main(["predict", "--model", model, "--json", "--data", str(path)]) == 0
+        lines = list(map(json.loads, capsys.readouterr().out.splitlines()))
+        assert [x["document"] for x in lines] == [f"{path}:1", f"{path}:2"]
 
     def test_line_ends_and_byte_order_marks_change_nothing(self, model, tmp_path, capsys):
         contents = {
@@ -933,6 +945,19 @@ def test_an_unknown_label_says_where_and_stays_short(tmp_path):
     assert "'class 3'" in str(caught.value)
     assert str(caught.value).endswith("2 labels of the file are unknown.")
     assert len(str(caught.value)) < 300
+
+
+def test_labels_of_earlier_models_are_known(tmp_path):
+    """Before there was a rule, true was called "true" in a model, and 1.0 "1.0"."""
+    from keras_combiner.datasets import read_documents
+
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"text": "a", "label": true}\n{"text": "b", "label": 1.0}\n')
+    summary = TargetSummary.of(read_documents(path))
+    assert set(summary.labels) == {"True", "1"}
+    summary.check_known(["1.0", "true"], read_documents(path))
+    with pytest.raises(ValueError, match=r"r\.jsonl:2: unknown label '1'"):
+        summary.check_known(["1.0", "1.00", "true"], read_documents(path))
 
 
 @pytest.mark.parametrize("module", [arguments, errors, label_counts])

@@ -323,6 +323,30 @@ def test_labels_that_look_alike_are_refused(labels, tmp_path):
         assert f"{label!r} ({tmp_path / 'r.jsonl'}:{line})" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("r.jsonl", '{"text": "a", "label": {"x": 1}}\n{"text": "b", "target": NaN}\n'),
+        ("r.csv", "text,label,label\na,x,y\nb,,\n"),
+    ],
+)
+def test_without_labels_what_stands_for_one_does_not_matter(name, content, tmp_path):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ValueError, match="label"):
+        list(read_documents(tmp_path / name, require_labels=False))
+    reader = read_documents(tmp_path / name, with_labels=False)
+    assert list(reader) == [("a", None), ("b", None)]
+
+
+def test_a_file_and_its_compressed_copy_are_pointed_at(tmp_path):
+    for name in ("a.jsonl", "a.jsonl.gz", "b.jsonl"):
+        (tmp_path / name).write_text("")
+    with pytest.warns(UserWarning, match=r"a\.jsonl and .*a\.jsonl\.gz are all read") as caught:
+        read_documents(tmp_path / "*.jsonl*")
+    assert len(caught) == 1
+    read_documents(tmp_path / "*.jsonl")  # without a warning
+
+
 class TestFolders:
     """Class folders whose names or links make of one thing two."""
 
@@ -347,6 +371,30 @@ class TestFolders:
         self.make(tmp_path, ["a/1.txt", "a /2.txt", "b/3.txt"])
         with pytest.warns(UserWarning, match=r"a' and .*a ' are .* look alike"):
             assert {x.label for x in read_documents(tmp_path)} == {"a", "a ", "b"}
+
+    def test_names_that_look_alike_are_classes_to_learn(self, tmp_path):
+        from keras_combiner.models import tasks
+
+        self.make(tmp_path, [f"{x}/{i}.txt" for x in ("a", "a ", "b") for i in range(4)])
+        reader = read_documents(tmp_path)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            summary = TargetSummary.of(reader)
+            for part in (reader, *reader.split(0.5)):
+                assert set(TargetSummary.of(part).labels) <= {"a", "a ", "b"}
+                assert part.keeps_alike_labels
+            _, names = tasks.get("single_label").learned(reader.labels())
+        assert len(caught) == 1
+        assert all(repr(str(tmp_path / x)) in str(caught[0].message) for x in ("a", "a "))
+        assert names == tasks.get("single_label").learned(summary.names())[1] == ["a", "a ", "b"]
+
+    def test_without_labels_a_name_does_not_matter(self, tmp_path):
+        self.make(tmp_path, ["nan/1.txt", "a/2.txt", "a /3.txt", "4.txt"])
+        with pytest.raises(ValueError, match="nan: The label is missing"):
+            list(read_documents(tmp_path))
+        documents = list(read_documents(tmp_path, with_labels=False))
+        assert documents[0] == ("4.txt", None)
+        assert sorted(documents) == [(f"{i}.txt", None) for i in (1, 2, 3, 4)]
 
     def test_links_back_are_left_out(self, tmp_path):
         folder = self.make(tmp_path / "d", ["a/1.txt", "a/deep/2.txt", "b/3.txt", ".git/4.txt"])

@@ -37,7 +37,7 @@ def classifier():
     return LongDocumentClassifier.from_texts(["x", "y"], ["a", "b"], **SMALL)
 
 
-@pytest.mark.parametrize("module", ["text_inputs", "class_weights", "tasks.label_places"])
+@pytest.mark.parametrize("module", ["text_inputs", "class_weights"])
 def test_examples_run(module):
     result = doctest.testmod(importlib.import_module(f"keras_combiner.models.{module}"))
     assert result.attempted > 0
@@ -158,6 +158,27 @@ def test_several_labels_are_the_same_in_every_container(several):
     assert [x.tolist() for x in targets] == [[1, 1], [0, 1], [0, 0]]
 
 
+# What holds floats in 32 or 16 bits, which are other numbers in 64.
+NARROW = {
+    "numpy": lambda x: np.array(x, "float32"),
+    "tensor": lambda x: tf.constant(x, tf.float32),
+    "Arrow": lambda x: pa.array(x, pa.float32()),
+    "half Arrow": lambda x: pa.array(np.array(x, "float16")),
+    "chunks": lambda x: pa.chunked_array([pa.array(x, pa.float32())]),
+    "dictionary": lambda x: pa.array(x, pa.float32()).dictionary_encode(),
+    "Float32": lambda x: pd.Series(x, dtype="Float32"),
+    "Arrow Series": lambda x: pd.Series(x, dtype=pd.ArrowDtype(pa.float32())),
+    "category": lambda x: pd.Series(np.array(x, "float32")).astype("category"),
+}
+
+
+def test_narrow_floats_keep_their_names_in_lists_of_labels():
+    several = pa.array([[0.1, 0.5], [0.1], []], pa.list_(pa.float32()))
+    assert tasks.get("multi_label").learned(several)[1] == ["0.1", "0.5"]
+    wide = pa.array([0.1, 0.5], pa.float64())
+    assert text_inputs.as_list(wide, "labels") == [0.1, 0.5]
+
+
 class Grade(enum.Enum):
     GOOD = "good"
 
@@ -168,7 +189,7 @@ class Grade(enum.Enum):
         ([True, np.bool_(False), "True"], ["False", "True"]),
         ([1, 1.0, np.int64(1), np.float32(1), b"1", tf.constant(1), "2"], ["1", "2"]),
         (["Mu\u0308ll", "M\u00fcll", "x"], ["M\u00fcll", "x"]),
-        (np.array([0.1, 0.5], "float32"), ["0.1", "0.5"]),
+        *((make([0.1, 0.5]), ["0.1", "0.5"]) for make in NARROW.values()),
         ([Grade.GOOD, "bad"], ["bad", "good"]),
         (dict.fromkeys(["b", "a"]), None),  # which has an order, but says nothing of each text
     ],
@@ -338,6 +359,12 @@ def test_missing_labels_are_named_with_their_position(missing, classifier):
         ("multi_label", [["a"], {"b": 1}], "label 1: Expected a list of labels for every document"),
         ("regression", [1.0, "2"], r"label 1: Expected a finite number .*Received: '2'"),
         ("regression", [1.0, True], "label 1: Expected a finite number"),
+        ("regression", [1.0, np.bool_(True)], "label 1: Expected a finite number"),
+        ("regression", [1.0, np.array(True)], "label 1: Expected a finite number"),
+        ("regression", [1.0, tf.constant(True)], "label 1: Expected a finite number"),
+        ("regression", tf.constant([True, False]), "label 0: Expected a finite number"),
+        ("regression", [1.0, tf.constant("2")], "label 1: Expected a finite number"),
+        ("regression", [1.0, np.array("2")], "label 1: Expected a finite number"),
         ("regression", [1.0, 1e39], "label 1: Expected a finite number"),
         ("regression", [1.0, [2.0, 3.0]], "label 1: Expected a finite number"),
         ("regression", [1.0, 1 + 1j], "label 1: Expected a finite number"),

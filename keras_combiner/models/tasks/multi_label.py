@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_combiner.datasets.label_names import label_name
-from keras_combiner.models.tasks.label_places import LabelPlaces
+from keras_combiner.datasets.label_places import LabelPlaces
 from keras_combiner.models.tasks.reliability import Reliability
 from keras_combiner.models.tasks.task import (
     LEAST_PROBABILITY,

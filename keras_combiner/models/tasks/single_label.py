@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_combiner.datasets.label_names import label_name
-from keras_combiner.models.tasks.label_places import LabelPlaces
+from keras_combiner.datasets.label_places import LabelPlaces
 from keras_combiner.models.tasks.reliability import Reliability
 from keras_combiner.models.tasks.task import Task, log, per_label, per_label_table
 from keras_combiner.models.tasks.thresholds import checked_threshold, least_for_precision

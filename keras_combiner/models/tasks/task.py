@@ -45,18 +45,19 @@ class Task(abc.ABC):
 
         Args:
             labels: labels in any container that `keras_combiner.models.text_inputs.as_list` takes,
-                or a stream of them.
+                or a stream of them, such as `labels()` of a reader.
 
         Returns:
             pair of `Task` and list of str.
 
         Raises:
-            ValueError: for labels of another kind, missing ones, or names that look alike.
+            ValueError: for labels of another kind, missing ones, or names that look alike, unless
+                the labels are those of a reader that warns of these (of class folders).
         """
         names = set()
         for found in each(self._names, self._listed(labels)):
             names.update(found)
-        for group in alike(names):
+        for group in () if getattr(labels, "keeps_alike_labels", False) else alike(names):
             raise ValueError(
                 f"The labels {' and '.join(map(repr, group))} look alike: they differ in white "
                 "space only. Write them in one way."

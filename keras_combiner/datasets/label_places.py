@@ -1,4 +1,4 @@
-"""LabelPlaces: where among the names of the outputs a label stands."""
+"""LabelPlaces: where among known names a label stands."""
 
 import collections
 import contextlib
@@ -26,6 +26,8 @@ class LabelPlaces:
     >>> places = LabelPlaces(["1", "tale", "true"])
     >>> places["tale"], places[1.0], places[True]
     (1, 0, 2)
+    >>> "tales" in places
+    False
     """
 
     def __init__(self, names):
@@ -52,3 +54,11 @@ class LabelPlaces:
             if place is None:
                 raise unknown_label(name, self._names)
         return place
+
+    def __contains__(self, label):
+        """Whether a label has a place among the names.
+
+        Raises:
+            LabelError: if it is missing, or not a scalar.
+        """
+        return label in self._places or label_name(label) in self._places
