@@ -29,6 +29,12 @@ def add_parser(subparsers):
         help=f"documents with a label each: {shared.FORMATS}",
     )
     shared.add_data_fields(parser)
+    parser.add_argument(
+        "--weight-field",
+        metavar="NAME",
+        help="field or column with a number, how much the document counts in all figures but the "
+        "numbers of documents; not for a directory (default: every document counts the same)",
+    )
     shared.add_threshold(parser)
     shared.add_batch_size(parser)
     parser.add_argument(
@@ -53,15 +59,20 @@ def run(arguments):
     classifier = shared.load_model(arguments.model)
     labels = classifier.labels
     task = classifier.task.with_threshold(arguments.threshold, labels)
-    documents = read_documents(arguments.data, **shared.data_options(arguments, task.name))
+    documents = read_documents(
+        arguments.data,
+        **shared.data_options(arguments, task.name),
+        weight_field=arguments.weight_field,
+    )
     summary = TargetSummary.of(documents)
     summary.check_known(labels, documents)
-    # Twice over the file, the first time for the labels alone: texts are not held in memory.
+    # Over and over the file, for labels and weights alone at first: texts are not held in memory.
     targets = np.array(list(each(task.targets(labels), documents.labels())))
+    weights = _weights(documents, arguments)
     outputs = classifier.predict(
         documents, batch_size=arguments.batch_size, verbose=1 if sys.stdout.isatty() else 0
     )
-    figures = task.measure(targets, outputs, labels)
+    figures = task.measure(targets, outputs, labels, weights)
     print(task.table(figures))
     if classifier.tokenizer.unknown_token_id is not None:
         figures["unknown_share"] = _unknown_share(classifier, documents)
@@ -73,6 +84,21 @@ def run(arguments):
         with written_whole(arguments.json, overwrite=True) as unfinished:
             unfinished.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return 0
+
+
+def _weights(documents, arguments):
+    """The weight of every document, float64 array `[documents]`; None without --weight-field."""
+    import numpy as np
+
+    if arguments.weight_field is None:
+        return None
+    weights = np.array([document.weight for document in documents])
+    if not weights.any():
+        raise ValueError(
+            f"{arguments.data}: every {arguments.weight_field!r} is 0, so that no document counts. "
+            "Give one of them a weight, or leave --weight-field out."
+        )
+    return weights
 
 
 def _unknown_share(classifier, documents):

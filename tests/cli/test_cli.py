@@ -285,6 +285,31 @@ class TestEvaluate:
         assert "class    documents  precision  recall\n" in out
         assert f"{figures['accuracy']:.4f}" in out
 
+    def test_weights_of_documents(self, model, tmp_path, capsys):
+        texts = [("king", "tale", 2), ("rain", "weather", 0), ("king", "weather", 1)]
+
+        def write(name, rows):
+            lines = (json.dumps({"text": x, "label": y, "w": w}) for x, y, w in rows)
+            (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+
+        write("weighted", texts)
+        write("repeated", [texts[0], texts[0], texts[2]])
+        figures = []
+        for name, options in (("weighted", ["--weight-field", "w"]), ("repeated", [])):
+            json_file = tmp_path / f"{name}.json"
+            command = ["evaluate", "--model", model, "--data", str(tmp_path / f"{name}.jsonl")]
+            assert main([*command, "--json", str(json_file), *options]) == 0
+            figures.append(json.loads(json_file.read_text()))
+        assert figures[0]["documents"] == figures[1]["documents"] == 3
+        assert figures[0]["weight"] == 3
+        for name in ("accuracy", "loss", "ece", "brier", "majority_accuracy"):
+            assert figures[0][name] == pytest.approx(figures[1][name], abs=1e-6)
+        assert "total weight       3\n" in capsys.readouterr().out
+        write("none", [texts[1]])
+        none = ["evaluate", "--model", model, "--data", str(tmp_path / "none.jsonl")]
+        assert main([*none, "--weight-field", "w"]) == 1
+        assert "every 'w' is 0, so that no document counts" in capsys.readouterr().err
+
     def test_measure_by_hand(self):
         # True classes 0 0 0 1; named 0 1 0 1; class 2 is neither there nor ever named.
         probabilities = np.array(

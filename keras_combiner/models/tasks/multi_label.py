@@ -14,6 +14,8 @@ from keras_combiner.models.tasks.task import (
     log,
     per_label,
     per_label_table,
+    total_weight,
+    total_weight_line,
 )
 from keras_combiner.models.tasks.thresholds import (
     NO_CHOICE,
@@ -192,7 +194,7 @@ class MultiLabel(Task):
         """Share of the labels that are rightly given or not given."""
         return (self.named(outputs) == targets).mean(-1, dtype="float64")
 
-    def measure(self, targets, outputs, names):
+    def measure(self, targets, outputs, names, weights=None):
         """Accuracy of a yes or no, F1, share of documents without any error, and each label.
 
         Example:
@@ -204,19 +206,29 @@ class MultiLabel(Task):
         (0.75, 0.5, 0.8)
         """
         truth, said = targets > 0.5, self.named(outputs) > 0.5
-        both = (truth & said).sum()
-        reliability = Reliability.of(outputs.ravel(), truth.ravel())
+        each = np.ones(len(targets)) if weights is None else weights
+        answers = each @ (truth.sum(-1) + said.sum(-1))
+        reliability = Reliability.of(
+            outputs.ravel(),
+            truth.ravel(),
+            weights=None if weights is None else np.repeat(weights, len(names)),
+        )
         losses = -np.where(truth, log(outputs), log(1 - np.minimum(outputs, 1 - LEAST_PROBABILITY)))
+
+        def mean(figures):
+            return float(np.average(figures, weights=weights))
+
         return {
             "documents": len(targets),
-            "accuracy": float(self.right(targets, outputs).mean()),
-            "none_accuracy": float(1 - truth.mean()),
-            "f1": float(2 * both / max(1, truth.sum() + said.sum())),
-            "exact": float((truth == said).all(-1).mean()),
-            "loss": float(losses.mean()),
+            **total_weight(weights),
+            "accuracy": mean(self.right(targets, outputs)),
+            "none_accuracy": 1 - mean(truth.mean(-1)),
+            "f1": float(2 * (each @ (truth & said).sum(-1)) / answers) if answers else 0.0,
+            "exact": mean((truth == said).all(-1)),
+            "loss": mean(losses.mean(-1)),
             "ece": reliability.error,
-            "brier": float(((outputs.astype("float64") - truth) ** 2).mean()),
-            "classes": per_label(truth, said, names),
+            "brier": mean(((outputs.astype("float64") - truth) ** 2).mean(-1)),
+            "classes": per_label(truth, said, names, weights),
             "reliability": dataclasses.asdict(reliability),
         }
 
@@ -225,6 +237,7 @@ class MultiLabel(Task):
         return "\n".join(
             [
                 f"documents             {figures['documents']:,}",
+                *total_weight_line(figures, 22),
                 f"accuracy of a label   {figures['accuracy']:.4f}",
                 f"never giving a label  {figures['none_accuracy']:.4f}",
                 f"F1 over all labels    {figures['f1']:.4f}",

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_combiner.factorizations import precision
-from keras_combiner.models.tasks.task import Task
+from keras_combiner.models.tasks.task import Task, total_weight, total_weight_line
 from keras_combiner.models.text_inputs import each, number_of
 
 
@@ -90,7 +90,7 @@ class Regression(Task):
         """None: numbers differ by more or less."""
         return None
 
-    def measure(self, targets, outputs, names):
+    def measure(self, targets, outputs, names, weights=None):
         """Errors, and those of always saying the mean of these documents.
 
         Example:
@@ -100,14 +100,19 @@ class Regression(Task):
         (0.5, 1.0, 0.5)
         """
         targets, outputs = targets[:, 0].astype("float64"), outputs[:, 0].astype("float64")
-        errors, spread = outputs - targets, targets - targets.mean()
-        variance = float((spread**2).mean())
+
+        def mean(figures):
+            return float(np.average(figures, weights=weights))
+
+        errors, spread = outputs - targets, targets - mean(targets)
+        loss, variance = mean(errors**2), mean(spread**2)
         return {
             "documents": len(targets),
-            "mean_absolute_error": float(np.abs(errors).mean()),
-            "mean_baseline": float(np.abs(spread).mean()),
-            "loss": float((errors**2).mean()),
-            "r2": 1 - float((errors**2).mean()) / variance if variance else None,
+            **total_weight(weights),
+            "mean_absolute_error": mean(np.abs(errors)),
+            "mean_baseline": mean(np.abs(spread)),
+            "loss": loss,
+            "r2": 1 - loss / variance if variance else None,
         }
 
     def table(self, figures):
@@ -116,6 +121,7 @@ class Regression(Task):
         return "\n".join(
             [
                 f"documents            {figures['documents']:,}",
+                *total_weight_line(figures, 21),
                 f"mean absolute error  {figures['mean_absolute_error']:.6g}",
                 f"always the mean      {figures['mean_baseline']:.6g}",
                 f"mean squared error   {figures['loss']:.6g}",

@@ -9,7 +9,14 @@ from keras import ops
 from keras_combiner.datasets.label_names import label_name
 from keras_combiner.datasets.label_places import LabelPlaces
 from keras_combiner.models.tasks.reliability import Reliability
-from keras_combiner.models.tasks.task import Task, log, per_label, per_label_table
+from keras_combiner.models.tasks.task import (
+    Task,
+    log,
+    per_label,
+    per_label_table,
+    total_weight,
+    total_weight_line,
+)
 from keras_combiner.models.tasks.thresholds import checked_threshold, least_for_precision
 
 _MOST_SHOWN = 3
@@ -145,7 +152,7 @@ class SingleLabel(Task):
         """1 where the most probable class is the right one."""
         return (outputs.argmax(-1) == targets).astype("float64")
 
-    def measure(self, targets, outputs, names):
+    def measure(self, targets, outputs, names, weights=None):
         """Accuracy, loss, what always naming the most frequent class reaches, and each class.
 
         Example:
@@ -159,21 +166,23 @@ class SingleLabel(Task):
         """
         one_hot = np.eye(len(names), dtype=bool)
         right, is_given = self.right(targets, outputs), self._is_given(outputs)
-        reliability = Reliability.of(outputs.max(-1), right)
+        reliability = Reliability.of(outputs.max(-1), right, weights=weights)
         squares = (outputs.astype("float64") - one_hot[targets]) ** 2
-        classes = per_label(one_hot[targets], one_hot[outputs.argmax(-1)], names)
-        most = max(names, key=lambda name: classes[name]["documents"])
+        shares = np.average(one_hot[targets], axis=0, weights=weights)
         truth = outputs[np.arange(len(targets)), targets]
         return {
             "documents": len(targets),
-            "accuracy": float(right.mean()),
-            **({} if self.threshold is None else _answered(self.threshold, right, is_given)),
-            "loss": float(-log(truth).mean()),
+            **total_weight(weights),
+            "accuracy": float(np.average(right, weights=weights)),
+            **self._answered(right, is_given, weights),
+            "loss": float(np.average(-log(truth), weights=weights)),
             "ece": reliability.error,
-            "brier": float(squares.sum(-1).mean()),
-            "majority_class": most,
-            "majority_accuracy": classes[most]["documents"] / len(targets),
-            "classes": classes,
+            "brier": float(np.average(squares.sum(-1), weights=weights)),
+            "majority_class": names[shares.argmax()],
+            "majority_accuracy": float(shares.max()),
+            "classes": per_label(
+                one_hot[targets], one_hot[outputs.argmax(-1)], names, weights=weights
+            ),
             "reliability": dataclasses.asdict(reliability),
         }
 
@@ -182,6 +191,7 @@ class SingleLabel(Task):
         return "\n".join(
             [
                 f"documents          {figures['documents']:,}",
+                *total_weight_line(figures, 19),
                 f"accuracy           {figures['accuracy']:.4f}",
                 f"majority baseline  {figures['majority_accuracy']:.4f} "
                 f"({figures['majority_class']})",
@@ -205,6 +215,17 @@ class SingleLabel(Task):
     def _is_given(self, outputs):
         return outputs.max(-1) > (-1.0 if self.threshold is None else self.threshold)
 
+    def _answered(self, right, is_given, weights):
+        """The figures of a threshold; none without it."""
+        if self.threshold is None:
+            return {}
+        given = is_given if weights is None else weights * is_given
+        return {
+            "threshold": self.threshold,
+            "coverage": float(np.average(is_given, weights=weights)),
+            "answered_accuracy": float(np.average(right, weights=given)) if given.any() else None,
+        }
+
     def _names(self, label):
         return [label_name(self._one(label))]
 
@@ -220,14 +241,6 @@ class SingleLabel(Task):
         if isinstance(label, (list, tuple, set, frozenset, dict, np.ndarray)):
             raise self._kind_error(label, "one label")
         return label
-
-
-def _answered(threshold, right, is_given):
-    return {
-        "threshold": threshold,
-        "coverage": float(is_given.mean()),
-        "answered_accuracy": float(right[is_given].mean()) if is_given.any() else None,
-    }
 
 
 def _answered_table(figures):

@@ -257,16 +257,20 @@ class Task(abc.ABC):
         return None
 
     @abc.abstractmethod
-    def measure(self, targets, outputs, names):
+    def measure(self, targets, outputs, names, weights=None):
         """Compares outputs with the truth.
 
         Args:
             targets: array `[documents, ...]`, at least one.
             outputs: float array `[documents, units]`.
             names: list of str.
+            weights: float array `[documents]`, not all 0: how much each counts in means and shares,
+                as `sample_weight` in scikit-learn. Numbers of documents stay what they are. None
+                for all alike.
 
         Returns:
-            dict of figures that JSON can hold.
+            dict of figures that JSON can hold, with "weight", the sum of the weights, if there are
+            any.
         """
 
     @abc.abstractmethod
@@ -300,22 +304,35 @@ def log(x):
     return keras.ops.log(keras.ops.maximum(precision.at_least_float32(x), LEAST_PROBABILITY))
 
 
-def per_label(truth, said, names):
+def total_weight(weights):
+    """What `measure` says of weights: a dict, empty if there are none."""
+    return {} if weights is None else {"weight": float(weights.sum())}
+
+
+def total_weight_line(figures, width):
+    """The lines of a table that `total_weight` fills, their headings padded to a width."""
+    return [f"{'total weight':<{width}}{figures['weight']:,.6g}"] if "weight" in figures else []
+
+
+def per_label(truth, said, names, weights=None):
     """Counts documents, precision and recall of every label.
 
     Args:
         truth: bool array `[documents, labels]`.
         said: bool array `[documents, labels]`.
         names: list of str.
+        weights: float array `[documents]`, of precision and recall; None for all alike.
 
     Returns:
         dict of name to dict: "documents", "precision" (None if the label is never given) and
-        "recall" (None if it has no documents).
+        "recall" (None if it has no documents), by weight.
     """
-    of_label, of_answer, right = truth.sum(0), said.sum(0), (truth & said).sum(0)
+    each = np.ones(len(truth)) if weights is None else weights
+    of_label, of_answer, right = each @ truth, each @ said, each @ (truth & said)
+    counts = truth.sum(0)
     return {
         name: {
-            "documents": int(of_label[i]),
+            "documents": int(counts[i]),
             "precision": float(right[i] / of_answer[i]) if of_answer[i] else None,
             "recall": float(right[i] / of_label[i]) if of_label[i] else None,
         }
