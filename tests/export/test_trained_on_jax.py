@@ -32,9 +32,17 @@ def train(path):
     keras.utils.set_random_seed(0)
     texts, labels = make_documents(32)
     classifier = LongDocumentClassifier.from_texts(
-        texts, labels, sequence_length=64, vocabulary_size=60, block_size=8, verbose=False
+        texts,
+        labels,
+        sequence_length=64,
+        vocabulary_size=60,
+        block_size=8,
+        num_layers=1,
+        hidden_dim=32,
+        intermediate_dim=128,  # the converter leaves small weights in float32
+        verbose=False,
     )
-    classifier.fit(texts, labels, epochs=6, batch_size=8, verbose=0)
+    classifier.fit(texts, labels, epochs=8, batch_size=8, verbose=0)
     classifier.save(path)
     return np.asarray(classifier.predict([*texts, ""], verbose=0))
 
@@ -73,7 +81,7 @@ ATOL = {
     "int4": 0.2,
     "int16x8": 5e-2,
 }
-QUICK = ("float32", "dynamic_int8")
+QUICK = ("float32",)
 
 
 @pytest.mark.parametrize(
