@@ -81,6 +81,13 @@ def test_two_devices_train_as_one(tmp_path):
 
 
 @pytest.mark.slow
+def test_two_devices_weigh_documents_and_labels_as_one(tmp_path):
+    one, two = on_two_devices("weighted", tmp_path)
+    training_program.assert_same(two, one, 1e-5)
+    assert one[0]["loss"][1] != one[0]["loss"][0]
+
+
+@pytest.mark.slow
 def test_two_devices_drop_the_same_in_every_run(tmp_path):
     training_program.assert_same(*on_two_devices("dropout", tmp_path), 0)
 

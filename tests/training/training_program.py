@@ -12,14 +12,17 @@ from keras_combiner.models import LongDocumentClassifier
 # The last batch of five has one row, fewer than there are replicas; classes differ in number.
 TEXTS = [f"{('rain and wind', 'tales of kings')[i % 3 == 0]} " * (1 + i % 4) for i in range(21)]
 LABELS = [("weather", "tale")[i % 3 == 0] for i in range(21)]
+WEIGHTS = [(1.0, 0.5, 3.0, 0.0)[i % 4] for i in range(21)]
 
 
-def train(callbacks=(), eager=False, **options):
+def train(callbacks=(), eager=False, several=False, weights=None, **options):
     """History and weights of a training without dropout, which replicas would draw otherwise."""
     keras.utils.set_random_seed(0)
+    labels = [[x] for x in LABELS] if several else LABELS
     model = LongDocumentClassifier.from_texts(
         TEXTS,
-        LABELS,
+        labels,
+        task="multi_label" if several else "single_label",
         sequence_length=64,
         tokenizer="bytes",
         verbose=False,
@@ -32,16 +35,17 @@ def train(callbacks=(), eager=False, **options):
     )
     if eager:
         optimizer = keras.optimizers.AdamW(0.01, clipnorm=0.1, gradient_accumulation_steps=2)
-        loss = "sparse_categorical_crossentropy"
+        loss = model.task.loss
         model.compile(optimizer, loss, metrics=["accuracy"], run_eagerly=True)
     history = model.fit(
         TEXTS,
-        LABELS,
-        validation_data=(TEXTS[:6], LABELS[:6]),
+        labels,
+        validation_data=(TEXTS[:6], labels[:6]),
         epochs=2,
         batch_size=5,
         seed=1,
         class_weight="balanced",
+        sample_weight=weights,
         gradient_accumulation_steps=None if eager else 2,
         callbacks=list(callbacks),
         verbose=0,
@@ -99,6 +103,14 @@ def mirrored(folder):
     save(folder / "one.npz", *train(eager=True))
 
 
+def weighted(folder):
+    """Of documents with weights of their own and several labels each."""
+    distributed = two_devices()
+    options = {"eager": True, "several": True, "weights": WEIGHTS}
+    save(folder / "two.npz", *train([distributed], **options))
+    save(folder / "one.npz", *train(**options))
+
+
 def dropout(folder):
     """Twice on two devices, and in graphs, as users have it."""
     distributed = two_devices()
@@ -109,14 +121,15 @@ def dropout(folder):
 def command(folder):
     """The command on two devices, with options that change what a step is."""
     from keras_combiner.cli.main import main
-    from keras_combiner.datasets import write_jsonl
 
     two_devices()
-    write_jsonl(folder / "texts.jsonl", zip(TEXTS, LABELS, strict=True))
+    columns = zip(TEXTS, LABELS, WEIGHTS, strict=True)
+    rows = (json.dumps({"text": x, "labels": [y], "w": w}) for x, y, w in columns)
+    (folder / "texts.jsonl").write_text("\n".join(rows))
     options = (
         "--tokenizer bytes --sequence-length 32 --long windows --validation-split 0.2 --epochs 2 "
         "--batch-size 5 --block-size 8 --strategy mirrored --mixed-precision bfloat16 "
-        "--accumulate 2 --class-weight balanced --patience 1"
+        "--accumulate 2 --class-weight balanced --weight-field w --patience 1"
     )
     paths = ["--data", str(folder / "texts.jsonl"), "--output", str(folder / "out")]
     sys.exit(main(["train", *paths, *options.split()]))
@@ -143,5 +156,5 @@ def worker(folder):
 
 
 if __name__ == "__main__":
-    program = {x.__name__: x for x in (mirrored, dropout, command, worker)}[sys.argv[1]]
+    program = {x.__name__: x for x in (mirrored, weighted, dropout, command, worker)}[sys.argv[1]]
     program(pathlib.Path(sys.argv[2]))
