@@ -87,16 +87,20 @@ def run(arguments):
 
 
 def _classified(classifier, some, arguments):
-    """What `classify` makes of pairs of name and text; what it warns of gets the names."""
+    """What `classify` makes of pairs of name and text, which it warns of and refuses by name."""
+    from keras_combiner.models.not_finite_error import NotFiniteError
     from keras_combiner.text.unknown_tokens import UnknownTokensWarning
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        results = classifier.classify(
-            [text for _, text in some],
-            batch_size=arguments.batch_size,
-            threshold=arguments.threshold,
-        )
+        try:
+            results = classifier.classify(
+                [text for _, text in some],
+                batch_size=arguments.batch_size,
+                threshold=arguments.threshold,
+            )
+        except NotFiniteError as error:
+            raise NotFiniteError(error.document, some[error.document][0]) from None
     for each in caught:
         message = each.message
         if isinstance(message, UnknownTokensWarning) and message.documents:

@@ -297,7 +297,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
             x, validation_data = training[0], validation[0]
         order = "shuffled" if settings.pop("shuffle", True) else "given"
         seed = order_seed(seed, settings["callbacks"])
-        batches = self._batches(x, batch_size, order=order, seed=seed)
+        batches = self._batches(x, batch_size, order=order, seed=seed, training=True)
         if validation_data is not None:
             settings = self._validated_on(validation_data, batch_size, settings)
         return self._fit_batches(batches, accumulate, settings)
@@ -325,7 +325,8 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
         if not self.compiled:
             self._compile_by_default()
         if not is_text(x):
-            fit_arguments.refuse_strings_in_data_set(x)
+            if not fit_arguments.is_validation(settings):
+                fit_arguments.refuse_strings_in_data_set(x)
             return super().evaluate(x, y, batch_size=batch_size, **settings)
         batches = self._first_documents(x, y, batch_size, settings.pop("steps", None))
         if len(batches) == 0:
@@ -350,7 +351,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
             raise ValueError("Texts that are their own targets have no weights: leave them out.")
         return self._batches(x, batch_size)
 
-    def _batches(self, texts, batch_size, order="grouped", seed=0):
+    def _batches(self, texts, batch_size, order="grouped", seed=0, training=False):
         if self.tokenizer is None:
             raise ValueError(
                 "The model has no tokenizer: build it with one to train on texts, as "
@@ -370,7 +371,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
                 f"There is no word to be hidden in {len(documents.windows):,} document(s): all of "
                 "them are empty."
             )
-        documents.check_unknown(training=order != "grouped")
+        documents.check_unknown(training=training)
         return text_batches.TextBatches(
             documents,
             batch_size,

@@ -166,6 +166,15 @@ def refuse_cloning(model, keywords):
         )
 
 
+def is_validation(settings):
+    """Whether `evaluate` is called by the `fit` of Keras, whose data set has been checked.
+
+    Args:
+        settings: dict, the keyword arguments of `evaluate`.
+    """
+    return settings.get("_use_cached_eval_dataset", False)
+
+
 def refuse_strings_in_data_set(x):
     """Raises a TypeError for a data set whose inputs are strings.
 

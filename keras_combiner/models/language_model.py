@@ -4,10 +4,10 @@ import keras
 from keras import ops
 
 from keras_combiner.models.arguments import check_keywords
-from keras_combiner.models.fit_arguments import refuse_cloning, refuse_strings
+from keras_combiner.models.token_id_model import TokenIdModel
 
 
-class LanguageModel(keras.Model):
+class LanguageModel(TokenIdModel, keras.Model):
     """A functional model from token ids `[batch, length]` to logits `[batch, length, vocabulary]`.
 
     The matrix that makes the logits is the token embedding of the backbone. Targets of 0, which is
@@ -24,15 +24,6 @@ class LanguageModel(keras.Model):
         logits = backbone.embedding.token_embedding(backbone(token_ids), reverse=True)
         super().__init__(inputs=token_ids, outputs=logits, **kwargs)
         self.backbone = backbone
-
-    def __call__(self, *args, **kwargs):
-        """As `keras.Model.__call__`, on token ids only."""
-        refuse_strings(self, args[:1])
-        return super().__call__(*args, **kwargs)
-
-    def _run_through_graph(self, *args, **kwargs):
-        refuse_cloning(self, kwargs)
-        return super()._run_through_graph(*args, **kwargs)
 
     @property
     def sequence_length(self):

@@ -1,6 +1,7 @@
 """LongDocumentClassifier: whole documents in, labels out."""
 
 import contextlib
+import itertools
 import warnings
 
 import keras
@@ -15,6 +16,7 @@ from keras_combiner.models.class_weights import class_weights
 from keras_combiner.models.combiner_backbone import CombinerBackbone, check_backbone, check_size
 from keras_combiner.models.encoded_documents import EncodedDocuments
 from keras_combiner.models.make_tokenizer import make_tokenizer
+from keras_combiner.models.not_finite_error import NotFiniteError
 from keras_combiner.models.text_training import (
     TextTraining,
     check_found,
@@ -23,6 +25,7 @@ from keras_combiner.models.text_training import (
 )
 
 LONG = ("cut", "windows")
+_TARGETS = 4096  # of documents, that are counted at once
 
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
@@ -326,14 +329,13 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             batch_size, epochs, gradient_accumulation_steps, kwargs
         )
         if not text_inputs.is_text(x):
-            if validation_data is not None:
-                settings = self._validated_on(validation_data, batch_size, settings)
             weights = self._class_weights(
                 class_weight,
                 lambda: _targets_of(x, y, settings["steps_per_epoch"]),
                 has_class_ids=True,
             )
-            self._forget_calibration()
+            if validation_data is not None:
+                settings = self._validated_on(validation_data, batch_size, settings)
             settings["class_weight"] = self._for_keras(weights)
             settings["sample_weight"] = sample_weight
             with self._weighing_labels(weights):
@@ -356,10 +358,10 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             seed=order_seed(seed, settings["callbacks"]),
             weights=sample_weight,
             class_weights=self._for_keras(weights) if has_weights else None,
+            training=True,
         )
         if validation_data is not None:
             settings = self._validated_on(validation_data, batch_size, settings)
-        self._forget_calibration()
         # Keras takes no class weights beside those of documents.
         settings["class_weight"] = None if has_weights else self._for_keras(weights)
         with self._weighing_labels(weights):
@@ -392,7 +394,8 @@ class LongDocumentClassifier(TextTraining, keras.Model):
                 return self._evaluate_pooled(self._validation.batches, settings)
             return super().evaluate(x, **settings)
         if not text_inputs.is_text(x):
-            fit_arguments.refuse_strings_in_data_set(x)
+            if not fit_arguments.is_validation(settings):
+                fit_arguments.refuse_strings_in_data_set(x)
             return super().evaluate(
                 x, y, batch_size=batch_size, sample_weight=sample_weight, **settings
             )
@@ -481,6 +484,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             `long="windows"` there is also "windows" (int), how many it took.
 
         Raises:
+            NotFiniteError: a ValueError, if the model's outputs are not finite numbers.
             ValueError: for a single string, another container, or a threshold that is out of range,
                 of an unknown label, or for a regression.
             TypeError: for what is not text.
@@ -492,6 +496,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             return []
         outputs = super().predict(batches.dataset(count=len(batches)), verbose=0)
         outputs = self.pooled(batches.in_order(outputs), batches.documents.windows)
+        _refuse_not_finite(outputs)
         results = []
         for i, row in enumerate(outputs):
             result = task.result(row, self.labels)
@@ -618,13 +623,13 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         for weight in (head._kernel, *lora, head.bias):
             weight.assign(weight * factor)
 
-    def _forget_calibration(self):
+    def _before_training(self):
         """Makes a calibration void that is of other weights than those to come."""
         if self.task.is_calibrated:
             warnings.warn(
                 "Training makes the calibration of this model void: its thresholds are dropped. "
                 "Call `calibrate` again when it is trained.",
-                stacklevel=3,
+                stacklevel=4,
             )
             self.task = self.task.uncalibrated()
 
@@ -641,6 +646,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         with_targets=True,
         weights=None,
         class_weights=None,
+        training=False,
     ):
         documents = EncodedDocuments(
             texts,
@@ -652,7 +658,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             weights=weights,
             class_weights=class_weights,
         )
-        documents.check_unknown(training=order != "grouped", each=not with_targets)
+        documents.check_unknown(training=training, each=not with_targets)
         target = tf.TensorSpec(self.task.target_shape(self.labels), self.task.target_dtype)
         return text_batches.TextBatches(
             documents,
@@ -673,9 +679,11 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def _targets(self, texts, labels):
-        """The targets of all documents, as one batch."""
+        """Yields the targets of all documents, in arrays of some thousands."""
         labels = texts.labels() if labels is None else labels
-        yield np.array(list(text_inputs.each(self.task.targets(self.labels), labels)))
+        targets = text_inputs.each(self.task.targets(self.labels), labels)
+        while some := list(itertools.islice(targets, _TARGETS)):
+            yield np.array(some)
 
     def _class_weights(self, class_weight, targets, has_class_ids=False):
         """A weight a class, of what `fit` takes; see `class_weights`."""
@@ -684,6 +692,8 @@ class LongDocumentClassifier(TextTraining, keras.Model):
                 "`class_weight` is for classes, which a regression has none of: leave it out."
             )
         several = self.task.name == "multi_label"
+        if several and class_weight and self._compiled_by_user:
+            _check_loss_of_labels(self.loss, len(self.labels))
         return class_weights(class_weight, self.labels, targets, several, has_class_ids)
 
     def _for_keras(self, weights):
@@ -766,6 +776,36 @@ def _targets_of(x, y, steps):
             "that ends. Pass a dict of weights."
         )
     return (np.asarray(batch[1]) for batch in x)
+
+
+def _check_loss_of_labels(loss, num_labels):
+    """Raises a ValueError unless a loss is the mean of one for each label."""
+    generator = np.random.default_rng(0)
+    y = (np.arange(num_labels) == np.array([[0], [num_labels - 1]])).astype("float32")
+    y_pred = generator.uniform(0.1, 0.9, y.shape).astype("float32")
+    try:
+        function = keras.losses.get(loss)
+        function = getattr(function, "call", function)
+        # As in `compute_loss`, where weights come between.
+        by_label = np.asarray(function(y[..., None], y_pred[..., None]))
+        is_mean = by_label.shape == y.shape and np.allclose(
+            by_label.mean(-1), np.asarray(function(y, y_pred)), rtol=1e-4
+        )
+    except Exception:  # whatever a loss raises that takes other shapes
+        is_mean = False
+    if not is_mean:
+        raise ValueError(
+            "`class_weight` of several labels weighs the loss of each label, and so needs a loss "
+            "that is the mean of one for each, such as 'binary_crossentropy'. The model is "
+            f"compiled with {loss!r}: compile it with another, or leave `class_weight` out."
+        )
+
+
+def _refuse_not_finite(outputs):
+    """Raises a `NotFiniteError` that names the first document with other outputs."""
+    wrong = np.flatnonzero(~np.isfinite(outputs.astype("float64")).all(-1))
+    if len(wrong):
+        raise NotFiniteError(int(wrong[0]))
 
 
 def _check_long(long):

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from keras_combiner.models import fit_arguments, recipe_schedule, text_batches, text_inputs
+from keras_combiner.models.token_id_model import TokenIdModel
 from keras_combiner.text.tokenizer import MIN_SEQUENCE_LENGTH
 from keras_combiner.whole_files import written_whole
 
@@ -22,7 +23,7 @@ _SET_THE_LEARNING_RATE = (
 )
 
 
-class TextTraining:
+class TextTraining(TokenIdModel):
     """A part of a `keras.Model` with a `backbone`: a recipe of its own, batches of texts, files.
 
     A model that was never compiled is trained with AdamW, gradient clipping, and a learning rate
@@ -46,14 +47,8 @@ class TextTraining:
         """The `TextBatches` of texts, labels and weights that a model is evaluated on."""
         raise NotImplementedError
 
-    def __call__(self, *args, **kwargs):
-        """As `keras.Model.__call__`, on token ids only."""
-        fit_arguments.refuse_strings(self, args[:1])
-        return super().__call__(*args, **kwargs)
-
-    def _run_through_graph(self, *args, **kwargs):
-        fit_arguments.refuse_cloning(self, kwargs)
-        return super()._run_through_graph(*args, **kwargs)
+    def _before_training(self):
+        """Called once nothing that `fit` checks speaks against training."""
 
     @property
     def _compiled_by_user(self):
@@ -227,16 +222,17 @@ class TextTraining:
         self, x, y, batch_size, validation_split, gradient_accumulation_steps, settings
     ):
         """As `keras.Model.fit`, by the recipe unless the user compiled another."""
-        fit_arguments.refuse_strings_in_data_set(x)
-        if settings.get("validation_data") is not None:
-            validation_split = 0.0
-        if validation_split:
-            fit_arguments.check_share(validation_split)
-        num_batches = recipe_schedule.num_batches(x, batch_size, validation_split)
-        self._compile_for_fit(num_batches, settings, gradient_accumulation_steps)
-        # A data set brings its own batches.
-        batch_size = batch_size if recipe_schedule.are_arrays(x) else None
         try:
+            fit_arguments.refuse_strings_in_data_set(x)
+            if settings.get("validation_data") is not None:
+                validation_split = 0.0
+            if validation_split:
+                fit_arguments.check_share(validation_split)
+            num_batches = recipe_schedule.num_batches(x, batch_size, validation_split)
+            self._compile_for_fit(num_batches, settings, gradient_accumulation_steps)
+            # A data set brings its own batches.
+            batch_size = batch_size if recipe_schedule.are_arrays(x) else None
+            self._before_training()
             return super().fit(
                 x, y, batch_size=batch_size, validation_split=validation_split, **settings
             )
@@ -255,31 +251,34 @@ class TextTraining:
         Returns:
             `keras.callbacks.History`.
         """
-        if len(batches) == 0:
-            raise ValueError("There is no document to train on.")
-        epochs, steps = settings["epochs"], settings["steps_per_epoch"] or len(batches)
-        settings = {**settings, "steps_per_epoch": steps, "shuffle": False}
-        self._compile_for_fit(math.inf, settings, gradient_accumulation_steps)  # a stream
-        _check_execution(self.steps_per_execution, steps)
-        if settings.get("verbose", "auto") != 0:
-            print(f"Training on {batches}.", flush=True)
-        epoch, step = settings["initial_epoch"], 0
         checkpoints = _checkpoints(settings["callbacks"])
-        if checkpoints is not None:
-            _check_resumes_alone(settings["callbacks"], epoch)
-            settings["callbacks"] = _with_checkpoints_last(settings["callbacks"], checkpoints)
-            facts = {**self._facts(batches, settings), **(facts or {})}
-            epoch, step = checkpoints.start_from(self, facts, settings["callbacks"])
-            settings["initial_epoch"] = epoch
-        for callback in settings["callbacks"]:
-            if hasattr(callback, "follow_batches"):
-                callback.follow_batches(batches, steps=steps, epochs=epochs, position=(epoch, step))
-
-        def position():
-            # BackupAndRestore has its say after this method's.
-            return (self._initial_epoch or epoch) * steps + step
-
         try:
+            if len(batches) == 0:
+                raise ValueError("There is no document to train on.")
+            epochs, steps = settings["epochs"], settings["steps_per_epoch"] or len(batches)
+            settings = {**settings, "steps_per_epoch": steps, "shuffle": False}
+            self._compile_for_fit(math.inf, settings, gradient_accumulation_steps)  # a stream
+            _check_execution(self.steps_per_execution, steps)
+            if settings.get("verbose", "auto") != 0:
+                print(f"Training on {batches}.", flush=True)
+            epoch, step = settings["initial_epoch"], 0
+            if checkpoints is not None:
+                _check_resumes_alone(settings["callbacks"], epoch)
+                settings["callbacks"] = _with_checkpoints_last(settings["callbacks"], checkpoints)
+                facts = {**self._facts(batches, settings), **(facts or {})}
+                epoch, step = checkpoints.start_from(self, facts, settings["callbacks"])
+                settings["initial_epoch"] = epoch
+            for callback in settings["callbacks"]:
+                if hasattr(callback, "follow_batches"):
+                    callback.follow_batches(
+                        batches, steps=steps, epochs=epochs, position=(epoch, step)
+                    )
+
+            def position():
+                # BackupAndRestore has its say after this method's.
+                return (self._initial_epoch or epoch) * steps + step
+
+            self._before_training()
             # One stream of all epochs: a position in it says what was seen.
             return super().fit(batches.dataset(position=position), **settings)
         except BaseException:

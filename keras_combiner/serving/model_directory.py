@@ -86,7 +86,7 @@ class ModelDirectory:
 
         Returns:
             dict of int to what `load` returned, in ascending order of the versions' numbers. Of a
-            version whose files were replaced, it is what is served now.
+            version whose files were replaced while it was the newest, it is what was loaded last.
         """
         served = self.served
         return dict(sorted({**self._kept, served.number: served}.items()))
@@ -175,6 +175,8 @@ class ModelDirectory:
             self._broken[folder] = state
             _logger.error("Version %d in %s is ignored: %s", number, folder, _reason(error))
             return False
+        if number in self._kept:  # its files were replaced: what it was before is of the past
+            self._kept = {**self._kept, number: served}
         before, self.served = self.served, served
         self._served_folder, self._served_state = folder, state
         if before is not None:

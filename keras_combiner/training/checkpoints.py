@@ -78,9 +78,9 @@ class Checkpoints(keras.callbacks.Callback):
             raise ValueError("`every` needs the TensorFlow backend: leave it out.")
         self.every = every
         self.write = write
+        self._resume = resume
         self._state, self._arrays = None, None
-        if resume and self.path.exists():
-            self._state, self._arrays = _read(self.path)
+        self._read_state()
         self._settings = None
         self._lock = FileLock(
             self.path.with_suffix(".lock"), f"trains with its checkpoints in {self.path}"
@@ -109,7 +109,9 @@ class Checkpoints(keras.callbacks.Callback):
 
         Raises:
             ValueError: if the training to be resumed had other settings or callbacks.
+            OSError: if another training has the file, or it cannot be written.
         """
+        self._lock_file()
         self._settings = settings = as_from_json({**settings, **recipe_of(model)})
         self._callbacks = [x for x in callbacks if x is not self]
         if self._state is None:
@@ -132,9 +134,6 @@ class Checkpoints(keras.callbacks.Callback):
         """Takes up what was saved."""
         if self._settings is None:
             raise ValueError("Checkpoints are for `LongDocumentClassifier.fit` on texts.")
-        if self.write:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
         model = self.model
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
@@ -186,6 +185,19 @@ class Checkpoints(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Saves."""
         self._save(epoch + 1, 0)
+
+    def _lock_file(self):
+        """Takes the file for this training, and reads what another has made of it since."""
+        if self.write:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        # Of several that train together, none reads what the one that writes has just begun.
+        if self.write or self._state is not None:
+            self._read_state()
+
+    def _read_state(self):
+        if self._resume and self.path.exists():
+            self._state, self._arrays = _read(self.path)
 
     def _remove_leftovers(self):
         pattern = f"{self.path.stem}.tmp-*{self.path.suffix}"

@@ -6,6 +6,7 @@ import importlib
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ from keras_combiner.models.tasks import MultiLabel, Reliability, SingleLabel, th
 from keras_combiner.models.temperature import LEAST, MOST, fit_temperature
 
 MODULES = (
+    "models.not_finite_error",
     "models.temperature",
     "models.calibration_report",
     "models.tasks.reliability",
@@ -202,7 +204,7 @@ def test_thresholds_decide():
 
 
 @pytest.mark.parametrize(
-    "threshold", [0, 1, 1.5, -0.1, float("nan"), True, "0.5", None, [0.5, 0.5]]
+    "threshold", [0, 1, 1.5, -0.1, float("nan"), True, "0.5", None, [0.5, 0.5], 1 - 1e-8, 1e-60]
 )
 def test_thresholds_out_of_range(threshold):
     words = "threshold must be a number between 0 and 1, both excluded. Received: "
@@ -313,6 +315,22 @@ def test_training_makes_it_void(multi, monkeypatch):
     assert model.task.is_calibrated
     with pytest.raises(ValueError, match="Every text needs a label"):
         model.fit(texts, labels[:3], verbose=0)
+    ids, targets = model.tokenizer(texts, 24).numpy(), np.zeros((80, 3), "float32")
+    strings = tf.data.Dataset.from_tensor_slices((texts, targets)).batch(4)
+    endless = tf.data.Dataset.from_tensor_slices((ids, targets)).batch(4).repeat()
+    for refused, options in (
+        ((strings,), {}),
+        ((endless,), {}),
+        ((ids, targets), {"validation_split": 2.0}),
+        ((ids, targets), {"class_weight": {"z": 2.0}}),
+        ((ids, targets), {"callbacks": keras.callbacks.SwapEMAWeights()}),
+        ((texts, labels), {"callbacks": keras.callbacks.SwapEMAWeights()}),
+        ((texts, labels), {"gradient_accumulation_steps": 99}),
+        (([], []), {"validation_data": (texts, labels)}),
+    ):
+        with pytest.raises((TypeError, ValueError)):
+            model.fit(*refused, verbose=0, **options)
+        assert model._validation is None
     assert model.task.is_calibrated
     with pytest.warns(UserWarning, match="Training makes the calibration of this model void"):
         model.fit(texts, labels, verbose=0)

@@ -22,6 +22,7 @@ from keras_combiner.models import (
     CombinerMaskedLM,
     fit_arguments,
     recipe_schedule,
+    token_id_model,
 )
 from keras_combiner.training import Checkpoints, Progress
 
@@ -595,6 +596,35 @@ def test_strings_are_not_token_ids(eager, shared):
         for x in (TEXTS, np.array(TEXTS), tf.constant(TEXTS)):
             with pytest.raises(TypeError, match=r"is called with token ids\. Received: strings"):
                 call(x)
+
+
+def test_a_data_set_is_asked_for_its_kind_once_and_not_in_every_epoch(eager):
+    class Ids(keras.utils.PyDataset):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            asked.append(index)
+            return np.ones((2, 4), "int32"), TARGETS[:2]
+
+    model, asked, counts = make(), [], []
+    for epochs in (1, 3):
+        asked.clear()
+        model.fit(TEXTS, LABELS, epochs=epochs, validation_data=Ids(), verbose=0)
+        counts.append(len(asked))
+    keras_asks = (counts[1] - counts[0]) / 2
+    asked.clear()
+    keras.Model.evaluate(model, Ids(), verbose=0)
+    assert keras_asks <= len(asked)
+
+
+def test_every_call_is_checked_once(monkeypatch):
+    checked = []
+    monkeypatch.setattr(token_id_model, "refuse_strings", lambda *args: checked.append(args))
+    for model in (make(), make_masked_lm()):
+        checked.clear()
+        model(np.ones((1, 4), "int32"))
+        assert len(checked) == 1
 
 
 # Evaluating and predicting

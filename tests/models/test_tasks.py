@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from keras_combiner import LongDocumentClassifier
+from keras_combiner.cli.main import main
 from keras_combiner.datasets import Document, read_documents, write_jsonl
 from keras_combiner.models import TokenEvidence, tasks
+from keras_combiner.models.not_finite_error import NotFiniteError
 
 SMALL = {
     "sequence_length": 24,
@@ -276,3 +278,74 @@ def test_windows_are_trained_and_documents_validated(tmp_path):
     assert model.evaluate(texts, LABELS, verbose=0) == pytest.approx(list(metrics.values()))
     model.save(tmp_path / "model.keras")
     assert LongDocumentClassifier.load(tmp_path / "model.keras").long == "windows"
+
+
+@pytest.mark.parametrize(
+    ("loss", "is_taken"),
+    [
+        ("binary_crossentropy", True),
+        (keras.losses.BinaryFocalCrossentropy(), True),
+        ("mse", True),
+        (lambda y, y_pred: keras.ops.mean((y - y_pred) ** 2, axis=-1), True),
+        ("categorical_crossentropy", False),
+        (keras.losses.CategoricalFocalCrossentropy(), False),
+        (keras.losses.CategoricalHinge(), False),
+        (keras.losses.Dice(), False),
+        ("sparse_categorical_crossentropy", False),
+        (lambda y, y_pred: keras.ops.max((y - y_pred) ** 2, axis=-1), False),
+        (["mse", "mse"], False),
+    ],
+)
+def test_weights_of_labels_need_a_loss_of_each_label(loss, is_taken, untrained, monkeypatch):
+    monkeypatch.setattr(keras.Model, "fit", lambda *args, **kwargs: None)
+    untrained.compile("sgd", loss)
+    untrained.fit(TEXTS, SEVERAL, verbose=0)  # without weights, any loss will do
+    ids = untrained.tokenizer(TEXTS, 24).numpy()
+    for x, y in ((TEXTS, SEVERAL), (ids, np.zeros((32, 2), "float32"))):
+        if is_taken:
+            untrained.fit(x, y, class_weight={"a": 2.0}, verbose=0)
+            continue
+        words = "needs a loss that is the mean of one for each, such as 'binary_crossentropy'"
+        with pytest.raises(ValueError, match=words):
+            untrained.fit(x, y, class_weight={"a": 2.0}, verbose=0)
+
+
+@pytest.fixture(scope="module")
+def untrained():
+    return make(SEVERAL, task="multi_label")
+
+
+def test_balanced_weights_hold_some_targets_at_once(untrained, monkeypatch):
+    module = importlib.import_module("keras_combiner.models.long_document_classifier")
+    monkeypatch.setattr(module, "_TARGETS", 5)
+    batches = list(untrained._targets(TEXTS, SEVERAL))
+    assert [len(x) for x in batches] == [5] * 6 + [2]
+    few = untrained._class_weights("balanced", lambda: batches)
+    np.testing.assert_array_equal(
+        few, untrained._class_weights("balanced", lambda: [np.concatenate(batches)])
+    )
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_answers_that_are_not_numbers_are_refused(value, tmp_path, capsys):
+    model = make(NUMBERS, task="regression")
+    # Of one document: the others have answers.
+    embeddings = model.backbone.embedding.token_embedding.embeddings
+    table = np.array(embeddings)
+    (place,) = set(model.tokenizer(["z"], 24).numpy()[0]) - set(
+        model.tokenizer([""], 24).numpy()[0]
+    )
+    table[place] = value
+    embeddings.assign(table)
+    with pytest.raises(NotFiniteError, match=r"outputs for document 2 are not finite numbers\. "):
+        model.classify(["a", "b", "z", "c"])
+    assert len(model.classify(["a", "b"])) == 2
+    model.save(tmp_path / "model.keras")
+    for name in "az":
+        (tmp_path / f"{name}.txt").write_text(name)
+    names = [str(tmp_path / f"{x}.txt") for x in "az"]
+    command = ["predict", "--model", str(tmp_path / "model.keras"), "--json", *names]
+    assert main(command) == 1
+    said = capsys.readouterr()
+    assert "NaN" not in said.out and "Infinity" not in said.out
+    assert f"outputs for {names[1]} are not finite numbers" in said.err

@@ -98,8 +98,11 @@ def test_training_is_refused_above_one_half_and_warned_of_above_a_twentieth(clas
         "12% of the tokens are ",
     ]
     for model, labels in ((classifier, [LABELS]), (make(CombinerMaskedLM), [])):
-        with pytest.raises(ValueError, match=r"^67% of the tokens are \[UNK\]"):
-            model.fit(["z a z"] * 8, *labels, verbose=0)
+        for shuffle in (True, False):
+            with pytest.raises(ValueError, match=r"^67% of the tokens are \[UNK\]"):
+                model.fit(["z a z"] * 8, *labels, shuffle=shuffle, verbose=0)
+        with pytest.warns(UnknownTokensWarning, match="^67% "):  # in any order, not a training
+            model._batches(["z a z"] * 8, *labels, 8, order="shuffled")
 
 
 def test_the_share_is_said_where_training_begins(classifier, capsys):

@@ -138,6 +138,17 @@ def test_versions_to_keep_stay_beside_the_newest(tmp_path):
     assert directory.loaded()[11] == (11, "other")
 
 
+def test_a_version_that_was_replaced_stays_what_it_is_now(tmp_path):
+    write(tmp_path, 3, "old")
+    directory = ModelDirectory(tmp_path, load, kept=[3])
+    directory.load_newest()
+    directory.load_kept()
+    for number, said in ((3, "other"), (4, "good")):
+        write(tmp_path, number, said)
+        assert not directory.refresh() and directory.refresh()
+    assert directory.loaded() == {3: (3, "other"), 4: (4, "good")}
+
+
 @pytest.mark.parametrize(
     ("number", "words"),
     [(7, "a version 7 in .*, which is to have a label. Received: 9, 10"), (9, "Truncated file")],

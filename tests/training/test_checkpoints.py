@@ -357,6 +357,23 @@ def test_a_checkpoint_is_one_trainings(stopped, tmp_path):
     assert [x.name for x in tmp_path.iterdir()] == ["last.npz"]  # given back after an error, too
 
 
+def test_who_waited_for_another_training_goes_on_where_that_ended(stopped, tmp_path):
+    path, given = stopped
+    copy = tmp_path / "last.npz"
+    copy.write_bytes(path.read_bytes())
+    early, none_yet = (Checkpoints(x, resume=True) for x in (copy, tmp_path / "new.npz"))
+    assert early.position == (0, 2) and none_yet.position == (0, 0)
+    with pytest.raises(InterruptedError):
+        others = [*watching(path, resume=True)[:-1], Checkpoints(copy, resume=True)]
+        compiled(classifier(False)).fit(**given, callbacks=[*others, Stop(1, 0)])
+    (tmp_path / "new.npz").write_bytes(copy.read_bytes())
+    for checkpoints in (early, none_yet):
+        waited = [*watching(path)[:-1], checkpoints]
+        with pytest.raises(InterruptedError):
+            compiled(classifier(False)).fit(**given, callbacks=[*waited, Stop(1, 0)])
+        assert checkpoints.position == (1, 0)
+
+
 class TestRefusals:
     def test_arguments(self, tmp_path):
         with pytest.raises(ValueError, match=r"ends in \.npz"):

@@ -11,7 +11,7 @@ def checked_threshold(threshold):
     """Return a threshold as a float that float32 has too, so that every runtime decides alike.
 
     Args:
-        threshold: number between 0 and 1, both excluded.
+        threshold: number between 0 and 1, both excluded, in float32 too.
 
     Returns:
         float.
@@ -25,11 +25,13 @@ def checked_threshold(threshold):
     0.75
     """
     is_number = isinstance(threshold, (numbers.Real, np.number)) and not isinstance(threshold, bool)
-    if not is_number or not 0 < threshold < 1:
+    # 0.99999999 is 1 in float32, as which a saved model could not be loaded.
+    rounded = float(np.float32(threshold)) if is_number and 0 < threshold < 1 else 0.0
+    if not 0 < rounded < 1:
         raise ValueError(
             f"A threshold must be a number between 0 and 1, both excluded. Received: {threshold!r}."
         )
-    return float(np.float32(threshold))
+    return rounded
 
 
 def best_f1(probabilities, truth):
