@@ -40,13 +40,15 @@ def metadata_of(classifier, lengths):
 
     Returns:
         dict: "task" (dict with "name"), "labels" (list of str), "long" ("cut" or "windows"),
-        "sequence_lengths" (list of int) and, with windows, "overlap" (float, the share of a
-        window's room, rounded down, that neighbours share at least).
+        "sequence_length" (int, of the model), "sequence_lengths" (list of int) and, with windows,
+        "overlap" (float, the share of a window's room, rounded down, that neighbours share at
+        least).
     """
     value = {
         "task": classifier.task.get_config(),
         "labels": classifier.labels,
         "long": classifier.long,
+        "sequence_length": classifier.sequence_length,
         "sequence_lengths": list(lengths),
     }
     return {**value, "overlap": OVERLAP} if classifier.long == "windows" else value

@@ -47,8 +47,11 @@ def export_litert(
 
     A file cannot read more than its longest input. How longer documents are to be read stands in
     its metadata, in an entry "keras_combiner" of JSON: "long", "cut" or "windows", as the
-    model does it, "overlap" of the windows, and "task", "labels" and "sequence_lengths".
-    examples/on_device and examples/web read them and answer as `classify` does.
+    model does it, "overlap" of the windows, and "task", "labels", "sequence_lengths" and
+    "sequence_length", the model's own. examples/on_device and examples/web read them and answer as
+    `classify` does, where the longest of the lengths is the model's. A file without that length
+    cuts documents earlier; for a model that reads windows it is refused, whose answers would be
+    those of other windows.
 
     The file takes `token_ids`, int32 `[1, length]` with 0 for padding, and gives `probabilities`,
     float32 `[1, classes]`; or `value`, float32 `[1, 1]`, if the model's task is regression. It
@@ -257,6 +260,12 @@ def _checked_lengths(sequence_lengths, classifier, takes):
         raise ValueError(
             f"`sequence_lengths` must be different ints from {MIN_SEQUENCE_LENGTH} to {longest}, "
             f"the model's sequence_length. Received: {sequence_lengths!r}."
+        )
+    if classifier.long == "windows" and max(lengths) < longest:
+        raise ValueError(
+            f"The model reads windows of {longest} tokens (long='windows'), and shorter ones would "
+            f"answer otherwise than it was evaluated: add {longest} to `sequence_lengths`. "
+            f"Received: {sequence_lengths!r}."
         )
     if classifier.backbone.arguments["static_length"] and lengths != [longest]:
         raise ValueError(

@@ -178,8 +178,9 @@ class _Cut:
         self._length = classifier.backbone.input_shape[1]  # None if any will do
 
     def text(self, text):
-        token_ids = self._padded(self._tokenizer.encode(text, self._sequence_length))
-        return self._classifier(token_ids, training=False), self._reading(text)
+        encoded = self._tokenizer.encode(text, self._sequence_length + 1)
+        token_ids = self._padded(self._cut(encoded))
+        return self._classifier(token_ids, training=False), self._reading(encoded)
 
     def token_ids(self, token_ids):
         token_ids, length = token_ids[:, : self._sequence_length], self._length
@@ -189,17 +190,26 @@ class _Cut:
         return self._classifier(token_ids, training=False)
 
     def scores(self, text):
-        encoded = self._tokenizer.encode_with_offsets(text, self._sequence_length)
-        token_ids, starts, ends = map(self._padded, encoded)
+        encoded, starts, ends = self._tokenizer.encode_with_offsets(text, self._sequence_length + 1)
+        stop = tf.reduce_max(self._without_last(ends), axis=1, keepdims=True)
+        token_ids = self._padded(self._cut(encoded))
+        starts, ends = (self._padded(self._cut(x, stop)) for x in (starts, ends))
         outputs, weights = self._evidence(token_ids)
-        return outputs, self._reading(text), _by_token(token_ids, starts, ends, weights)
+        return outputs, self._reading(encoded), _by_token(token_ids, starts, ends, weights)
+
+    def _without_last(self, rows):
+        """Ragged rows, of which one id more than there may be shows that a text is too long."""
+        return rows[:, :-1][:, : self._sequence_length - 1]
+
+    def _cut(self, rows, last=None):
+        """As the tokenizer cuts: the end token, or what stands in its place, stays."""
+        return tf.concat([self._without_last(rows), rows[:, -1:] if last is None else last], axis=1)
 
     def _padded(self, rows):
         return rows.to_tensor(shape=[None, self._length])
 
-    def _reading(self, text):
-        # One id more than there may be shows which texts are too long.
-        num_ids = self._tokenizer.encode(text, self._sequence_length + 1).row_lengths()
+    def _reading(self, encoded):
+        num_ids = encoded.row_lengths()
         return {
             "tokens": tf.cast(tf.minimum(num_ids, self._sequence_length), tf.int32),
             "truncated": num_ids > self._sequence_length,

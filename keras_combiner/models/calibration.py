@@ -8,18 +8,17 @@ from keras_combiner.models.calibration_report import CalibrationReport, figures_
 LEAST_DOCUMENTS = 10
 
 
-def calibrated(task, logits, targets, names, precision=None):
-    """Fit a temperature, then thresholds for the probabilities that it makes.
+def fitted_temperature(task, logits, targets, names):
+    """Find the temperature for which the logits have the least log loss.
 
     Args:
         task: `keras_combiner.models.tasks.Task`, as it is.
         logits: float array `[documents, units]`, of the model as it is.
         targets: array `[documents, ...]`.
         names: list of str.
-        precision: float, the share of right answers that the thresholds are to reach; or None.
 
     Returns:
-        pair of the new `Task` and `CalibrationReport`.
+        pair of float and list of str, what is to be known about it.
 
     Raises:
         ValueError: for too few documents, or logits that are not finite.
@@ -32,31 +31,44 @@ def calibrated(task, logits, targets, names, precision=None):
     logits = np.asarray(logits, "float64")
     if not np.all(np.isfinite(logits)):
         raise ValueError("The model's outputs are not finite: train it before calibrating it.")
-    one_hot = task.one_hot(targets, names)
     # From the logits of training: calibrating twice is calibrating once.
     trained = logits * task.temperature
-    found, notes = temperature.fit_temperature(trained, one_hot, task.activated), []
+    found = temperature.fit_temperature(trained, task.one_hot(targets, names), task.activated)
     if found == temperature.LEAST:
-        found = task.temperature
-        notes.append("the temperature stays: so few answers are wrong that none can be fitted")
-    elif found == temperature.MOST:
-        notes.append(
+        return task.temperature, [
+            "the temperature stays: so few answers are wrong that none can be fitted"
+        ]
+    if found == temperature.MOST:
+        return found, [
             "the temperature is the largest allowed: the probabilities say next to nothing"
-        )
-    probabilities = task.activated(trained / found).astype("float32")
-    new, more = task.calibrated(found, probabilities, targets, names, precision)
+        ]
+    return found, []
+
+
+def calibrated(task, found, outputs, targets, names, precision=None):
+    """Choose thresholds for a model that has its temperature, and compare it with what it was.
+
+    Args:
+        task: `keras_combiner.models.tasks.Task`, as it was.
+        found: what `fitted_temperature` returned.
+        outputs: pair of float arrays `[documents, units]`, what the model says of the documents
+            without and with the temperature.
+        targets: array `[documents, ...]`.
+        names: list of str.
+        precision: float, the share of right answers that the thresholds are to reach; or None.
+
+    Returns:
+        pair of the new `Task` and `CalibrationReport`.
+    """
+    (fitted, notes), (before, after) = found, outputs
+    new, more = task.calibrated(fitted, after, targets, names, precision)
     thresholds = new.thresholds_of(names)
     report = CalibrationReport(
         documents=len(targets),
-        temperature=found,
+        temperature=fitted,
         thresholds=thresholds and dict(zip(names, thresholds, strict=True)),
-        before=_figures(task, logits, targets, one_hot, names),
-        after=_figures(new, trained / found, targets, one_hot, names),
+        before=figures_of(task.measure(targets, before, names)),
+        after=figures_of(new.measure(targets, after, names)),
         notes=(*notes, *more),
     )
     return new, report
-
-
-def _figures(task, logits, targets, one_hot, names):
-    probabilities = task.activated(logits).astype("float32")
-    return figures_of(task.measure(targets, probabilities, names), task.log_loss(logits, one_hot))

@@ -25,11 +25,11 @@ class CalibrationReport:
         temperature: float, what the logits of the trained model are divided by.
         thresholds: dict of label to float, the probability above which each is given; None if there
             are none.
-        before: dict of figures: "nll" (mean log loss), "ece" (expected calibration error, of 15
-            bins), "brier" (mean squared error of the probabilities: summed over the classes, where
-            a document has one of them), "accuracy", "f1" (of several labels), "coverage" and
-            "answered_accuracy" (with a threshold for one label: the share of documents that get
-            one, and of these the right ones), and "reliability", what
+        before: dict of figures: "nll" (mean log loss, as `evaluate` has it), "ece" (expected
+            calibration error, of 15 bins), "brier" (mean squared error of the probabilities: summed
+            over the classes, where a document has one of them), "accuracy", "f1" (of several
+            labels), "coverage" and "answered_accuracy" (with a threshold for one label: the share
+            of documents that get one, and of these the right ones), and "reliability", what
             `keras_combiner.models.tasks.Reliability` holds.
         after: dict of the same figures.
         notes: tuple of str, what could not be fitted, and why.
@@ -78,18 +78,17 @@ class CalibrationReport:
         return "\n".join(lines)
 
 
-def figures_of(measured, nll):
+def figures_of(measured):
     """Choose from what a task's `measure` returned what calibration changes.
 
     Args:
         measured: dict.
-        nll: float, the mean log loss, not clipped as that of training is.
 
     Returns:
         dict, as `CalibrationReport.before`.
     """
     names = [name for name, _ in _FIGURES if name in measured]
-    return {"nll": nll, **{name: measured[name] for name in [*names, "reliability"]}}
+    return {"nll": measured["loss"], **{name: measured[name] for name in [*names, "reliability"]}}
 
 
 def _shown(figure):

@@ -586,34 +586,50 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             raise ValueError(
                 f"`calibrate` takes texts, or a reader. Received: {type(texts).__name__}."
             )
-        logits, targets = self._logits(texts, labels, batch_size)
-        task, report = calibration.calibrated(
-            self.task, logits, targets, self.labels, precision=precision
+        features, windows, targets = self._features(texts, labels, batch_size)
+        found = calibration.fitted_temperature(
+            self.task, self._logits(features, windows), targets, self.labels
         )
-        self._scale_logits(self.task.temperature / task.temperature)
-        self.task = task
+        outputs = [self._outputs(features, windows)]
+        self._scale_logits(self.task.temperature / found[0])
+        # Not from the logits: thresholds are for what the model says, rounding and all.
+        outputs.append(self._outputs(features, windows))
+        self.task, report = calibration.calibrated(
+            self.task, found, outputs, targets, self.labels, precision=precision
+        )
         return report
 
-    def _logits(self, texts, labels, batch_size):
-        """Logits of documents, float64 `[documents, units]`, and their targets."""
+    def _features(self, texts, labels, batch_size):
+        """What the last layer gets of every window, windows of each document, and targets."""
         texts, labels = text_inputs.as_pairs(texts, labels)
         batches = self._batches(texts, labels, batch_size)
-        (targets,) = self._targets(texts, labels)
-        if len(batches) == 0:
-            return np.zeros((0, self.task.units(self.labels))), targets
+        targets = list(self._targets(texts, labels))
         head = self.get_layer(self.task.output)
+        if not targets:
+            return np.zeros((0, head.input.shape[-1])), batches.documents.windows, np.zeros(0)
         model = keras.Model(self.input, head.input)
         features = batches.in_order(model.predict(batches.dataset(count=len(batches)), verbose=0))
-        # Not from probabilities: where one is nearly 1, they no longer tell the logit.
-        activation, head.activation = head.activation, None
-        try:
-            logits = keras.ops.cast(head(features), "float32")
-        finally:
-            head.activation = activation
-        windows = batches.documents.windows
+        return features, batches.documents.windows, np.concatenate(targets)
+
+    def _logits(self, features, windows):
+        """Logits of documents, float64 `[documents, units]`."""
+        if not len(features):
+            return np.zeros((0, self.task.units(self.labels)))
+        head = self.get_layer(self.task.output)
+        # Not from probabilities: where one is nearly 1, they no longer tell the logit. And not from
+        # the layer with another activation, while other threads call it.
+        kernel, bias = (
+            keras.ops.convert_to_numpy(keras.ops.cast(x, "float32")).astype("float64")
+            for x in (head.kernel, head.bias)
+        )
+        logits = np.asarray(features, "float64") @ kernel + bias
         firsts = np.cumsum(windows) - windows
-        sums = np.add.reduceat(keras.ops.convert_to_numpy(logits).astype("float64"), firsts)
-        return sums / np.expand_dims(windows, -1), targets
+        return np.add.reduceat(logits, firsts) / np.expand_dims(windows, -1)
+
+    def _outputs(self, features, windows):
+        """What the model says of documents, `[documents, units]`, as `predict` returns it."""
+        outputs = self.get_layer(self.task.output)(features, training=False)
+        return self.pooled(keras.ops.convert_to_numpy(outputs), windows)
 
     def _scale_logits(self, factor):
         """Multiplies the logits, in the weights of the last layer."""

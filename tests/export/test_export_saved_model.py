@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_combiner.export import ExportReport, export_saved_model, verification
+from keras_combiner.export import ExportReport, export_saved_model, saved_model, verification
 from keras_combiner.models import TokenEvidence
 
 HARD_TEXTS = ["", "it will rain", "rain \U0001f327 naïve 漢字", "king " * 5000, "\x00", "zebra?!"]
@@ -137,6 +137,31 @@ def test_tells_how_much_was_read(served, classifier, signature):
     expected = classifier.classify(texts)
     for name in ("tokens", "truncated"):
         assert received[name].numpy().tolist() == [x[name] for x in expected]
+
+
+@pytest.mark.parametrize("name", ["classifier", "byte_classifier"])
+def test_a_text_is_made_into_ids_once_and_cut_as_the_tokenizer_cuts(name, request, monkeypatch):
+    model = request.getfixturevalue(name)
+    tokenizer, limit, calls = model.tokenizer, model.sequence_length, []
+    texts = tf.constant(["king " * n + "é" * n for n in (0, 1, *range(limit // 7, limit))])
+    expected = [tokenizer.encode(texts, limit), *tokenizer.encode_with_offsets(texts, limit)]
+    reads = saved_model._Cut(model)
+    encoded = tokenizer.encode_with_offsets(texts, limit + 1)
+    monkeypatch.setattr(tokenizer, "encode", lambda *_: calls.append("encode") or encoded[0])
+    monkeypatch.setattr(
+        tokenizer, "encode_with_offsets", lambda *_: calls.append("offsets") or encoded
+    )
+    read = []
+    monkeypatch.setattr(reads, "_padded", lambda rows: read.append(rows) or rows.to_tensor())
+    answers = reads.text(texts)[1], reads.scores(texts)[1]
+    assert calls == ["encode", "offsets"]
+    for rows, others in zip(read, expected, strict=True):
+        assert rows.to_list() == others.to_list()
+    is_long = (encoded[0].row_lengths() > limit).numpy()
+    assert is_long.any() and not is_long.all()
+    for reading in answers:
+        np.testing.assert_array_equal(reading["truncated"], is_long)
+        np.testing.assert_array_equal(reading["tokens"], expected[0].row_lengths())
 
 
 def test_scores_point_into_the_text(served):

@@ -92,6 +92,7 @@ def test_the_file_says_how_long_documents_are_read(folder, classifier, on_device
         "task": {"name": "single_label"},
         "labels": classifier.labels,
         "long": "windows",
+        "sequence_length": 40,
         "sequence_lengths": LENGTHS,
         "overlap": 0.25,
     }
@@ -123,6 +124,12 @@ def test_windows_and_pooling_are_those_of_the_package(task, on_device, in_javasc
         np.testing.assert_allclose(pool(list(windows), task), expected, atol=1e-6)
         pooled = received["pooled"][task][count - 1]
         np.testing.assert_allclose(pooled, expected, atol=1e-6)
+
+
+def test_a_file_of_shorter_windows_is_refused(classifier, tmp_path):
+    with pytest.raises(ValueError, match=r"windows of 40 tokens .* add 40 to .* Received: \[16\]"):
+        export_litert(classifier, tmp_path / "model.tflite", sequence_lengths=[16])
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_that_takes_text_is_refused(classifier, tmp_path):

@@ -45,6 +45,25 @@ def test_examples_run(module):
 # Numbers
 
 
+def log_loss(task, logits, one_hot):
+    """Mean log loss, without a least probability."""
+    totals = np.logaddexp.reduce(logits, -1, keepdims=True)
+    if task.name == "multi_label":
+        totals = np.logaddexp(0.0, logits)
+    losses = totals * (one_hot if task.name == "single_label" else 1) - logits * one_hot
+    return (losses.sum(-1) if task.name == "single_label" else losses).mean()
+
+
+def calibrated(task, logits, targets, names, precision=None):
+    """What `calibrate` makes of a model with these logits."""
+    found = calibration.fitted_temperature(task, logits, targets, names)
+    outputs = [
+        task.activated(logits * task.temperature / x).astype("float32")
+        for x in (task.temperature, found[0])
+    ]
+    return calibration.calibrated(task, found, outputs, targets, names, precision)
+
+
 def drawn(task, seed, documents=400, units=4, temperature=1.0):
     """Logits, and targets that are as often so as the logits over `temperature` say."""
     rng = np.random.default_rng(seed)
@@ -71,10 +90,10 @@ def test_no_other_temperature_has_a_smaller_loss(task, seed, temperature):
     task_of, (logits, targets) = TASKS[task], drawn(task, seed, 50, temperature=temperature)
     one_hot = task_of.one_hot(targets, "abcd")
     found = fit_temperature(logits, one_hot, task_of.activated)
-    loss = task_of.log_loss(logits / found, one_hot)
+    loss = log_loss(task_of, logits / found, one_hot)
     for other in [1.0, found * 0.99, found * 1.01, LEAST, MOST]:
         if LEAST <= other <= MOST:
-            assert loss <= task_of.log_loss(logits / other, one_hot) + 1e-12
+            assert loss <= log_loss(task_of, logits / other, one_hot) + 1e-12
     if task == "single_label":
         assert loss == pytest.approx(-np.log(task_of.activated(logits / found)[one_hot > 0]).mean())
 
@@ -129,7 +148,7 @@ def test_what_cannot_be_fitted_is_said_and_left(task):
     logits = np.tile([[4.0, -4.0, -4.0], [-4.0, 4.0, -4.0]], (10, 1))
     right = np.array([0, 1] * 10)
     targets = right if task.name == "single_label" else np.eye(3)[right]
-    new, report = calibration.calibrated(task, logits, targets, names, precision=0.9)
+    new, report = calibrated(task, logits, targets, names, precision=0.9)
     assert new.temperature == 1
     assert "Note: the temperature stays: so few answers are wrong" in str(report)
     if task.name == "single_label":
@@ -139,23 +158,23 @@ def test_what_cannot_be_fitted_is_said_and_left(task):
         assert report.thresholds["c"] == 0.5
         assert "threshold 0.5 for what no document has, or every one: c" in str(report)
     wrong = np.roll(targets, 1, axis=0)
-    new, report = calibration.calibrated(task, logits, wrong, names)
+    new, report = calibrated(task, logits, wrong, names)
     assert new.temperature == MOST and "next to nothing" in str(report)
     with pytest.raises(ValueError, match=r"at least 10 documents.* not trained on.* Received: 9\."):
-        calibration.calibrated(task, logits[:9], targets[:9], names)
+        calibrated(task, logits[:9], targets[:9], names)
     with pytest.raises(ValueError, match="outputs are not finite"):
-        calibration.calibrated(task, logits * np.nan, targets, names)
+        calibrated(task, logits * np.nan, targets, names)
 
 
 def test_precision_that_is_not_reached_is_said():
     logits = np.log([[0.9, 0.1], [0.8, 0.2]] * 10)
     targets = np.array([0, 1] + [1, 1, 0, 0] * 4 + [0, 1])
-    task, report = calibration.calibrated(SingleLabel(), logits, targets, ["a", "b"], 0.95)
+    task, report = calibrated(SingleLabel(), logits, targets, ["a", "b"], 0.95)
     assert "no threshold reaches 0.950: the best one" in str(report)
     assert f"Threshold: {task.threshold:.3f}" in str(report)
     assert 0 < report.after["coverage"] <= 1 and task.threshold == report.thresholds["a"]
     truth = np.eye(2)[targets]
-    _, report = calibration.calibrated(MultiLabel(), logits, truth, ["a", "b"], 0.95)
+    _, report = calibrated(MultiLabel(), logits, truth, ["a", "b"], 0.95)
     assert "no threshold reaches a precision of 0.950, and the best one is taken: a (" in str(
         report
     )
@@ -218,6 +237,10 @@ def test_thresholds_out_of_range(threshold):
 # Models
 
 
+def logits_of(model, texts, labels):
+    return model._logits(*model._features(texts, labels, 16)[:2])
+
+
 def make(task, **options):
     """A model, texts, and labels that are as often right as half its logits say."""
     rng = np.random.default_rng(0)
@@ -229,7 +252,7 @@ def make(task, **options):
     model.run_eagerly = True  # every length is traced otherwise, which takes most of the time
     for weight in model.trainable_weights:
         weight.assign_add(keras.random.normal(weight.shape, stddev=0.5, seed=1))
-    logits, _ = model._logits(texts, some, 16)
+    logits = logits_of(model, texts, some)
     probabilities = model.task.activated(logits / 2)
     if task == "single_label":
         return model, texts, [str(rng.choice(names, p=x)) for x in probabilities]
@@ -255,7 +278,7 @@ def multi():
 def test_every_road_has_the_temperature(name, request, tmp_path):
     model, texts, labels = request.getfixturevalue(name)
     before = model.predict(texts, verbose=0)
-    logits, targets = model._logits(texts, labels, 16)
+    logits, (_, _, targets) = logits_of(model, texts, labels), model._features(texts, labels, 16)
     np.testing.assert_allclose(model.task.activated(logits), before, atol=1e-5)
     report = model.calibrate(texts, labels)
     assert report.documents == 80 and model.task.temperature == report.temperature > 1.1
@@ -263,13 +286,7 @@ def test_every_road_has_the_temperature(name, request, tmp_path):
     after = model.predict(texts, verbose=0)
     np.testing.assert_array_equal(after.argmax(-1), before.argmax(-1))
     np.testing.assert_allclose(after, model.task.activated(logits / report.temperature), atol=1e-5)
-    # What it reports is what is measured afterwards.
-    figures = model.task.measure(targets, after, model.labels)
-    for figure, value in report.after.items():
-        if figure not in ("nll", "reliability"):
-            assert figures[figure] == pytest.approx(value, abs=1e-4)
-    metrics = model.evaluate(texts, labels, verbose=0, return_dict=True)
-    assert metrics["loss"] == pytest.approx(report.after["nll"], rel=1e-3)
+    assert_is_measured(model, report, texts, labels, targets)
     answers = model.classify(texts[:8])
     if name == "multi":
         assert report.after["f1"] >= report.before["f1"] and set(report.thresholds) == set("abc")
@@ -290,6 +307,45 @@ def test_every_road_has_the_temperature(name, request, tmp_path):
     loaded = LongDocumentClassifier.load(tmp_path / "model.keras")
     assert loaded.task.get_config() == model.task.get_config()
     assert loaded.classify(texts[:8]) == model.classify(texts[:8])
+
+
+def assert_is_measured(model, report, texts, labels, targets):
+    """What it reports is what is measured afterwards."""
+    figures = model.task.measure(targets, model.predict(texts, verbose=0), model.labels)
+    for figure, value in report.after.items():
+        if figure not in ("nll", "reliability"):
+            assert figures[figure] == pytest.approx(value, abs=1e-4)
+    metrics = model.evaluate(texts, labels, verbose=0, return_dict=True)
+    assert metrics["loss"] == pytest.approx(report.after["nll"], rel=1e-3)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_windows_that_are_very_sure_are_calibrated_as_they_are_served(task):
+    model, texts, _ = make(task, long="windows")
+    # One window of a document says so much that its probability is 0 or 1 in float32.
+    kernel = model.get_layer("probabilities").kernel
+    kernel.assign(1000 * kernel)
+    rng = np.random.default_rng(1)
+    labels = [str(x) for x in rng.choice(list("abc"), 80)]
+    labels = labels if task == "single_label" else [[x] for x in labels]
+    report = model.calibrate(texts, labels, precision=0.6)
+    assert max(x for x in model.predict(texts, verbose=0).ravel()) > 0.999
+    targets = model._features(texts, labels, 16)[2]
+    assert_is_measured(model, report, texts, labels, targets)
+
+
+def test_answers_of_others_are_probabilities_while_it_is_calibrated(single, monkeypatch):
+    model, texts, labels = single
+    head, seen = model.get_layer("probabilities"), []
+    call = head.call
+
+    def watched(*args, **kwargs):
+        seen.append(head.activation)
+        return call(*args, **kwargs)
+
+    monkeypatch.setattr(head, "call", watched)
+    model.calibrate(texts, labels)
+    assert set(seen) == {keras.activations.softmax}
 
 
 def test_a_wished_precision_is_kept_and_can_be_overridden(single):

@@ -318,6 +318,7 @@ def untrained():
 def test_balanced_weights_hold_some_targets_at_once(untrained, monkeypatch):
     module = importlib.import_module("keras_combiner.models.long_document_classifier")
     monkeypatch.setattr(module, "_TARGETS", 5)
+    untrained.compile("sgd", "binary_crossentropy")
     batches = list(untrained._targets(TEXTS, SEVERAL))
     assert [len(x) for x in batches] == [5] * 6 + [2]
     few = untrained._class_weights("balanced", lambda: batches)

@@ -105,10 +105,6 @@ class MultiLabel(Task):
         """Sigmoid."""
         return np.exp(-np.logaddexp(0.0, -logits))
 
-    def log_loss(self, logits, one_hot):
-        """Of a label's yes or no."""
-        return float((np.logaddexp(0.0, logits) - one_hot * logits).mean())
-
     def one_hot(self, targets, names):
         """As it is."""
         return targets.astype("float64")

@@ -81,12 +81,6 @@ class SingleLabel(Task):
         shares = np.exp(logits - logits.max(-1, keepdims=True))
         return shares / shares.sum(-1, keepdims=True)
 
-    def log_loss(self, logits, one_hot):
-        """Of the right class."""
-        largest = logits.max(-1, keepdims=True)
-        totals = np.log(np.exp(logits - largest).sum(-1)) + largest[..., 0]
-        return float((totals - (logits * one_hot).sum(-1)).mean())
-
     def one_hot(self, targets, names):
         """1 for the right class."""
         return np.eye(len(names))[targets]

@@ -138,10 +138,6 @@ class Task(abc.ABC):
         """Makes probabilities of logits, float64 arrays `[..., units]`; not for a regression."""
         raise NotImplementedError
 
-    def log_loss(self, logits, one_hot):
-        """Mean log loss, a float; as that of training, but without a least probability."""
-        raise NotImplementedError
-
     def one_hot(self, targets, names):
         """Makes 1 for what is so and else 0, float64 `[documents, units]`, of targets."""
         raise NotImplementedError
