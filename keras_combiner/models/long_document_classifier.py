@@ -590,10 +590,10 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         found = calibration.fitted_temperature(
             self.task, self._logits(features, windows), targets, self.labels
         )
-        outputs = [self._outputs(features, windows)]
+        outputs = [self._answers(features, windows)]
         self._scale_logits(self.task.temperature / found[0])
         # Not from the logits: thresholds are for what the model says, rounding and all.
-        outputs.append(self._outputs(features, windows))
+        outputs.append(self._answers(features, windows))
         self.task, report = calibration.calibrated(
             self.task, found, outputs, targets, self.labels, precision=precision
         )
@@ -626,7 +626,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         firsts = np.cumsum(windows) - windows
         return np.add.reduceat(logits, firsts) / np.expand_dims(windows, -1)
 
-    def _outputs(self, features, windows):
+    def _answers(self, features, windows):
         """What the model says of documents, `[documents, units]`, as `predict` returns it."""
         outputs = self.get_layer(self.task.output)(features, training=False)
         return self.pooled(keras.ops.convert_to_numpy(outputs), windows)
