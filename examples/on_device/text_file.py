@@ -12,6 +12,12 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "UTF-16-LE"),
     (codecs.BOM_UTF16_BE, "UTF-16-BE"),
 )
+# How files start that are not plain text, though they may be nothing but ASCII.
+_OTHER_KINDS = (
+    (b"%PDF-", "a PDF document"),
+    (b"{\\rtf", "an RTF document"),
+    (b"%!PS", "a PostScript document"),
+)
 
 
 def read_document(path):
@@ -24,12 +30,16 @@ def read_document(path):
         str, without a byte order mark and with "\\n" for a line end.
 
     Raises:
-        ValueError: If the file is not text in such an encoding, or holds a NUL.
+        ValueError: If the file is not text in such an encoding, holds a NUL, or is a PDF, RTF or
+            PostScript document.
     """
     if path == "-":
         path, content = "standard input", sys.stdin.buffer.read()
     else:
         content = pathlib.Path(path).read_bytes()
+    kind = next((kind for start, kind in _OTHER_KINDS if content.startswith(start)), None)
+    if kind is not None:
+        raise ValueError(f"{path}: {kind}. Save it as plain text in UTF-8.")
     mark, encoding = next((x for x in _MARKS if content.startswith(x[0])), (b"", "UTF-8"))
     try:
         text = content[len(mark) :].decode(encoding)

@@ -1,4 +1,6 @@
 const MAX_MEGABYTES = 20;
+// How documents of PDF, RTF and PostScript start, which may be nothing but ASCII.
+const OTHER_KINDS = ["%PDF-", "{\\rtf", "%!PS"];
 
 /**
  * Reads a file as text: UTF-8, or UTF-16 where a byte order mark says so.
@@ -18,7 +20,8 @@ export async function readTextFile(file) {
   const bytes = new Uint8Array(await file.arrayBuffer());
   try {
     const text = new TextDecoder(encodingOf(bytes), { fatal: true }).decode(bytes);
-    if (!text.includes("\0")) return text;
+    const isOther = OTHER_KINDS.some((start) => text.startsWith(start));
+    if (!isOther && !text.includes("\0")) return text;
   } catch (error) {
     if (!(error instanceof TypeError)) throw error; // which is how a TextDecoder refuses
   }

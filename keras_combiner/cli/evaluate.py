@@ -69,13 +69,13 @@ def run(arguments):
     # Over and over the file, for labels and weights alone at first: texts are not held in memory.
     targets = np.array(list(each(task.targets(labels), documents.labels())))
     weights = _weights(documents, arguments)
-    outputs = classifier.predict(
+    outputs, found = classifier.predict_with_summary(
         documents, batch_size=arguments.batch_size, verbose=1 if sys.stdout.isatty() else 0
     )
     figures = task.measure(targets, outputs, labels, weights)
     print(task.table(figures))
     if classifier.tokenizer.unknown_token_id is not None:
-        figures["unknown_share"] = _unknown_share(classifier, documents)
+        figures["unknown_share"] = found["unknown_share"]
         print(f"\nunknown tokens     {figures['unknown_share']:.2%}")
     if arguments.json:
         from keras_combiner.whole_files import written_whole
@@ -99,11 +99,3 @@ def _weights(documents, arguments):
             "Give one of them a weight, or leave --weight-field out."
         )
     return weights
-
-
-def _unknown_share(classifier, documents):
-    from keras_combiner.models.encoded_documents import EncodedDocuments
-
-    return EncodedDocuments(
-        documents, None, classifier.tokenizer, classifier.sequence_length, long=classifier.long
-    ).unknown_share

@@ -230,7 +230,7 @@ class _Lines:
 
 
 def _target(content, task):
-    """Makes of a field what JSON would have there; what is no number stays a string."""
+    """Returns what JSON would have in place of a field: a number, or else the string itself."""
     if task == "multi_label":
         names = content.split(LABEL_SEPARATOR) if content.strip() else []
         return [_label(name.strip()) for name in names]
@@ -238,7 +238,7 @@ def _target(content, task):
 
 
 def _number(content):
-    """The number that a cell holds; what is no number stays a string."""
+    """Returns the number that a cell holds, or else the string itself."""
     with contextlib.suppress(ValueError):
         return float(content.replace("_", "no number"))  # Python alone reads 1_000
     return content

@@ -189,7 +189,7 @@ def reader_to_check(path: str | os.PathLike, **options):
     Returns:
         `keras_combiner.datasets.DocumentReader`.
     """
-    # In a directory, the folder is the label; what lies beside the folders is no document.
+    # In a directory, the folder is the label; files beside the folders are not documents.
     return read_documents(path, require_labels=os.path.isdir(path), **options)
 
 

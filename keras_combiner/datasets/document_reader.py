@@ -81,7 +81,7 @@ class DocumentReader(abc.ABC):
         return zip(self.places(), self, strict=True)
 
     def texts(self) -> Iterable[str]:
-        """Give the texts alone, for a vocabulary to be learned from.
+        """Return the texts alone, for a vocabulary to be learned from.
 
         Returns:
             A re-iterable of str, which streams as the reader does.
@@ -89,7 +89,7 @@ class DocumentReader(abc.ABC):
         return _Column(self, "text")
 
     def labels(self) -> Iterable[str | None]:
-        """Give the labels alone.
+        """Return the labels alone.
 
         Returns:
             A re-iterable of str, tuples of str or floats, or of None for a document without one.
@@ -140,10 +140,10 @@ class DocumentReader(abc.ABC):
         )
 
     def take(self, count: int) -> "DocumentReader":
-        """Give the first documents alone, without reading them yet.
+        """Return a reader of the first documents only, without reading them yet.
 
         Args:
-            count: int. The most documents that there are to be.
+            count: int. How many documents to read at most.
 
         Returns:
             A reader, which streams as this one does.
@@ -151,11 +151,12 @@ class DocumentReader(abc.ABC):
         return _First(self, count)
 
     def dataset(self):
-        """Give the documents as a `tf.data.Dataset`, to be shuffled, mapped and batched.
+        """Return the documents as a `tf.data.Dataset`, to be shuffled, mapped and batched.
 
         Returns:
             A `tf.data.Dataset` of pairs of scalar strings, text and label; the label is the empty
-            string where a document has none, and JSON where it is no string. It streams, and its
+            string where a document has none, and JSON where it is not a string. If documents have
+            weights, of triples: a float32, the weight, comes third. It streams, and its
             cardinality is unknown. What is wrong in a file arrives as a
             `tf.errors.InvalidArgumentError` that holds the reader's own message.
 
@@ -172,16 +173,21 @@ class DocumentReader(abc.ABC):
         # Imported here so that reading documents does not wait for TensorFlow to load.
         import tensorflow as tf
 
-        def encoded_pairs():
-            for text, label in self:
+        has_weights = self.has_weights
+
+        def encoded():
+            for document in self:
+                text, label = document
                 if label is not None and not isinstance(label, str):
                     label = json.dumps(label)
-                yield text.encode(), (label or "").encode()
+                weight = (document.weight,) if has_weights else ()
+                yield text.encode(), (label or "").encode(), *weight
 
         scalar_string = tf.TensorSpec(shape=(), dtype=tf.string)
-        return tf.data.Dataset.from_generator(
-            encoded_pairs, output_signature=(scalar_string, scalar_string)
-        )
+        signature = (scalar_string, scalar_string)
+        if has_weights:
+            signature += (tf.TensorSpec(shape=(), dtype=tf.float32),)
+        return tf.data.Dataset.from_generator(encoded, output_signature=signature)
 
 
 class _Column:
@@ -203,40 +209,11 @@ class _Column:
         return self._reader.places()
 
 
-class _First(DocumentReader):
-    """The first documents of a reader."""
+class _Some(DocumentReader):
+    """Some of the documents of a reader, which are otherwise what they are there."""
 
-    def __init__(self, reader: DocumentReader, count: int):
+    def __init__(self, reader: DocumentReader):
         self._reader = reader
-        self._count = count
-
-    def __iter__(self):
-        return itertools.islice(self._reader, self._count)
-
-    @property
-    def has_weights(self):
-        return self._reader.has_weights
-
-    def places(self):
-        return itertools.islice(self._reader.places(), self._count)
-
-    def __repr__(self):
-        return f"<first {self._count} documents of {self._reader!r}>"
-
-
-class _Part(DocumentReader):
-    """The validation documents of a reader, or all the others."""
-
-    def __init__(self, reader: DocumentReader, fraction: float, seed: int, validation: bool):
-        self._reader = reader
-        self._fraction = fraction
-        self._seed = seed
-        self._validation = validation
-
-    def __iter__(self):
-        for index, document in enumerate(self._reader):
-            if _is_held_out(index, self._fraction, self._seed) == self._validation:
-                yield document
 
     @property
     def has_weights(self):
@@ -246,10 +223,47 @@ class _Part(DocumentReader):
     def keeps_alike_labels(self):
         return self._reader.keeps_alike_labels
 
+    @abc.abstractmethod
+    def _picked(self, rows: Iterable) -> Iterator:
+        """Yield those of the reader's documents, or of what stands for them, that are in here."""
+
+    def __iter__(self):
+        return self._picked(self._reader)
+
     def places(self):
-        for index, place in enumerate(self._reader.places()):
+        return self._picked(self._reader.places())
+
+    def located(self):
+        return self._picked(self._reader.located())
+
+
+class _First(_Some):
+    """The first documents of a reader."""
+
+    def __init__(self, reader: DocumentReader, count: int):
+        super().__init__(reader)
+        self._count = count
+
+    def _picked(self, rows):
+        return itertools.islice(rows, self._count)
+
+    def __repr__(self):
+        return f"<first {self._count} documents of {self._reader!r}>"
+
+
+class _Part(_Some):
+    """The validation documents of a reader, or all the others."""
+
+    def __init__(self, reader: DocumentReader, fraction: float, seed: int, validation: bool):
+        super().__init__(reader)
+        self._fraction = fraction
+        self._seed = seed
+        self._validation = validation
+
+    def _picked(self, rows):
+        for index, row in enumerate(rows):
             if _is_held_out(index, self._fraction, self._seed) == self._validation:
-                yield place
+                yield row
 
     def __repr__(self):
         part = "validation" if self._validation else "training"

@@ -75,7 +75,7 @@ class Duplicates:
         """
         text = " ".join(unicodedata.normalize("NFC", text).split())
         row = self._rows.setdefault(_hash(text), len(self._labels))
-        label = -1 if label is None else _hash(repr(label)) >> 1
+        label = -1 if label is None else _hash_of_label(label)
         if row == len(self._labels):
             self._first[0].append(split)
             self._first[1].append(place)
@@ -146,6 +146,11 @@ class Duplicates:
         examples = self._examples.setdefault(kind, [])
         if len(examples) < _MOST_EXAMPLES:
             examples.append(pair)
+
+
+def _hash_of_label(label):
+    """A number that is at least 0; labels of a document mean the same in any order."""
+    return _hash(repr(sorted(set(label)) if isinstance(label, tuple) else label)) >> 1
 
 
 def _hash(text):

@@ -5,6 +5,7 @@ import numbers
 from collections.abc import Iterable, Mapping
 
 from keras_combiner.datasets.document import Document
+from keras_combiner.datasets.float32 import number_of, weight_of
 from keras_combiner.datasets.label_names import LabelError, is_missing, label_name
 from keras_combiner.datasets.weighted_document import WeightedDocument
 
@@ -217,9 +218,12 @@ class Fields:
             raise RecordError(
                 f"field {self.label_field!r} must be a number, received {kind(value)}."
             )
-        if not math.isfinite(value):
-            raise RecordError(f"field {self.label_field!r} must be finite, received {value}.")
-        return float(value)
+        number = number_of(value)
+        if number is None:
+            raise RecordError(
+                f"field {self.label_field!r} must be finite, received {_shown(value)}."
+            )
+        return number
 
     def _weight(self, record):
         name = self.weight_field
@@ -228,9 +232,12 @@ class Fields:
         value = record[name]
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             raise RecordError(f"field {name!r} must be a number, received {kind(value)}.")
-        if not 0 <= value < math.inf:
-            raise RecordError(f"field {name!r} must be finite and at least 0, received {value}.")
-        return float(value)
+        weight = weight_of(value)
+        if weight is None:
+            raise RecordError(
+                f"field {name!r} must be finite and at least 0, received {_shown(value)}."
+            )
+        return weight
 
     def _missing(self, record, argument, name):
         message = f"no field {name!r}; fields are {listed(record)}."
@@ -291,6 +298,14 @@ def kind(value) -> str:
 
 def _is_flag(label):
     return isinstance(label, int | float) and label in (0, 1)
+
+
+def _shown(number):
+    try:
+        is_too_large = math.isfinite(number) and number_of(number) is None
+    except OverflowError:  # an int of hundreds of digits
+        return "a number of hundreds of digits"
+    return f"{number}{', which is infinite as a float32' if is_too_large else ''}"
 
 
 def _encodable(text, field):

@@ -21,7 +21,8 @@ class FolderReader(DocumentReader):
     mixed. Hidden files are left out, and so are files beside the class folders, such as a
     README.txt, unless `require_labels` is False. Links are followed, and every real file is read
     once. A warning names folders that are one class, or whose names differ in white space only:
-    these are classes of their own.
+    these are classes of their own. Another names links that are left out because what they lead to
+    is read elsewhere.
 
     Args:
         path: str or path. The directory.
@@ -75,16 +76,16 @@ class FolderReader(DocumentReader):
             yield str(path), document
 
     def files(self) -> Iterator[tuple[str | None, pathlib.Path]]:
-        """Yield the label and the path of every document, without reading it."""
+        """Yield the label and the path of every document, without reading it.
+
+        Returns:
+            An iterator of pairs: str, or None without a label, and pathlib.Path.
+
+        Raises:
+            ValueError: as the reader, but for what is wrong in a file.
+        """
         real_files = RealFiles(self._path)
         loose_files, folders = real_files.entries(self._path)
-        for path in real_files.left_out:
-            warnings.warn(
-                f"{path} is left out: it is a link to {os.path.realpath(path)}, which is read "
-                "elsewhere.",
-                DataWarning,
-                stacklevel=2,
-            )
         loose_files = [path for path in loose_files if _is_text(path)]
         if self._require_labels:
             if not folders:
@@ -109,8 +110,15 @@ class FolderReader(DocumentReader):
                         "class: put text files in it or take it out."
                     )
                 classes[label] += paths
+        real_files.warn_of_links(self._may_be_read)
         for label, path in _interleaved(classes):
             yield label if self._with_labels else None, path
+
+    def _may_be_read(self, path):
+        is_beside_folders = path.parent == self._path
+        return path.is_dir() or (
+            _is_text(path) and not (self._require_labels and is_beside_folders)
+        )
 
     def __repr__(self):
         return f"{type(self).__name__}({str(self._path)!r})"

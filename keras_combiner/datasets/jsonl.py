@@ -8,6 +8,7 @@ from keras_combiner.datasets.document import Document, task_of
 from keras_combiner.datasets.fields import TARGET_FIELDS, RecordError, kind
 from keras_combiner.datasets.record_reader import RecordReader
 from keras_combiner.datasets.text_lines import numbered_lines
+from keras_combiner.datasets.weighted_document import WeightedDocument
 from keras_combiner.whole_files import written_whole
 
 
@@ -113,7 +114,8 @@ def write_jsonl(path: str | os.PathLike, documents: Iterable[Document]) -> int:
     """Write documents as JSON Lines with the fields "text" and "label", "labels" or "target".
 
     The file appears whole or not at all: it is written under another name beside `path` and then
-    takes its place. A document without a label is written without the field.
+    takes its place. A document without a label is written without the field; one with a weight has
+    it in a field "weight" besides.
 
     Args:
         path: str or path. The file to make or to replace.
@@ -136,10 +138,13 @@ def write_jsonl(path: str | os.PathLike, documents: Iterable[Document]) -> int:
         written_whole(path, overwrite=True) as unfinished,
         open(unfinished, "w", encoding="utf-8", newline="\n") as file,
     ):
-        for text, label in documents:
+        for document in documents:
+            text, label = document
             record = {"text": text}
             if label is not None:
                 record[TARGET_FIELDS[task_of(label)]] = label
+            if isinstance(document, WeightedDocument):
+                record["weight"] = document.weight
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
             count += 1
     return count

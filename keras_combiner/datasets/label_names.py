@@ -33,7 +33,7 @@ def label_name(label) -> str:
 
     Args:
         label: str, bytes, bool, int, float, `decimal.Decimal`, a member of an `enum.Enum` that has
-            such a value, or a scalar of numpy, pandas or TensorFlow.
+            such a value, or a scalar of numpy, pandas, TensorFlow or PyTorch.
 
     Returns:
         str, not blank.
@@ -127,9 +127,7 @@ def is_missing(label) -> bool:
         return True
     if isinstance(label, (float, decimal.Decimal)):
         return math.isnan(label)
-    return bool(
-        getattr(label, "dtype", None) is not None and label.dtype.kind in "mM" and label != label
-    )
+    return _kind(label) in ("m", "M") and label.ndim == 0 and bool(label != label)
 
 
 def alike(names: Iterable[str]) -> list[list[str]]:
@@ -190,10 +188,13 @@ def _scalar(label):
         return _scalar(label.value)
     if type(label).__module__.startswith("tensorflow") and hasattr(label, "numpy"):
         label = label.numpy()
+    if type(label).__module__.startswith("torch") and getattr(label, "ndim", None) == 0:
+        # numpy has no bfloat16; every one is a float32.
+        label = (label.float() if str(label.dtype) == "torch.bfloat16" else label).numpy(force=True)
     if getattr(label, "ndim", None) == 0 and getattr(label, "dtype", None) is not None:
-        if label.dtype.kind == "f":
+        if _kind(label) == "f":
             return float(str(label))  # np.float32(0.1) is 0.1, and not 0.10000000149
-        if label.dtype.kind in "mM":
+        if _kind(label) in ("m", "M"):
             return label
         label = label.item()
     if isinstance(label, bytes):
@@ -202,6 +203,11 @@ def _scalar(label):
         except UnicodeDecodeError:
             raise LabelError(f"A label in bytes must be UTF-8. Received: {label[:40]!r}.") from None
     return label
+
+
+def _kind(label):
+    """The letter of numpy's for the type of a label; None for what is not of numpy."""
+    return getattr(getattr(label, "dtype", None), "kind", None)
 
 
 def _shortened(text):

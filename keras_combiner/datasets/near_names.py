@@ -8,6 +8,9 @@ from keras_combiner.datasets.label_names import alike
 # In shorter names one letter may be all the difference: "cat" and "car".
 _LEAST_LETTERS = 5
 _LONGEST = 60  # names of more characters are not compared: the work grows with the square
+# More names than these with one letter between the same others are a series, and not spelled wrong:
+# "group a", "group b", ...
+_MOST_AT_ONE_PLACE = 12
 _NOT_A_LETTER = re.compile(r"[\W\d_]+")
 
 
@@ -15,7 +18,8 @@ def near_names(names: Iterable[str]) -> dict[str, list[list[str]]]:
     """Find names that differ in white space only, in case only, or in a letter.
 
     A letter too many, a letter missing, another letter or two letters swapped, in names of five
-    letters or more. Names that differ in digits or signs are different: "part 1", "part 2".
+    letters or more. Names that differ in digits or signs are different: "part 1", "part 2"; and so
+    are those of a series, more than a dozen that differ at one place: "group a", "group b", ...
 
     Args:
         names: iterable of str, all different.
@@ -53,13 +57,16 @@ def _letter_apart(names):
         if len(name) <= _LONGEST and len(_NOT_A_LETTER.sub("", name)) >= _LEAST_LETTERS:
             for cut in {name, *(name[:i] + name[i + 1 :] for i in range(len(name)))}:
                 shorter.setdefault(cut, []).append(name)
-    found = set()
+    found, series = set(), set()
     for group in shorter.values():
+        if len(group) > _MOST_AT_ONE_PLACE:
+            series.update(group)
+            continue
         for i, first in enumerate(group):
             for second in group[i + 1 :]:
                 if _is_letter_apart(first, second):
                     found.add((min(first, second), max(first, second)))
-    return sorted(found)
+    return sorted(pair for pair in found if not series.issuperset(pair))
 
 
 def _is_letter_apart(a, b):

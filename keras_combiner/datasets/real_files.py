@@ -2,7 +2,10 @@
 
 import os
 import pathlib
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
+
+from keras_combiner.data_warning import DataWarning
 
 
 class RealFiles:
@@ -15,7 +18,8 @@ class RealFiles:
         folder: pathlib.Path.
 
     Attributes:
-        left_out: list of pathlib.Path, the links that were left out so far.
+        left_out: list of pathlib.Path, the links that were left out so far, without those to a
+            folder that they are in.
 
     Example:
 
@@ -48,7 +52,8 @@ class RealFiles:
                 continue
             is_linked = self._links[folder] or path.is_symlink()
             if is_linked and not self._is_new(path):
-                self.left_out.append(path)
+                if not _is_within(path.parent, path):
+                    self.left_out.append(path)
                 continue
             if path.is_dir():
                 self._links[path] = is_linked
@@ -71,6 +76,23 @@ class RealFiles:
         for inner in folders:
             yield from self.below(inner)
 
+    def warn_of_links(self, matters: Callable[[pathlib.Path], bool] = bool):
+        """Warn once of all links that were left out, when the folder has been listed.
+
+        Args:
+            matters: callable of pathlib.Path, whether a link could have been a document or a folder
+                of them.
+        """
+        paths = list(filter(matters, self.left_out))
+        if paths:
+            more = f" {len(paths):,} links are left out in all." if len(paths) > 1 else ""
+            warnings.warn(
+                f"{paths[0]} is left out: it is a link to {os.path.realpath(paths[0])}, which is "
+                f"read elsewhere.{more}",
+                DataWarning,
+                stacklevel=3,
+            )
+
     def _is_new(self, path):
         """Whether what a link leads to has not been met, nor will be without the link."""
         if self._real is None:  # walks through the folder a second time, if there is a link at all
@@ -81,6 +103,12 @@ class RealFiles:
             return False
         self._real.add(real)
         return True
+
+
+def _is_within(folder, other):
+    """Whether `folder` is `other`, or lies in it, once links are followed."""
+    real = pathlib.Path(os.path.realpath(folder))
+    return real.is_relative_to(os.path.realpath(other))
 
 
 def _without_links(folder):

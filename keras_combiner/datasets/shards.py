@@ -48,6 +48,11 @@ class ShardsReader(DocumentReader):
         """Whether the documents of the shards have weights."""
         return all(shard.has_weights for shard in self._shards)
 
+    @property
+    def keeps_alike_labels(self):
+        """Whether those of any shard are seen as they are; see `DocumentReader`."""
+        return any(shard.keeps_alike_labels for shard in self._shards)
+
     def places(self):
         """Yield those of the shards."""
         for shard in self._shards:

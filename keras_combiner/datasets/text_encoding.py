@@ -63,12 +63,16 @@ file as UTF-8.
     kind = next((kind for start, kind in _OTHER_KINDS if content.startswith(start)), None)
     if kind is not None:
         raise ValueError(f"{name}: {kind}, and not text. Save its text as UTF-8.")
-    lines = []
-    for _, line in numbered_lines_of([content], name):
-        if isinstance(line, LineError):
-            raise ValueError(str(line))
-        lines.append(line)
-    return "".join(lines).replace("\r\n", "\n").replace("\r", "\n")
+    mark, encoding = _encoding_of(content)
+    try:
+        text = str(memoryview(content)[len(mark) :], encoding)
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        for _, line in numbered_lines_of([content], name):  # only lines tell the place
+            if isinstance(line, LineError):
+                raise ValueError(str(line))
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def numbered_lines_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, str | ValueError]]:
@@ -93,7 +97,7 @@ def numbered_lines_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int,
     """
     chunks = iter(chunks)
     first = next(chunks, b"")
-    mark, encoding = next((x for x in _MARKS if first.startswith(x[0])), (b"", "UTF-8"))
+    mark, encoding = _encoding_of(first)
     place = _Place(name, encoding, len(mark))
     chunks = _with_first(first[len(mark) :], chunks)
     lines = _utf8_lines(chunks, place) if encoding == "UTF-8" else _wide_lines(chunks, place)
@@ -102,6 +106,11 @@ def numbered_lines_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int,
             line = LineError(place.nul(line), line.replace("\0", "\ufffd"))
         yield place.line, line
         place.line += 1
+
+
+def _encoding_of(start):
+    """The mark that bytes start with, and the encoding that it stands for."""
+    return next((x for x in _MARKS if start.startswith(x[0])), (b"", "UTF-8"))
 
 
 class _Place:

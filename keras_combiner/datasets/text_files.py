@@ -14,7 +14,8 @@ class TextFilesReader(DocumentReader):
     """Documents from a text file, or from all files of a directory, in UTF-8, without labels.
 
     Files come sorted by path, those of a folder before those of the folders in it. Hidden files and
-    folders are left out. Links are followed, and every real file is read once.
+    folders are left out. Links are followed, and every real file is read once; a warning names
+    links that are left out because what they lead to is read elsewhere.
 
     Args:
         path: str or path. The file or the directory.
@@ -49,7 +50,8 @@ class TextFilesReader(DocumentReader):
             yield self._path
             return
         empty = True
-        for path in RealFiles(self._path).below(self._path):
+        real_files = RealFiles(self._path)
+        for path in real_files.below(self._path):
             if record_reader(path, {}) is not None:
                 pattern = path.with_name("*" + "".join(path.suffixes))
                 raise ValueError(
@@ -58,6 +60,7 @@ class TextFilesReader(DocumentReader):
                 )
             empty = False
             yield path
+        real_files.warn_of_links()
         if empty:
             raise ValueError(f"{self._path}: no files. Every file in it is to be a document.")
 

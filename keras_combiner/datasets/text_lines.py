@@ -44,7 +44,7 @@ def numbered_lines(path: pathlib.Path) -> Iterator[tuple[int, str | ValueError]]
 
     Returns:
         An iterator of pairs: the number of the line, from 1, and the line, or a `LineError` that
-        says why it is none.
+        says why it is not text.
 
     Raises:
         ValueError: the compressed data are damaged or end too early, or UTF-16 is damaged.

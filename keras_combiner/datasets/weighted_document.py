@@ -27,5 +27,16 @@ class WeightedDocument(Document):
         document.weight = weight
         return document
 
+    @classmethod
+    def _make(cls, iterable):
+        return cls(*iterable)
+
+    def _replace(self, /, **fields):
+        """As of any `NamedTuple`; "weight" is a field like the others."""
+        return type(self)(**{**self._asdict(), **fields})
+
+    def _asdict(self):
+        return {**super()._asdict(), "weight": self.weight}
+
     def __repr__(self):
         return f"{super().__repr__()[:-1]}, weight={self.weight!r})"

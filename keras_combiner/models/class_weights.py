@@ -5,8 +5,8 @@ import numbers
 
 import numpy as np
 
+from keras_combiner.datasets.float32 import weight_of
 from keras_combiner.datasets.label_places import LabelPlaces
-from keras_combiner.models.text_inputs import number_of
 
 
 def class_weights(class_weight, names, targets, several=False, has_class_ids=False):
@@ -54,8 +54,8 @@ def class_weights(class_weight, names, targets, several=False, has_class_ids=Fal
                 f"`class_weight` has two keys for the label {names[place]!r}: {keys[place]!r} and "
                 f"{key!r}."
             )
-        value = number_of(weight)
-        if value is None or value < 0:
+        value = weight_of(weight)
+        if value is None:
             raise ValueError(
                 f"`class_weight` of {key!r} must be a finite number of at least 0. Received: "
                 f"{weight!r}."

@@ -100,14 +100,7 @@ class EncodedDocuments:
         self._kept = None
         self._class_weights = class_weights
         self._has_weights = target is not None and getattr(texts, "has_weights", False)
-        self.weights = None
-        if weights is not None:
-            if self.is_stream:
-                raise ValueError(
-                    "A reader brings the weights of its documents: name their field with "
-                    "weight_field=... and leave yours out."
-                )
-            self.weights = as_weights(weights, len(texts))
+        self.weights = as_weights(weights, texts)
         if target is not None and not self.is_stream:
             # A label that is wrong shows before the texts are read.
             self._targets = list(each(target, labels))

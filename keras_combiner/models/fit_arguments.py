@@ -57,7 +57,20 @@ def whole_number(name, value, least):
 
 
 def check_share(share):
-    """Raises a ValueError unless `share`, a `validation_split`, lies between 0 and 1."""
+    """Refuses a share that leaves nothing to train or to validate on.
+
+    Args:
+        share: float, the `validation_split`.
+
+    Raises:
+        ValueError: unless it is a number between 0 and 1, exclusive.
+
+    Example:
+
+    >>> check_share("0.2")
+    Traceback (most recent call last):
+    ValueError: `validation_split` must lie between 0 and 1. Received: '0.2'.
+    """
     try:
         lies_between = bool(0 < share < 1)
     except TypeError:
@@ -128,7 +141,14 @@ def unpacked(validation_data):
 
 
 def hold_strings(x):
-    """Whether inputs of a model, in any nesting, are strings and not token ids."""
+    """Whether inputs of a model are strings and not token ids.
+
+    Args:
+        x: arrays, tensors, their specs, or strings, in any nesting.
+
+    Returns:
+        bool, true if any of them are strings.
+    """
     return any(map(_is_string, keras.tree.flatten(x)))
 
 

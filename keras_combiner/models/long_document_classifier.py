@@ -342,8 +342,6 @@ class LongDocumentClassifier(TextTraining, keras.Model):
                 return self._fit_token_ids(x, y, batch_size, validation_split, accumulate, settings)
         x, y = text_inputs.as_pairs(x, y)
         if validation_split and validation_data is None:
-            if sample_weight is not None and not text_inputs.is_reader(x):
-                sample_weight = text_inputs.as_weights(sample_weight, len(x))
             (x, y, sample_weight), validation_data = text_batches.hold_out(
                 x, y, validation_split, sample_weight
             )
@@ -459,6 +457,29 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             return super().predict(x, batch_size=batch_size, **settings)
         steps = settings.pop("steps", None)
         batches = self._first_documents(x, None, batch_size, steps, with_targets=False)
+        return self._predict_batches(batches, settings)
+
+    def predict_with_summary(self, texts, batch_size=16, **kwargs):
+        """As `predict` of texts, and what was found while they were read.
+
+        Args:
+            texts: texts as in `fit`, or a reader.
+            batch_size: int, documents a step.
+            **kwargs: as for `predict`, without `steps`.
+
+        Returns:
+            pair: what `predict` returns, and a dict of "documents", "windows", "tokens",
+            "longer_than_sequence_length" (int), "unknown_share" and "padding" (float).
+
+        Raises:
+            TypeError: as `predict`.
+            ValueError: for what is not texts.
+        """
+        batch_size, settings = self._evaluation_settings("predict", batch_size, kwargs)
+        batches = self._first_documents(texts, None, batch_size, with_targets=False)
+        return self._predict_batches(batches, settings), batches.summary()
+
+    def _predict_batches(self, batches, settings):
         if len(batches) == 0:
             return np.zeros((0, self.task.units(self.labels)), self.outputs[0].dtype)
         outputs = super().predict(batches.dataset(count=len(batches)), **settings)

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_combiner.datasets.batch_plan import BatchPlan
+from keras_combiner.models.fit_arguments import check_share
 from keras_combiner.models.text_inputs import as_pairs, as_texts, as_weights, is_reader
 
 # Of a reader, as much is held in memory to draw batches from.
@@ -275,8 +276,7 @@ def take(texts, labels, weights, count):
         texts = as_texts(texts)
     else:
         texts, labels = as_pairs(texts, labels)
-    if weights is not None:
-        weights = as_weights(weights, len(texts))
+    weights = as_weights(weights, texts)
     return tuple(None if x is None else x[:count] for x in (texts, labels, weights))
 
 
@@ -284,22 +284,23 @@ def hold_out(texts, labels, share, weights=None):
     """Splits documents into `((texts, labels, weights), (texts, labels, weights))`.
 
     Args:
-        texts: list of str, or a reader.
+        texts: list of str, or a reader, which brings labels and weights.
         labels: list of labels; None with a reader, or without labels.
         share: float between 0 and 1, of the documents that go to validation.
-        weights: array of numbers, one a text, or None.
+        weights: numbers, one a text, in any container; None with a reader, or without weights.
 
     Returns:
         Two triples, training and validation. The draw is always the same for the same number of
         documents.
 
     Raises:
-        ValueError: if `share` is out of range.
+        ValueError: if `share` is not a number between 0 and 1, or for weights that
+            `keras_combiner.models.text_inputs.as_weights` refuses.
     """
+    check_share(share)
+    weights = as_weights(weights, texts)
     if is_reader(texts):
-        return tuple((part, None, weights) for part in texts.split(share))
-    if not 0 < share < 1:
-        raise ValueError(f"`validation_split` must lie between 0 and 1. Received: {share!r}.")
+        return tuple((part, None, None) for part in texts.split(share))
     order = np.random.default_rng(0).permutation(len(texts))
     held_out = max(1, round(len(texts) * share))
 

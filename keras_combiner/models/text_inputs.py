@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 
+from keras_combiner.datasets.float32 import weight_of
 from keras_combiner.text.tokenizer import as_bytes
 
 _EXPECTED = (
@@ -18,7 +19,6 @@ _LISTING = ("to_pylist", "tolist", "to_list")
 # numpy, of pandas and Polars.
 _NARROW = re.compile(r"\b(?:float|halffloat|[Ff]loat(?:16|32))\b")
 _LONGEST_SHOWN = 60
-_MOST = float(np.finfo("float32").max)
 
 
 def as_list(values, what):
@@ -143,34 +143,53 @@ def corpus(texts, labels):
 
 
 def stream_or_texts(texts):
-    """Returns a stream as it is, and other texts as a list of str or bytes."""
+    """Returns a stream as it is, and other texts as a list of str or bytes.
+
+    Args:
+        texts: as in `as_texts`, or a stream: an iterable that can be read more than once.
+
+    Returns:
+        the stream, or a list of str or bytes.
+
+    Raises:
+        TypeError: as in `as_texts`.
+        ValueError: as in `as_texts`, and for a reader.
+    """
     if is_reader(texts):
         raise ValueError("Received a reader. Pass its texts and labels: reader.texts() is one.")
     return texts if is_stream(texts) else as_texts(texts)
 
 
-def as_weights(weights, number):
+def as_weights(weights, texts):
     """Returns the weights of documents.
 
     Args:
-        weights: as in `as_list`, of numbers; also of shape `[documents, 1]`.
-        number: int, how many documents there are.
+        weights: as in `as_list`, of numbers; also of shape `[documents, 1]`. Or None.
+        texts: list of the documents; or a reader, which brings its own weights.
 
     Returns:
-        float32 array `[documents]`.
+        float32 array `[documents]`; None without weights.
 
     Raises:
-        ValueError: for another number of weights, or one that is missing, negative or not finite.
+        ValueError: for weights beside a reader, another number of them than of documents, or one
+            that is missing, negative or not finite.
 
     Example:
 
-    >>> as_weights([1, 0.5], 2).tolist()
+    >>> as_weights([1, 0.5], ["rain", "wind"]).tolist()
     [1.0, 0.5]
     """
-    weights = as_list(weights, "weights")
-    if len(weights) != number:
+    if weights is None:
+        return None
+    if is_reader(texts):
         raise ValueError(
-            f"Every text needs a weight. Received: {number} texts, {len(weights)} weights."
+            "A reader brings the weights of its documents: name their field with "
+            "weight_field=... and leave yours out."
+        )
+    weights = as_list(weights, "weights")
+    if len(weights) != len(texts):
+        raise ValueError(
+            f"Every text needs a weight. Received: {len(texts)} texts, {len(weights)} weights."
         )
     return np.array([as_weight(x, f"`sample_weight` {i}") for i, x in enumerate(weights)], "f4")
 
@@ -185,26 +204,10 @@ def as_weight(weight, place):
     Raises:
         ValueError: unless it is finite and not negative.
     """
-    value = number_of(weight)
-    if value is None or value < 0:
+    value = weight_of(weight)
+    if value is None:
         raise ValueError(f"{place} must be a finite number of at least 0. Received: {weight!r}.")
     return value
-
-
-def number_of(value):
-    """Returns what stands for a finite float32 as a float; None for anything else."""
-    while isinstance(value, (list, tuple, np.ndarray)) and np.ndim(value) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, (str, bytes, bytearray, bool, list, tuple)):
-        return None
-    dtype = str(getattr(value, "dtype", "float"))
-    if "int" not in dtype and "float" not in dtype:
-        return None  # float() makes numbers of booleans and strings in arrays and tensors
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return number if abs(number) <= _MOST else None  # also false for NaN
 
 
 def is_reader(x):
@@ -254,7 +257,15 @@ def is_text(x):
 
 
 def check_labels(texts, labels):
-    """Raises a ValueError unless there is a label for every text."""
+    """Refuses texts and labels that differ in number.
+
+    Args:
+        texts: list.
+        labels: list; None if there are none.
+
+    Raises:
+        ValueError: unless there is a label for every text.
+    """
     if labels is None or len(texts) != len(labels):
         received = "no labels" if labels is None else f"{len(labels)} labels"
         raise ValueError(f"Every text needs a label. Received: {len(texts)} texts, {received}.")

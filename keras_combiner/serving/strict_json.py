@@ -31,7 +31,7 @@ def read_json(body, form):
         if body.count(b":") > 1:
             _NAMES.decode(body.decode())
     except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"Expected {form}. Received no JSON: {error}.") from error
+        raise InvalidInput(f"Expected {form}. Received what is not JSON: {error}.") from error
     except RecursionError as error:
         raise InvalidInput(f"Expected {form}. Received lists or objects too deep.") from error
     except _RepeatedName as error:

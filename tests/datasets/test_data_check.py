@@ -1,5 +1,6 @@
 """What check_data finds in files with one fault each, and that it finds nothing in good ones."""
 
+import itertools
 import json
 import random
 import tracemalloc
@@ -135,6 +136,20 @@ def test_a_rare_fault_is_worth_a_look_and_no_more(tmp_path):
     assert places["empty"] == [f"{tmp_path}/a.jsonl:302"]
 
 
+def test_the_order_of_labels_says_nothing(tmp_path):
+    twice, near = text(1), text(2)
+    rows = [(twice, "red round"), (twice, "round red red"), (near, "red round")]
+    rows += [(near + " end", "round red"), (text(3), "red"), (text(4), "round")]
+    records = [{"text": x, "labels": y.split()} for x, y in rows]
+    found = check_data(write(tmp_path / "a.jsonl", records)).duplicates
+    assert (found.within["data"], found.near_within["data"]) == (1, 1)
+    assert (found.contradictory, found.near_contradictory) == (0, 0)
+    records[1]["labels"] = ["red"]
+    records[3]["labels"] = []
+    found = check_data(write(tmp_path / "a.jsonl", records)).duplicates
+    assert (found.contradictory, found.near_contradictory) == (1, 1)
+
+
 def test_across_files(tmp_path):
     records = rows(100)
     near = with_text(records[3], records[3]["text"] + " end")
@@ -242,6 +257,15 @@ def test_near_names(names, difference, groups):
     found = near_names(names)
     assert found.pop(difference) == groups
     assert not any(found.values())
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_a_series_is_not_spelled_wrong(length):
+    letters = "abcdefghijklmnopqrstuvwxyz"[: 26 if length < 3 else 13]
+    names = ["category-" + "".join(x) for x in itertools.product(letters, repeat=length)]
+    assert not any(near_names(names).values())
+    typo = names[-1].replace("category", "categry")
+    assert near_names([*names, typo])["a letter"] == [[names[-1], typo]]
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,15 @@ import decimal
 import json
 import warnings
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_combiner.cli.target_summary import TargetSummary
+from keras_combiner.data_warning import DataWarning
 from keras_combiner.datasets import read_documents, read_texts
-from keras_combiner.datasets.label_names import alike, label_name
+from keras_combiner.datasets.label_names import LabelError, alike, is_missing, label_name
 
 pyarrow = pytest.importorskip("pyarrow")
 
@@ -401,16 +403,22 @@ class TestFolders:
         (folder / "a" / "up").symlink_to(folder)
         (folder / "a" / "higher").symlink_to(tmp_path)
         (folder / "a" / "deep" / "self").symlink_to(folder / "a" / "deep")
-        (folder / "a" / "across").symlink_to(folder / "b")
+        expected = [("1.txt", "a"), ("2.txt", "a"), ("3.txt", "b")]
+        for read in (read_documents, read_texts):
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                assert sorted(x.text for x in read(folder)) == [x for x, _ in expected]
+        assert sorted(read_documents(folder)) == expected
+        # What leads to documents that are read as others is said, once.
         (folder / "a" / "9.txt").symlink_to(folder / "b" / "3.txt")
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            assert sorted(read_documents(folder)) == [
-                ("1.txt", "a"),
-                ("2.txt", "a"),
-                ("3.txt", "b"),
-            ]
-            assert sorted(read_texts(folder).texts()) == ["1.txt", "2.txt", "3.txt"]
+        (folder / "a" / "across").symlink_to(folder / "b")
+        (folder / "a" / "note").symlink_to(folder / "b" / "3.txt")
+        words = r"/a/9\.txt is left out: it is a link to .*/b/3\.txt, which is read elsewhere"
+        for read, count in ((read_documents, 2), (read_texts, 3)):
+            with pytest.warns(DataWarning, match=words) as said:
+                assert sorted(x.text for x in read(folder)) == [x for x, _ in expected]
+            assert len(said) == 1
+            assert str(said[0].message).endswith(f"elsewhere. {count} links are left out in all.")
 
     def test_links_elsewhere_are_followed_once(self, tmp_path):
         self.make(tmp_path / "elsewhere", ["1.txt", "deep/2.txt"])
@@ -418,7 +426,9 @@ class TestFolders:
         (folder / "a").symlink_to(tmp_path / "elsewhere")
         (folder / "b" / "again").symlink_to(tmp_path / "elsewhere" / "deep")
         (tmp_path / "elsewhere" / "loop").symlink_to(tmp_path / "elsewhere")
-        assert sorted(read_documents(folder)) == [("1.txt", "a"), ("2.txt", "a"), ("3.txt", "b")]
+        expected = [("1.txt", "a"), ("2.txt", "a"), ("3.txt", "b")]
+        with pytest.warns(DataWarning, match="/b/again is left out: .*/deep, which"):
+            assert sorted(read_documents(folder)) == expected
 
     def test_a_class_that_is_a_link_to_another(self, tmp_path):
         self.make(tmp_path, ["b/1.txt"])
@@ -431,3 +441,30 @@ def test_a_pattern_takes_every_real_file_once(tmp_path):
     write_jsonl(tmp_path / "s-0.jsonl", "label", ["x"])
     (tmp_path / "s-1.jsonl").symlink_to(tmp_path / "s-0.jsonl")
     assert len(list(read_documents(tmp_path / "s-*.jsonl"))) == 1
+
+
+def test_scalars_of_pytorch_are_labels():
+    torch = pytest.importorskip("torch")
+    for value, name in (
+        (torch.tensor(1), "1"),
+        (torch.tensor(1.0), "1"),
+        (torch.tensor(0.1), "0.1"),
+        (torch.tensor(0.5, dtype=torch.bfloat16, requires_grad=True), "0.5"),
+        (torch.tensor(True), "True"),
+        (torch.tensor([3, 4])[1], "4"),
+        (torch.nn.Parameter(torch.tensor(2.0)), "2"),
+    ):
+        assert label_name(value) == name and not is_missing(value)
+    assert is_missing(torch.tensor(float("nan")))
+    with pytest.raises(LabelError, match="must be a string, a number or a boolean"):
+        label_name(torch.tensor([1, 2]))
+
+
+def test_arrays_are_neither_missing_nor_labels():
+    for dtype in ("M8[D]", "m8[s]", "f4", "O"):
+        for shape in ((0,), (1,), (2,)):
+            array = np.zeros(shape, dtype)
+            assert not is_missing(array)
+            with pytest.raises(LabelError):
+                label_name(array)
+    assert is_missing(np.datetime64("NaT")) and not is_missing(np.datetime64("2020-01-01"))

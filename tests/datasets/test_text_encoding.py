@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_combiner.cli.main import main
-from keras_combiner.datasets import read_documents, read_texts
+from keras_combiner.datasets import read_documents, read_texts, text_encoding
 from keras_combiner.datasets.text_encoding import decoded_text, numbered_lines_of
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -42,6 +42,7 @@ WRONG = {
     "PNG": (b"\x89PNG\r\n\x1a\n", ":1: not UTF-8 at byte 0"),
     "PDF": (b"%PDF-1.4\n(text)", ": a PDF document, and not text. Save its text as UTF-8."),
     "RTF": (b"{\\rtf1\\ansi text}", ": an RTF document, and not text."),
+    "PostScript": (b"%!PS-Adobe-3.0\n(text) show", ": a PostScript document, and not text."),
     "Word": (b"PK\x03\x04...", ": a ZIP archive, as documents of Word (.docx) are, and not text."),
 }
 
@@ -96,7 +97,7 @@ def test_what_is_not_text_is_refused_by_training_and_predict(case, tmp_path, cap
     for name, shown in ((path, path), ("-", "standard input")):
         assert main(["predict", "--model", str(model), str(name)]) == 1
         assert capsys.readouterr().err.startswith(f"keras-combiner: error: {shown}{words}")
-    if case not in ("PDF", "RTF", "Word"):
+    if case != "Word":
         with pytest.raises(ValueError, match=r"1\.txt: .*plain text in UTF-8"):
             device_reader()(str(path))
 
@@ -130,8 +131,15 @@ def test_every_encoding_gives_the_lines_of_the_text(text, data):
         chunks = [content[:cut], content[cut:]]
     lines = [line for _, line in numbered_lines_of(chunks, "a.txt")]
     assert "".join(lines) == expected
+    if not expected.startswith(("%PDF", "{\\rtf", "%!PS", "PK\x03\x04")):
+        assert decoded_text(content, "a.txt") == expected.replace("\r\n", "\n").replace("\r", "\n")
     assert all(line.find("\n") in (-1, len(line) - 1) for line in lines)
-    assert "\r" not in decoded_text(text.encode(), "a.txt") or text.startswith(("%PDF", "{\\rtf"))
+
+
+def test_a_document_is_not_gone_through_line_by_line(monkeypatch):
+    monkeypatch.setattr(text_encoding, "numbered_lines_of", None)
+    for encoding, mark in MARKED.items():
+        decoded_text(mark + TEXT.encode(encoding), "a.txt")
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet", "tfrecord"])

@@ -440,10 +440,13 @@ def test_counts_that_are_refused(fits, kind, wrong, shared):
     assert not fits
 
 
-@pytest.mark.parametrize("wrong", [1.0, 1.5, -0.1, "half"])
-def test_validation_splits_of_token_ids_that_are_refused(wrong, shared):
-    with pytest.raises(ValueError, match="`validation_split` must lie between 0 and 1"):
-        shared.fit(token_ids(shared), TARGETS, validation_split=wrong, verbose=0)
+@pytest.mark.parametrize("wrong", [1.0, 1.5, -0.1, "0.2", float("nan")])
+def test_validation_splits_that_are_refused(wrong, shared, tmp_path):
+    write_jsonl(tmp_path / "documents.jsonl", zip(TEXTS, LABELS, strict=True))
+    reader = read_documents(tmp_path / "documents.jsonl")
+    for data in ((token_ids(shared), TARGETS), (TEXTS, LABELS), (reader,)):
+        with pytest.raises(ValueError, match="`validation_split` must lie between 0 and 1"):
+            shared.fit(*data, validation_split=wrong, verbose=0)
 
 
 def test_no_epochs_are_no_training(eager):

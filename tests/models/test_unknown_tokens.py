@@ -140,7 +140,17 @@ def test_thresholds():
     assert issubclass(UnknownTokensWarning, DataWarning)
 
 
-def test_on_the_command_line(classifier, tmp_path, capsys):
+def test_predicting_says_what_it_found(classifier):
+    texts = ["a b z", "a " * 20, "c"]
+    with pytest.warns(UnknownTokensWarning):
+        outputs, found = classifier.predict_with_summary(texts, batch_size=2, verbose=0)
+        np.testing.assert_array_equal(outputs, classifier.predict(texts, batch_size=2, verbose=0))
+    assert found == classifier._batches(texts, None, 2, with_targets=False).summary()
+    assert (found["documents"], found["longer_than_sequence_length"]) == (3, 1)
+    assert found["unknown_share"] == 1 / (3 + 14 + 1)
+
+
+def test_on_the_command_line(classifier, tmp_path, capsys, monkeypatch):
     model, data = str(tmp_path / "model.keras"), tmp_path / "thai.jsonl"
     classifier.save(model)
     texts = [UNREADABLE["thai"], "a b"]
@@ -154,7 +164,12 @@ def test_on_the_command_line(classifier, tmp_path, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"keras-combiner: warning: {names[0]}: 33% of the tokens are [UNK], ")
     assert "Take --tokenizer bytes, or " in line and line.endswith("(--vocabulary-size).")
+    surveys, survey = [], EncodedDocuments.__init__
+    monkeypatch.setattr(
+        EncodedDocuments, "__init__", lambda *a, **k: surveys.append(1) or survey(*a, **k)
+    )
     assert main(["evaluate", "--model", model, "--data", str(data)]) == 0
+    assert len(surveys) == 1  # texts are made into ids in it
     said = capsys.readouterr()
     assert "\nunknown tokens     33.33%" in said.out
     assert said.err.count("keras-combiner: warning: 33% of the tokens") == 1

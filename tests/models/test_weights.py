@@ -186,8 +186,17 @@ def test_a_reader_brings_its_weights(classifier, tmp_path, monkeypatch):
     lists = fitted_on(monkeypatch, classifier, TEXTS, CLASSES, sample_weight=WEIGHTS, **options)
     digests = [x.documents.fingerprint()["weights"] for x in (batches, lists["batches"])]
     assert digests[0] == digests[1]
-    with pytest.raises(ValueError, match="A reader brings the weights of its documents"):
-        classifier.evaluate(reader, sample_weight=WEIGHTS)
+    for call in (
+        lambda: classifier.evaluate(reader, sample_weight=WEIGHTS),
+        lambda: classifier.evaluate(reader, sample_weight=WEIGHTS, steps=1),
+        lambda: classifier.fit(reader, sample_weight=WEIGHTS),
+        lambda: classifier.fit(reader, sample_weight=WEIGHTS, validation_split=0.2),
+    ):
+        with pytest.raises(ValueError, match="A reader brings the weights of its documents"):
+            call()
+    caught = fitted_on(monkeypatch, classifier, reader, shuffle=False, validation_split=0.5)
+    parts = [*caught["batches"].finite(), *caught["validation_data"].as_numpy_iterator()]
+    assert sorted(float(x) for *_, weights in parts for x in weights) == sorted(WEIGHTS)
 
 
 def test_weights_are_multiplied_with_those_of_the_class(classifier, monkeypatch):

@@ -125,8 +125,8 @@ def tensor(*without, **changes):
 
 
 WRONG_V2 = [
-    (b"{", "Received no JSON"),
-    (b"\xff", "Received no JSON"),
+    (b"{", "Received what is not JSON"),
+    (b"\xff", "Received what is not JSON"),
     ([], "Received: a list of 0"),
     ({}, "inputs: Field required"),
     ({"inputs": 3}, "inputs: Input should be a valid list"),

@@ -3,9 +3,10 @@
 import keras
 import numpy as np
 
+from keras_combiner.datasets.float32 import number_of
 from keras_combiner.factorizations import precision
 from keras_combiner.models.tasks.task import Task, total_weight, total_weight_line
-from keras_combiner.models.text_inputs import each, number_of
+from keras_combiner.models.text_inputs import each
 
 
 class Regression(Task):

@@ -41,7 +41,7 @@ class Task(abc.ABC):
     temperature = 1.0
 
     def learned(self, labels):
-        """Gives the task and the names of the outputs for a training set.
+        """Returns the task and the names of the outputs for a training set.
 
         Args:
             labels: labels in any container that `keras_combiner.models.text_inputs.as_list` takes,
@@ -70,7 +70,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def units(self, names):
-        """How many numbers the last layer gives."""
+        """Returns how many numbers the last layer has for a document."""
 
     def target(self, label, names):
         """Makes what a loss takes out of a label; see `targets`, which is for many of them."""
@@ -84,9 +84,9 @@ class Task(abc.ABC):
             names: list of str, the names of the outputs.
 
         Returns:
-            callable of what a reader or a user gives for a document, which returns a numpy number
-            or array of `target_shape` and `target_dtype`, and raises a ValueError if the label is
-            of another kind, or unknown.
+            callable of a label, as users and readers have it, which returns a numpy number or array
+            of `target_shape` and `target_dtype`, and raises a ValueError if the label is of another
+            kind, or unknown.
         """
 
     @abc.abstractmethod
@@ -337,7 +337,22 @@ def per_label(truth, said, names, weights=None):
 
 
 def per_label_table(heading, rows):
-    """The lines of a table of what `per_label` returned."""
+    """Returns the lines of a table of documents, precision and recall.
+
+    Args:
+        heading: str, what the names stand for.
+        rows: dict of name to figures, as `per_label` returns it.
+
+    Returns:
+        list of str, the heading first.
+
+    Example:
+
+    >>> print(*per_label_table("class", {"tale": {"documents": 2, "precision": None, "recall": 0}}),
+    ...       sep="\\n")
+    class  documents  precision  recall
+    tale           2          -   0.000
+    """
     width = max(len(heading), *map(len, rows))
     lines = [f"{heading:<{width}}  documents  precision  recall"]
     for name, row in rows.items():

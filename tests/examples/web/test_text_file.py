@@ -25,6 +25,7 @@ def test_files_in_every_encoding():
     good = [text.encode(x) for x in ("utf-8", "utf-8-sig", "utf-16")]
     good.append(b"\xfe\xff" + text.encode("utf-16-be"))
     wrong = [text[:5].encode("latin-1"), text.encode("utf-16-le"), text.encode("utf-32"), b"a\0b"]
+    wrong += [b"%PDF-1.4\n(text)", b"{\\rtf1 text}", b"%!PS-Adobe-3.0\n(text) show"]
     contents = [base64.b64encode(x).decode() for x in good + wrong]
     done = subprocess.run(
         [program("node"), "--input-type=module", "-e", PROGRAM % Path(WEB / "text_file.js")],
