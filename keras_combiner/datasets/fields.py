@@ -99,11 +99,11 @@ class Fields:
         if self._label_field is None:
             names = set(names)
             found = [task for task, field in TARGET_FIELDS.items() if field in names]
-            # A plain label has always been taken, whatever else there is.
-            if "single_label" not in found and len(found) > 1:
+            if len(found) > 1:
+                fields = " and ".join(repr(TARGET_FIELDS[task]) for task in found)
+                tasks = " or ".join(f"task={task!r}" for task in found)
                 raise RecordError(
-                    "fields 'labels' and 'target' are both there. Say which is meant with "
-                    "task='multi_label' or task='regression'."
+                    f"fields {fields} are there at once. Say which is meant with {tasks}."
                 )
             task = found[0] if found else task
         return Fields(

@@ -12,6 +12,9 @@ from keras_combiner.datasets.label_names import LabelError, alike, text_label_na
 from keras_combiner.datasets.real_files import RealFiles
 from keras_combiner.datasets.text_lines import decoded_file
 
+# Names of files that are about the documents, and are not meant to be one.
+_ABOUT = ("README", "LICENSE", "NOTICE", "CHANGELOG")
+
 
 class FolderReader(DocumentReader):
     """Documents from a directory with one folder a class and a .txt file a document, in UTF-8.
@@ -84,7 +87,7 @@ class FolderReader(DocumentReader):
         Raises:
             ValueError: as the reader, but for what is wrong in a file.
         """
-        real_files = RealFiles(self._path)
+        real_files, left_out = RealFiles(self._path), []
         loose_files, folders = real_files.entries(self._path)
         loose_files = [path for path in loose_files if _is_text(path)]
         if self._require_labels:
@@ -93,6 +96,7 @@ class FolderReader(DocumentReader):
                     f"{self._path}: no class folders. Expected one folder for each class, named "
                     "for it, with the class's .txt files in it."
                 )
+            left_out = [path for path in loose_files if path.stem.upper() not in _ABOUT]
             loose_files = []
         elif not loose_files and not folders:
             raise ValueError(f"{self._path}: no .txt files and no folders with .txt files.")
@@ -103,7 +107,9 @@ class FolderReader(DocumentReader):
         for label, group in named.items():
             classes[label] = []
             for folder in group:
-                paths = list(filter(_is_text, real_files.below(folder)))
+                found = list(real_files.below(folder))
+                paths = list(filter(_is_text, found))
+                left_out += [path for path in found if not _is_text(path)]
                 if not paths:
                     raise ValueError(
                         f"{folder}: no .txt files. Every folder in {self._path} is taken for a "
@@ -111,8 +117,19 @@ class FolderReader(DocumentReader):
                     )
                 classes[label] += paths
         real_files.warn_of_links(self._may_be_read)
+        self._warn_of_left_out(left_out)
         for label, path in _interleaved(classes):
             yield label if self._with_labels else None, path
+
+    def _warn_of_left_out(self, paths):
+        """Says which files are not documents, where somebody may have meant them to be."""
+        if paths:
+            warnings.warn(
+                f"{self._path}: {len(paths)} of its files are not read, {paths[0]} among them. A "
+                "document is a .txt file in the folder of its class.",
+                DataWarning,
+                stacklevel=3,
+            )
 
     def _may_be_read(self, path):
         is_beside_folders = path.parent == self._path

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from keras_combiner.datasets.document import Document, task_of
 from keras_combiner.datasets.fields import TARGET_FIELDS, RecordError, kind
+from keras_combiner.datasets.label_names import label_name
 from keras_combiner.datasets.record_reader import RecordReader
 from keras_combiner.datasets.text_lines import numbered_lines
 from keras_combiner.datasets.weighted_document import WeightedDocument
@@ -119,7 +120,9 @@ def write_jsonl(path: str | os.PathLike, documents: Iterable[Document]) -> int:
 
     Args:
         path: str or path. The file to make or to replace.
-        documents: iterable of `Document`, or of pairs of text and label.
+        documents: iterable of `Document`, or of pairs of text and label: a name, or an int or a
+            boolean, which are names; a list or tuple of them; a float, which is a target of
+            regression; or None.
 
     Returns:
         int, the number of documents written.
@@ -141,6 +144,7 @@ def write_jsonl(path: str | os.PathLike, documents: Iterable[Document]) -> int:
         for document in documents:
             text, label = document
             record = {"text": text}
+            label = _as_read(label)
             if label is not None:
                 record[TARGET_FIELDS[task_of(label)]] = label
             if isinstance(document, WeightedDocument):
@@ -148,3 +152,12 @@ def write_jsonl(path: str | os.PathLike, documents: Iterable[Document]) -> int:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
             count += 1
     return count
+
+
+def _as_read(label):
+    """The label as a reader returns it: a name, a tuple of names, a float or None."""
+    if label is None or isinstance(label, float):  # numpy's float64 is one
+        return label
+    if isinstance(label, (list, tuple, set, frozenset)):
+        return tuple(map(label_name, label))
+    return label_name(label)

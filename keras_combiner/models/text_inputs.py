@@ -46,6 +46,9 @@ def as_list(values, what):
     _refuse_others(values, what)
     if isinstance(values, (list, tuple)):
         return list(values)
+    if isinstance(values, np.ma.MaskedArray) and values.ndim == 1:
+        is_masked = np.ma.getmaskarray(values)
+        return [None if masked else x for x, masked in zip(values.data, is_masked, strict=True)]
     if getattr(values, "ndim", 1) == 0:
         raise ValueError(f"{_EXPECTED.format(what=what)} Received a single one: {_shown(values)}.")
     if _has(values, "numpy", "dtype"):  # TensorFlow, outside of graphs

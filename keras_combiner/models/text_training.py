@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from keras_combiner.data_warning import DataWarning
 from keras_combiner.models import fit_arguments, recipe_schedule, text_batches, text_inputs
 from keras_combiner.models.token_id_model import TokenIdModel
 from keras_combiner.text.tokenizer import MIN_SEQUENCE_LENGTH
@@ -21,6 +22,9 @@ _SET_THE_LEARNING_RATE = (
     keras.callbacks.LearningRateScheduler,
     keras.callbacks.ReduceLROnPlateau,
 )
+
+# Share of the batches that may be left over when gradients are accumulated, without a word.
+_MOST_LEFT_OVER = 0.05
 
 
 class TextTraining(TokenIdModel):
@@ -414,6 +418,15 @@ def _check_accumulation(gradient_accumulation_steps, steps):
         raise ValueError(
             f"`gradient_accumulation_steps` is {gradient_accumulation_steps}, but there are only "
             f"{steps} steps in all: the weights would never change. Take fewer, or more epochs."
+        )
+    left_over = steps % gradient_accumulation_steps if gradient_accumulation_steps and steps else 0
+    if left_over > _MOST_LEFT_OVER * (steps or 0):
+        warnings.warn(
+            f"The last {left_over} of {steps} batches change no weight: "
+            f"`gradient_accumulation_steps` is {gradient_accumulation_steps}. Take one that "
+            "divides the number of batches, or more epochs.",
+            DataWarning,
+            stacklevel=6,
         )
 
 

@@ -4,14 +4,22 @@ from pathlib import Path
 
 import keras
 
+# What names of figures hold that should become large.
+_GROWING = ("acc", "precision", "recall", "auc", "f1", "r2")
+
 
 class BestModel(keras.callbacks.Callback):
     """Saves the model after each epoch that is better than those before; the file appears whole.
 
     Args:
         path: str or path, ending in ".keras".
-        monitor: str, the figure that should become small.
+        monitor: str, the figure to go by.
+        mode: "min" or "max", whether it should become small or large; "auto" for large if its name
+            says accuracy, precision, recall, AUC, F1 or R², and small otherwise.
         write: bool, whether to save; if not, only to keep count, as in `Checkpoints`.
+
+    Raises:
+        ValueError: for an unknown `mode`; in `fit`, if there is no figure of that name.
 
     Attributes:
         epoch: int, the best one so far, from 0; None before the first.
@@ -22,8 +30,13 @@ class BestModel(keras.callbacks.Callback):
     {'best': None, 'epoch': None}
     """
 
-    def __init__(self, path, monitor="val_loss", write=True):
+    def __init__(self, path, monitor="val_loss", write=True, mode="auto"):
         super().__init__()
+        if mode not in ("auto", "min", "max"):
+            raise ValueError(f"`mode` must be 'auto', 'min' or 'max'. Received: {mode!r}.")
+        if mode == "auto":
+            mode = "max" if any(name in monitor for name in _GROWING) else "min"
+        self.mode = mode
         self.path = Path(path)
         self.monitor = monitor
         self.write = write
@@ -31,8 +44,16 @@ class BestModel(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Saves if this epoch is better."""
+        if self.monitor not in logs:
+            raise ValueError(
+                f"BestModel goes by {self.monitor!r}, but the figures of an epoch are "
+                f"{', '.join(sorted(logs))}. Name one of them with `monitor`."
+            )
         figure = float(logs[self.monitor])
-        if self.best is None or figure < self.best:
+        is_better = self.best is None or (
+            figure > self.best if self.mode == "max" else figure < self.best
+        )
+        if is_better:
             if self.write:
                 self.model.save(self.path)
             self.best, self.epoch = figure, epoch

@@ -320,8 +320,8 @@ GOOD_FOLDERS = {
             Document("3", "b"),
         ],
     ),
-    "hidden files and other endings left out": (
-        {"a/1.txt": b"1", "a/._1.txt": b"\xff", "a/1.md": b"", ".git/x.txt": b"", "R.txt": b""},
+    "hidden files and those about the documents left out": (
+        {"a/1.txt": b"1", "a/._1.txt": b"\xff", ".git/x.txt": b"", "readme.txt": b"", "R.md": b""},
         True,
         [Document("1", "a")],
     ),

@@ -137,9 +137,10 @@ def test_without_labels(tmp_path):
         assert list(read_documents(tmp_path / name, require_labels=False)) == documents
 
 
-def test_a_plain_label_wins_over_fields_that_look_like_targets(tmp_path):
+def test_of_two_kinds_of_target_one_is_chosen(tmp_path):
     (tmp_path / "r.jsonl").write_bytes(jsonl([{"text": "a", "label": "x", "target": 1}]))
-    assert list(read_documents(tmp_path / "r.jsonl")) == [Document("a", "x")]
+    for choice in ({"task": "single_label"}, {"label_field": "label"}):
+        assert list(read_documents(tmp_path / "r.jsonl", **choice)) == [Document("a", "x")]
     assert list(read_documents(tmp_path / "r.jsonl", task="regression")) == [Document("a", 1.0)]
 
 
@@ -235,7 +236,7 @@ WRONG_FILES = {
     "two kinds of target": (
         "r.jsonl",
         jsonl([{"text": "a", "labels": [], "target": 1}]),
-        "r.jsonl:1: fields 'labels' and 'target' are both there. Say which is meant with task=",
+        "r.jsonl:1: fields 'labels' and 'target' are there at once. Say which is meant with task=",
     ),
     "labels that are none": (
         "r.jsonl",
@@ -262,7 +263,7 @@ WRONG_FILES = {
         b"text,target\na,1\nb,dear\n",
         "r.csv:3: field 'target' must be a number, received a string.",
     ),
-    "csv, two kinds of target": ("r.csv", b"text,labels,target\na,b,1\n", "are both there."),
+    "csv, two kinds of target": ("r.csv", b"text,labels,target\na,b,1\n", "are there at once."),
 }
 
 

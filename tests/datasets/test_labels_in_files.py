@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from keras_combiner.cli.target_summary import TargetSummary
 from keras_combiner.data_warning import DataWarning
-from keras_combiner.datasets import read_documents, read_texts
+from keras_combiner.datasets import jsonl, read_documents, read_texts
 from keras_combiner.datasets.label_names import LabelError, alike, is_missing, label_name
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -468,3 +468,27 @@ def test_arrays_are_neither_missing_nor_labels():
             with pytest.raises(LabelError):
                 label_name(array)
     assert is_missing(np.datetime64("NaT")) and not is_missing(np.datetime64("2020-01-01"))
+
+
+@pytest.mark.parametrize("left_out", ["b/notes.md", "b/3.txt.gz", "loose.txt"])
+def test_files_of_class_folders_that_are_not_read_are_said(tmp_path, left_out):
+    for name in ("a/1.txt", "b/1.txt", left_out):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("rain")
+    with pytest.warns(DataWarning, match=f"1 of its files are not read, {tmp_path / left_out}"):
+        assert [x.label for x in read_documents(tmp_path)] == ["a", "b"]
+
+
+def test_two_kinds_of_target_in_a_record_are_refused(tmp_path):
+    path = tmp_path / "r.jsonl"
+    path.write_text('{"text": "a", "label": "x", "labels": ["p"], "target": 3}\n')
+    with pytest.raises(ValueError, match="'label' and 'labels' and 'target' are there at once"):
+        list(read_documents(path))
+    assert [x.label for x in read_documents(path, task="single_label")] == ["x"]
+
+
+def test_what_is_written_is_read_as_the_same_labels(tmp_path):
+    for labels, read in (([0, True], ["0", "True"]), ([["x", 1], []], [("x", "1"), ()])):
+        jsonl.write_jsonl(tmp_path / "w.jsonl", [("t", label) for label in labels])
+        assert [x.label for x in read_documents(tmp_path / "w.jsonl")] == read

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from keras.src.trainers.epoch_iterator import EpochIterator
 
 from keras_combiner import LongDocumentClassifier
+from keras_combiner.data_warning import DataWarning
 from keras_combiner.datasets import read_documents, write_jsonl
 from keras_combiner.models import (
     CombinerBackbone,
@@ -742,3 +743,9 @@ def test_the_recipe_is_told_from_what_the_user_compiles(fits):
     model.compile(model.optimizer, "mse")
     model.fit(TEXTS, LABELS, verbose=0)
     assert model.loss == "mse"
+
+
+def test_batches_that_change_no_weight_are_said(monkeypatch):
+    monkeypatch.setattr(keras.Model, "fit", lambda self, *args, **options: None)
+    with pytest.warns(DataWarning, match="The last 2 of 5 batches change no weight"):
+        make().fit(TEXTS[:5], LABELS[:5], batch_size=1, gradient_accumulation_steps=3)

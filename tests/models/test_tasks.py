@@ -350,3 +350,10 @@ def test_answers_that_are_not_numbers_are_refused(value, tmp_path, capsys):
     said = capsys.readouterr()
     assert "NaN" not in said.out and "Infinity" not in said.out
     assert f"outputs for {names[1]} are not finite numbers" in said.err
+
+
+def test_targets_that_float32_cannot_tell_apart_are_refused():
+    with pytest.raises(ValueError, match=r"float32 has steps of 8 there\. Subtract"):
+        tasks.get("regression").learned(1e8 + np.arange(20.0))
+    task, _ = tasks.get("regression").learned(1e8 + 1e4 * np.arange(20.0))
+    assert task.scale > 1e4

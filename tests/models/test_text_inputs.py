@@ -428,3 +428,10 @@ def test_a_reader_brings_its_labels(classifier, tmp_path):
         LongDocumentClassifier.from_texts(reader, reader.labels(), **SMALL)
     model = LongDocumentClassifier.from_texts(reader.texts(), reader.labels(), **SMALL)
     assert model.labels == ["a", "b"]
+
+
+def test_masked_elements_are_missing(classifier):
+    weights = np.ma.array([1.0, 1.0], mask=[True, False])
+    with pytest.raises(ValueError, match="`sample_weight` 0"):
+        classifier.evaluate(["a", "b"], ["a", "b"], sample_weight=weights)
+    assert text_inputs.as_list(weights[1:], "weights") == [1.0]

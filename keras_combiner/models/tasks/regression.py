@@ -8,6 +8,9 @@ from keras_combiner.factorizations import precision
 from keras_combiner.models.tasks.task import Task, total_weight, total_weight_line
 from keras_combiner.models.text_inputs import each
 
+# In how many steps of float32 the spread of targets must be told, at least.
+_LEAST_STEPS = 100
+
 
 class Regression(Task):
     """A number for every document.
@@ -42,8 +45,16 @@ class Regression(Task):
         targets = np.array(list(each(self._number, self._listed(labels))), "float64")
         if len(targets) == 0:
             raise ValueError("There is no target to learn from.")
+        scale = targets.std()
+        finest = float(np.spacing(np.abs(targets).max().astype("float32")))
+        if 0 < scale < _LEAST_STEPS * finest:
+            raise ValueError(
+                f"The targets lie around {targets.mean():.6g} and spread by {scale:.3g}, but "
+                f"float32 has steps of {finest:.3g} there. Subtract their mean, or change their "
+                "unit."
+            )
         # Targets that are all the same have no spread.
-        return Regression(targets.mean(), targets.std() or 1.0), []
+        return Regression(targets.mean(), scale or 1.0), []
 
     def check_names(self, names):
         """There are none."""
