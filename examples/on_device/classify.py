@@ -6,7 +6,8 @@
 The document is text in UTF-8, or as its byte order mark says; `-` is standard input. labels.txt has
 one label a line, in the order of the model's outputs. Of a model of several lengths, the shortest
 that holds the document is run. A document that none holds is cut, or read in overlapping windows,
-as the file says that its model does it.
+as the file says that its model does it. vocab.txt and labels.txt must be those that the file names,
+if it does; whether case is folded stands there too.
 """
 
 import argparse
@@ -18,10 +19,10 @@ import numpy as np
 
 # So that the file also runs from another folder, and when loaded by its path.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from companions import read_labels, read_wordpiece
 from document_windows import pool, read_metadata, split_tokens
 from text_file import read_document
 from thresholds import given_labels
-from wordpiece import WordPiece
 
 MIN_SEQUENCE_LENGTH = 3
 
@@ -37,6 +38,7 @@ class Classifier:
 
     Attributes:
         num_labels: int.
+        metadata: dict, what the file says of its model; empty if it says nothing.
         task: dict, the model's task, as the file says it; empty if it does not.
 
     Raises:
@@ -56,8 +58,8 @@ class Classifier:
         signatures = [_Signature(self._interpreter, name, path) for name in self._names(path)]
         self._signatures = {each.sequence_length: each for each in signatures}
         self.num_labels = signatures[0].num_labels
-        self._metadata = read_metadata(content)
-        self.task = self._metadata.get("task", {})
+        self.metadata = read_metadata(content)
+        self.task = self.metadata.get("task", {})
 
     def _names(self, path):
         names = list(self._interpreter.get_signature_list())
@@ -79,10 +81,10 @@ class Classifier:
         Returns:
             list of lists of int, each of which is to be framed, run and handed to `pool`.
         """
-        if self._metadata.get("long") != "windows":
+        if self.metadata.get("long") != "windows":
             return [tokens]
         room = max(self._signatures) - 2
-        return split_tokens(tokens, room, self._metadata["overlap"])
+        return split_tokens(tokens, room, self.metadata["overlap"])
 
     def pool(self, probabilities):
         """Makes one answer of those of the windows.
@@ -95,7 +97,7 @@ class Classifier:
         """
         if len(probabilities) == 1:
             return probabilities[0]
-        return pool(probabilities, self._metadata["task"]["name"])
+        return pool(probabilities, self.metadata["task"]["name"])
 
     def __call__(self, token_ids):
         """Runs the model.
@@ -159,20 +161,10 @@ class _Signature:
         return scores
 
 
-def _read_labels(path, num_labels):
-    labels = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
-    labels = [label.strip() for label in labels if label.strip()]
-    if len(labels) != num_labels:
-        raise ValueError(
-            f"{path} has {len(labels)} labels, but the model gives {num_labels} scores."
-        )
-    return labels
-
-
 def _classify(arguments):
     classifier = Classifier(arguments.model, arguments.threads)
-    labels = _read_labels(arguments.labels, classifier.num_labels)
-    wordpiece = WordPiece(arguments.vocabulary, lowercase=not arguments.cased)
+    labels = read_labels(arguments.labels, classifier.num_labels, classifier.metadata)
+    wordpiece = read_wordpiece(arguments.vocabulary, classifier.metadata, arguments.cased)
     text = read_document(arguments.document)
 
     start = time.perf_counter()
@@ -213,7 +205,9 @@ def main(argv=None):
     parser.add_argument("--model", required=True, help=".tflite: int32 ids [1, length] -> scores")
     parser.add_argument("--vocabulary", required=True, help="vocab.txt, one token a line")
     parser.add_argument("--labels", required=True, help="labels.txt, one label a line")
-    parser.add_argument("--cased", action="store_true", help="the vocabulary has capital letters")
+    parser.add_argument(
+        "--cased", action="store_true", help="case is not folded, for a file that does not say it"
+    )
     parser.add_argument("--threads", type=int, help="threads of the interpreter")
     parser.add_argument("document", help="a text file, or - for standard input")
     try:

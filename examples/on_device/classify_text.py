@@ -16,6 +16,8 @@ import numpy as np
 
 # So that the file also runs from another folder, and when loaded by its path.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+from companions import read_labels
+from document_windows import read_metadata
 from text_file import read_document
 
 
@@ -25,6 +27,10 @@ class TextClassifier:
     Args:
         path: str, the .tflite file.
         num_threads: int or None, for the interpreter.
+
+    Attributes:
+        num_labels: int.
+        metadata: dict, what the file says of its model; empty if it says nothing.
 
     Raises:
         ValueError: If the file is no model, or the model takes something else than text.
@@ -47,8 +53,11 @@ class TextClassifier:
         if signature.get("inputs") != ["text"]:
             raise ValueError(f"{path} does not take text. Export it with takes='text'.")
         self._run = interpreter.get_signature_runner("serving_default")
-        if "probabilities" not in self._run.get_output_details():
+        outputs = self._run.get_output_details()
+        if "probabilities" not in outputs:
             raise ValueError(f"{path} gives a number, not the probabilities of labels.")
+        self.num_labels = int(outputs["probabilities"]["shape"][-1])
+        self.metadata = read_metadata(content)
 
     def __call__(self, text):
         """Runs the model.
@@ -68,17 +77,12 @@ class TextClassifier:
 
 def _classify(arguments):
     classifier = TextClassifier(arguments.model, arguments.threads)
-    labels = pathlib.Path(arguments.labels).read_text(encoding="utf-8").splitlines()
+    labels = read_labels(arguments.labels, classifier.num_labels, classifier.metadata)
     text = read_document(arguments.document).encode()
 
     start = time.perf_counter()
     probabilities, num_tokens, num_read = classifier(text)
     seconds = time.perf_counter() - start
-    if len(labels) != len(probabilities):
-        raise ValueError(
-            f"{arguments.labels} has {len(labels)} labels, but the model gives "
-            f"{len(probabilities)} scores."
-        )
 
     width = max(map(len, labels))
     for index in np.argsort(-probabilities, kind="stable"):

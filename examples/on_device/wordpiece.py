@@ -1,8 +1,8 @@
 """Word pieces in plain Python: what a phone, a Raspberry Pi or a test needs beside a .tflite model.
 
 No TensorFlow and no keras_combiner: the standard library and numpy. The ids are those of
-`keras_combiner.text.WordPieceTokenizer`, which runs tensorflow-text inside the graph; the tests
-compare the two code point by code point and on whole documents.
+`keras_combiner.text.WordPieceTokenizer`, or of `BertTokenizer`, which run tensorflow-text inside
+the graph; the tests compare them code point by code point and on whole documents.
 
 tensorflow-text carries Unicode 16.0 and Python its own version (`unicodedata.unidata_version`: 14.0
 in Python 3.11, 16.0 in Python 3.14). Only characters that one of the two does not know yet can
@@ -11,6 +11,7 @@ and letters added to Unicode in 2022 or later. Every other text gives the same i
 """
 
 import unicodedata
+import zlib
 
 import numpy as np
 
@@ -60,13 +61,16 @@ class WordPiece:
     Args:
         vocabulary_path: str or path-like, vocab.txt: UTF-8, one token a line, `[PAD]` the first.
         lowercase: bool, whether to fold case and strip accents: what the model was trained with.
+        normalization: str, "nfkc" for the rules of `WordPieceTokenizer`, "bert" for those of
+            `BertTokenizer`.
+        strip_accents: bool, whether "bert" strips accents; as `lowercase` if None.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If a special token is missing or a token comes twice.
     """
 
-    def __init__(self, vocabulary_path, lowercase=True):
+    def __init__(self, vocabulary_path, lowercase=True, normalization="nfkc", strip_accents=None):
         with open(vocabulary_path, encoding="utf-8", newline="\n") as file:
             lines = file.read().split("\n")
         tokens = [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
@@ -84,13 +88,19 @@ class WordPiece:
             raise ValueError(f"{vocabulary_path} must have {PAD_TOKEN} on its first line.")
         self._unknown, self._start, self._end = (self._ids[token] for token in specials[1:])
         self._longest = max(len(token) for token in tokens)
-        self._characters = _CharacterTable(lowercase)
+        self._checksum = zlib.crc32("".join(f"{token}\n" for token in tokens).encode("utf-8"))
+        self._characters = _CharacterTable(_normalizer(normalization, lowercase, strip_accents))
         self._pieces_of = {}
 
     @property
     def vocabulary_size(self):
         """How many tokens the vocabulary has, int."""
         return len(self._ids)
+
+    @property
+    def vocabulary_crc32(self):
+        """The CRC-32 of the vocabulary, one token a line, int."""
+        return self._checksum
 
     def tokenize(self, text):
         """Returns the ids of the whole text, a list of int without start, end and padding.
@@ -168,16 +178,35 @@ class _CharacterTable(dict):
     str.split() finds the words.
     """
 
-    def __init__(self, lowercase):
+    def __init__(self, normalize):
         super().__init__()
-        self._lowercase = lowercase
+        self._normalize = normalize
 
     def __missing__(self, code_point):
-        text = chr(code_point)
-        if self._lowercase:
-            text = _fold(text)
+        text = self._normalize(chr(code_point))
         self[code_point] = result = "".join(map(_separate, text))
         return result
+
+
+def _normalizer(normalization, lowercase, strip_accents):
+    """Returns what normalizes a character."""
+    if normalization == "bert":
+        strip_accents = lowercase if strip_accents is None else strip_accents
+        return lambda character: _normalize_as_bert(character, lowercase, strip_accents)
+    return _fold if lowercase else str
+
+
+def _normalize_as_bert(character, lowercase, strip_accents):
+    """Canonical decomposition (NFD) only: a "½" stays what it is. What is invisible vanishes."""
+    category = unicodedata.category(character)
+    if character in "\t\n\r" or category in ("Zs", "Zl", "Zp"):
+        return " "
+    if category in ("Cc", "Cf", "Co") or character == "\ufffd":
+        return ""
+    if strip_accents:
+        decomposed = unicodedata.normalize("NFD", character)
+        character = "".join(each for each in decomposed if unicodedata.category(each) != "Mn")
+    return "".join(each.lower() for each in character) if lowercase else character
 
 
 def _fold(character):

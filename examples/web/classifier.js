@@ -1,8 +1,8 @@
 import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
 
+import { checkedLabels, checkTokenizer, readWordPiece } from "./companions.js";
 import { pool, readMetadata, splitIntoWindows } from "./windows.js";
 import { givenLabels } from "./thresholds.js";
-import { WordPiece } from "./wordpiece.js";
 
 /** A .tflite model, its vocabulary and its labels. */
 export class Classifier {
@@ -24,16 +24,20 @@ export class Classifier {
    * @returns {Promise<Classifier>}
    */
   static async load(runtime, folder) {
-    const [content, vocabulary, labels] = await Promise.all([
+    const vocabulary = fetched(`${folder}vocab.txt`).then((response) => response.text());
+    // A model without word pieces has none, which is not what is to be said of it.
+    vocabulary.catch(() => {});
+    const [content, labels] = await Promise.all([
       fetched(`${folder}model.tflite`).then((response) => response.arrayBuffer()),
-      fetched(`${folder}vocab.txt`).then((response) => response.text()),
       fetched(`${folder}labels.txt`).then((response) => response.text()),
       startRuntime(runtime),
     ]);
-    const wordpiece = new WordPiece(vocabulary);
     const names = labels.split(/\r?\n/).filter((label) => label.trim());
     const runners = await compile(content, names.length);
-    return new Classifier(runners, wordpiece, names, readMetadata(content));
+    const metadata = readMetadata(content);
+    checkTokenizer(metadata);
+    const wordpiece = readWordPiece(await vocabulary, metadata);
+    return new Classifier(runners, wordpiece, checkedLabels(names, metadata), metadata);
   }
 
   /** How many ids the model takes at most, start and end tokens included. */

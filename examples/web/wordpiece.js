@@ -1,4 +1,5 @@
-// Word pieces in plain JavaScript: the ids are those of keras_combiner.text.WordPieceTokenizer.
+// Word pieces in plain JavaScript: the ids are those of keras_combiner.text.WordPieceTokenizer,
+// or of its BertTokenizer.
 //
 // The browser's Unicode may be newer or older than tensorflow-text's. Only characters that were added
 // or reclassified in between can differ; every other text gives the same ids.
@@ -22,12 +23,14 @@ const WORD_OF_ITS_OWN = new RegExp(
 /**
  * Turns a document into the ids that a .tflite model takes.
  *
- * `lowercase` says whether case is folded and accents are stripped. The vocabulary tells it: one
- * with a token that folding would change was learned without.
+ * `lowercase` says whether case is folded and accents are stripped. Of a model that does not tell,
+ * the vocabulary hints at it: one with a token that folding would change was learned without.
  */
 export class WordPiece {
   #ids;
   #longest;
+  #normalizeCharacter;
+  #checksum;
   #normalized = new Map();
   #piecesOfWord = new Map();
   #encoder = new TextEncoder();
@@ -37,9 +40,12 @@ export class WordPiece {
 
   /**
    * @param {string} vocabulary what vocab.txt holds: one token a line, `[PAD]` the first.
-   * @param {boolean} [lowercase] left out, what the vocabulary tells.
+   * @param {boolean} [lowercase] left out, what the vocabulary hints at.
+   * @param {Object} [rules]
+   * @param {"nfkc"|"bert"} [rules.normalization] that of WordPieceTokenizer, or BertTokenizer's.
+   * @param {boolean?} [rules.stripAccents] whether "bert" strips accents; as `lowercase` if null.
    */
-  constructor(vocabulary, lowercase) {
+  constructor(vocabulary, lowercase, { normalization = "nfkc", stripAccents = null } = {}) {
     const tokens = vocabulary.split("\n").map((line) => line.replace(/\r$/, ""));
     if (tokens.at(-1) === "") tokens.pop();
     this.#ids = new Map(tokens.map((token, id) => [token, id]));
@@ -57,6 +63,13 @@ export class WordPiece {
     [, this.#unknown, this.#start, this.#end] = SPECIAL_TOKENS.map((x) => this.#ids.get(x));
     this.#longest = tokens.reduce((longest, token) => Math.max(longest, token.length), 0);
     this.lowercase = lowercase ?? !tokens.some(wouldFoldingChange);
+    this.#normalizeCharacter = normalizer(normalization, this.lowercase, stripAccents);
+    this.#checksum = crc32(this.#encoder.encode(tokens.map((token) => `${token}\n`).join("")));
+  }
+
+  /** The CRC-32 of the vocabulary, one token a line. */
+  get vocabularyCrc32() {
+    return this.#checksum;
   }
 
   /** How many ids there are. */
@@ -119,8 +132,7 @@ export class WordPiece {
   #normalize(character) {
     let normalized = this.#normalized.get(character);
     if (normalized === undefined) {
-      normalized = replaceLoneSurrogate(character);
-      if (this.lowercase) normalized = fold(normalized);
+      normalized = this.#normalizeCharacter(replaceLoneSurrogate(character));
       normalized = Array.from(normalized, separate).join("");
       this.#normalized.set(character, normalized);
     }
@@ -160,6 +172,33 @@ function wouldFoldingChange(token) {
 // UTF-8 cannot hold it: in Python its three bytes become three replacement characters.
 function replaceLoneSurrogate(character) {
   return /\p{Cs}/u.test(character) ? "\uFFFD".repeat(3) : character;
+}
+
+// What normalizes a character; three of them in place of a lone surrogate.
+function normalizer(normalization, lowercase, stripAccents) {
+  if (normalization === "bert") {
+    const rules = { lowercase, stripAccents: stripAccents ?? lowercase };
+    return (text) => Array.from(text, (each) => normalizeAsBert(each, rules)).join("");
+  }
+  return lowercase ? fold : (text) => text;
+}
+
+// Canonical decomposition (NFD) only: a "½" stays what it is. What is invisible vanishes.
+function normalizeAsBert(character, { lowercase, stripAccents }) {
+  if (/[\t\n\r\p{Z}]/u.test(character)) return " ";
+  if (/[\p{Cc}\p{Cf}\p{Co}\uFFFD]/u.test(character)) return "";
+  const text = stripAccents ? character.normalize("NFD").replace(/\p{Mn}/gu, "") : character;
+  return lowercase ? Array.from(text, (each) => each.toLowerCase()).join("") : text;
+}
+
+// By hand: the browser's own digests are there on https only.
+function crc32(bytes) {
+  let crc = -1;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit += 1) crc = (crc >>> 1) ^ (0xedb88320 & -(crc & 1));
+  }
+  return ~crc >>> 0;
 }
 
 // Case folding under NFKC, then NFD without the accents; a character at a time, as

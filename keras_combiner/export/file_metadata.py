@@ -1,13 +1,17 @@
 """What a .tflite file says of itself to whoever runs it."""
 
 import json
+import zlib
 
+import keras
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
 from keras_combiner.text.windows import OVERLAP
 
 NAME = "keras_combiner"
+# The vocabulary is too long for it; who reads the file has vocab.txt.
+_PLAIN = (str, bool, int, float, type(None))
 
 
 def add_metadata(content, value):
@@ -40,9 +44,9 @@ def metadata_of(classifier, lengths):
 
     Returns:
         dict: "task" (dict with "name"), "labels" (list of str), "long" ("cut" or "windows"),
-        "sequence_length" (int, of the model), "sequence_lengths" (list of int) and, with windows,
-        "overlap" (float, the share of a window's room, rounded down, that neighbours share at
-        least).
+        "sequence_length" (int, of the model), "sequence_lengths" (list of int), "tokenizer" (dict,
+        see `tokenizer_of`) and, with windows, "overlap" (float, the share of a window's room,
+        rounded down, that neighbours share at least).
     """
     value = {
         "task": classifier.task.get_config(),
@@ -50,5 +54,38 @@ def metadata_of(classifier, lengths):
         "long": classifier.long,
         "sequence_length": classifier.sequence_length,
         "sequence_lengths": list(lengths),
+        "tokenizer": tokenizer_of(classifier.tokenizer),
     }
     return {**value, "overlap": OVERLAP} if classifier.long == "windows" else value
+
+
+def tokenizer_of(tokenizer):
+    """Says which tokenizer makes the token ids that a file takes.
+
+    Args:
+        tokenizer: `keras_combiner.text.Tokenizer`.
+
+    Returns:
+        dict: "registered_name" (str, the class as Keras names it), "config" (dict of the plain
+        values of its `get_config`) and, with a vocabulary, "vocabulary_size" (int) and
+        "vocabulary_crc32" (int, of the content of vocab.txt).
+
+    Example:
+
+    >>> from keras_combiner.text import ByteTokenizer
+    >>> tokenizer_of(ByteTokenizer())
+    {'registered_name': 'keras_combiner>ByteTokenizer', 'config': {}}
+    """
+    value = {
+        "registered_name": keras.saving.get_registered_name(type(tokenizer)),
+        "config": {k: v for k, v in tokenizer.get_config().items() if isinstance(v, _PLAIN)},
+    }
+    vocabulary = getattr(tokenizer, "vocabulary", None)
+    if vocabulary is None:
+        return value
+    content = "".join(f"{token}\n" for token in vocabulary).encode()
+    return {
+        **value,
+        "vocabulary_size": len(vocabulary),
+        "vocabulary_crc32": zlib.crc32(content),
+    }

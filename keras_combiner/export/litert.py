@@ -47,9 +47,10 @@ def export_litert(
 
     A file cannot read more than its longest input. How longer documents are to be read stands in
     its metadata, in an entry "keras_combiner" of JSON: "long", "cut" or "windows", as the
-    model does it, "overlap" of the windows, and "task", "labels", "sequence_lengths" and
-    "sequence_length", the model's own. examples/on_device and examples/web read them and answer as
-    `classify` does, where the longest of the lengths is the model's. A file without that length
+    model does it, "overlap" of the windows, and "task", "labels", "sequence_lengths",
+    "sequence_length", the model's own, and "tokenizer", its class, its rules and a checksum of
+    vocab.txt. examples/on_device and examples/web read them and answer as `classify` does, where
+    the longest of the lengths is the model's, or refuse the file. A file without that length
     cuts documents earlier; for a model that reads windows it is refused, whose answers would be
     those of other windows.
 

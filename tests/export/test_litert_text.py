@@ -255,12 +255,16 @@ def test_the_example_classifies(run_example, exported, classifier, tmp_path):
     assert lines[3] == "tokens: 202 (cut to 40)"
 
 
-def test_the_example_says_what_is_wrong(run_example, exported, tmp_path):
+def test_the_example_says_what_is_wrong(run_example, exported, classifier, tmp_path):
     labels = tmp_path / "labels.txt"
     labels.write_text("one\n")
     code, _, error = run_example("--model", exported["float32"][0], "--labels", labels)
     assert code == 1
     assert "labels.txt has 1 labels, but the model gives 3" in error
+    labels.write_text("".join(f"{x}\n" for x in reversed(classifier.labels)), encoding="utf-8")
+    code, _, error = run_example("--model", exported["float32"][0], "--labels", labels)
+    assert code == 1
+    assert "does not hold the model's labels in their order: label 1 is" in error
     other = ROOT / "saved_models/sotu_era/model.tflite"
     code, _, error = run_example("--model", other, "--labels", labels)
     assert code == 1

@@ -11,6 +11,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from keras_combiner.export import export_litert
+from keras_combiner.export.file_metadata import tokenizer_of
 from keras_combiner.models import tasks
 from keras_combiner.text.windows import split_into_windows
 from tests.export.test_windows import TEXTS
@@ -70,7 +71,7 @@ def in_javascript(folder):
 
 def test_the_example_answers_as_classify_does(folder, classifier, on_device, tmp_path, capsys):
     runner = on_device["Classifier"](folder / "model.tflite")
-    wordpiece = on_device["WordPiece"](folder / "vocab.txt")
+    wordpiece = on_device["read_wordpiece"](folder / "vocab.txt", runner.metadata)
     expected = classifier.predict(TEXTS, verbose=0)
     for text, row, answer in zip(TEXTS, expected, classifier.classify(TEXTS), strict=True):
         tokens = wordpiece.tokenize(text)
@@ -94,6 +95,7 @@ def test_the_file_says_how_long_documents_are_read(folder, classifier, on_device
         "long": "windows",
         "sequence_length": 40,
         "sequence_lengths": LENGTHS,
+        "tokenizer": tokenizer_of(classifier.tokenizer),
         "overlap": 0.25,
     }
     content = (folder / "model.tflite").read_bytes()

@@ -13,7 +13,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_combiner.text import WordPieceTokenizer
+from keras_combiner.export.file_metadata import add_metadata, tokenizer_of
+from keras_combiner.text import BertTokenizer, ByteTokenizer, WordPieceTokenizer
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 LENGTH = 64
@@ -74,6 +75,34 @@ def test_every_code_point(lowercase, on_device_wordpiece, tmp_path):
     # The comparison itself tells apart what these characters do ($ and , both are [UNK]).
     rows = {chr(c): row for c, row in zip(code_points[:0x3000], ids[:0x3000], strict=True)}
     assert len({rows[character].tobytes() for character in " $\u00e9x,."}) == 5
+
+
+@pytest.mark.parametrize(
+    ("lowercase", "strip_accents"), [(True, None), (True, False), (False, True)]
+)
+def test_every_code_point_as_bert(lowercase, strip_accents, on_device_wordpiece, tmp_path):
+    letters = [
+        *"abcdefghijklmnopqrstuvwxyzAE0123456789.½…²ﬁ™éßσςΣİ漢",
+        "\u0301",
+        "\u0307",
+        "\u1100",
+    ]
+    vocabulary = [*SPECIALS, *letters, *(f"##{x}" for x in letters)]
+    in_graph = BertTokenizer(vocabulary, lowercase, strip_accents)
+    in_graph.save_vocabulary(tmp_path / "vocab.txt")
+    on_device = on_device_wordpiece.WordPiece(
+        tmp_path / "vocab.txt", lowercase, "bert", strip_accents
+    )
+    known = [
+        f"a{chr(c)}b"
+        for c in [*range(0xD800), *range(0xE000, 0x33500), *range(0xE0000, 0xE1000)]
+        if unicodedata.category(chr(c)) != "Cn"
+    ]
+    texts = [" ".join(known[i : i + 2000]) for i in range(0, len(known), 2000)]
+    texts += ["", "\ud800x \udfff", "ΟΔΟΣ Σας naïve", f"{'a' * 100} {'a' * 101} {'é' * 51}"]
+    raw = [text.encode("utf-8", "surrogatepass") for text in texts]
+    for text, row in zip(texts, in_graph.encode(raw).to_list(), strict=True):
+        assert on_device.tokenize(text) == row[1:-1], text[:40]
 
 
 def known(characters):
@@ -309,6 +338,73 @@ def test_says_what_is_wrong(classify, capsys, arguments, words):
     assert output.out == ""
     assert output.err.startswith("classify: ")
     assert words in output.err
+
+
+# What the file says of its tokenizer and its labels.
+
+
+@pytest.fixture
+def say(files, on_device_classify, capsys):
+    """Runs a file that names `tokenizer`; returns the exit code and what is printed or said."""
+
+    def run(tokenizer, *options, document="document.txt", vocabulary="vocab.txt", **metadata):
+        named = tokenizer if isinstance(tokenizer, dict) else tokenizer_of(tokenizer)
+        metadata = {"tokenizer": named, "long": "cut", **metadata}
+        content = (files / "logits.tflite").read_bytes()
+        (files / "named.tflite").write_bytes(add_metadata(content, metadata))
+        names = {"model": "named.tflite", "vocabulary": vocabulary, "labels": "labels.txt"}
+        arguments = [x for name, file in names.items() for x in (f"--{name}", str(files / file))]
+        code = on_device_classify.main([*arguments, *options, str(files / document)])
+        return code, "".join(capsys.readouterr())
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "lowercase", "good"),
+    [
+        (WordPieceTokenizer, True, 3),
+        (WordPieceTokenizer, False, 1),
+        (BertTokenizer, True, 2),
+        (BertTokenizer, False, 1),
+    ],
+)
+def test_texts_are_read_as_the_file_says(say, files, tokenizer, lowercase, good):
+    # A capital, and a full-width letter.
+    (files / "odd.txt").write_text("good Good \uff47ood", encoding="utf-8")
+    tokenizer = tokenizer(files / "vocab.txt", lowercase)
+    code, printed = say(tokenizer, document="odd.txt")
+    assert code == 0, printed
+    expected = np.exp(good) / np.exp([good, 0, 0.5]).sum()
+    lines = dict(line.split() for line in printed.splitlines()[:3])
+    assert float(lines["positive"]) == pytest.approx(expected, abs=1e-4)
+
+
+class OtherTokenizer(WordPieceTokenizer):
+    pass
+
+
+def test_what_the_file_says_otherwise_is_refused(say, files):
+    known = WordPieceTokenizer(files / "vocab.txt")
+    assert say(known, labels=["negative", "positive", "dull"])[0] == 0
+    (files / "windows.txt").write_bytes((files / "vocab.txt").read_bytes().replace(b"\n", b"\r\n"))
+    assert say(known, vocabulary="windows.txt")[0] == 0
+    (files / "swapped.txt").write_text("\n".join([*SPECIALS, "bad", "good", "day"]))
+    new_rule = tokenizer_of(known)
+    new_rule["config"] = {**new_rule["config"], "split_digits": True}
+    for words, (code, said) in {
+        "the model's are those of ByteTokenizer. Export a file that takes text": say(
+            ByteTokenizer()
+        ),
+        "the model's are those of OtherTokenizer.": say(OtherTokenizer(files / "vocab.txt")),
+        "rules that this example does not know: split_digits": say(new_rule),
+        "swapped.txt is not the model's vocabulary": say(known, vocabulary="swapped.txt"),
+        "--cased contradicts the model": say(known, "--cased"),
+        "label 1 is 'negative', and the model's is 'positive'": say(
+            known, labels=["positive", "negative", "dull"]
+        ),
+    }.items():
+        assert code == 1 and words in said, (words, said)
 
 
 def test_runs_as_a_program_without_tensorflow(on_device_classify, files):

@@ -26,13 +26,14 @@ def program(*names):
 
 @pytest.fixture(scope="session")
 def javascript_ids():
-    """Runs the page's tokenizer in node: `(vocabulary, lowercase, texts)` to rows of ids."""
+    """Runs the page's tokenizer in node: `(vocabulary, lowercase, texts, rules)` to rows of ids."""
     node = program("node")
 
-    def run(vocabulary, lowercase, texts):
+    def run(vocabulary, lowercase, texts, rules=()):
+        request = {"vocabulary": vocabulary, "lowercase": lowercase, "texts": texts}
         done = subprocess.run(
             [node, Path(__file__).with_name("wordpiece_ids.mjs")],
-            input=json.dumps({"vocabulary": vocabulary, "lowercase": lowercase, "texts": texts}),
+            input=json.dumps({**request, "rules": dict(rules)}),
             capture_output=True,
             text=True,
         )

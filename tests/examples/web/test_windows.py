@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
-from keras_combiner.export.file_metadata import add_metadata
+from keras_combiner.export.file_metadata import add_metadata, tokenizer_of
 from keras_combiner.models import tasks
-from keras_combiner.text import WordPieceTokenizer
+from keras_combiner.text import BertTokenizer, ByteTokenizer, WordPieceTokenizer
 from keras_combiner.text.windows import split_into_windows
 from tests.examples.web.conftest import MODEL, WEB, program
 
@@ -59,14 +60,16 @@ def classify(tmp_path):
     shutil.copy(MODEL / "vocab.txt", tmp_path / "model")
     (tmp_path / "model" / "labels.txt").write_text("a\nb\n")
 
-    def classify(metadata, parts):
+    def classify(metadata, parts=(), text=TEXT, files=()):
+        for name, tokens in dict(files).items():
+            (tmp_path / "model" / name).write_text("".join(f"{x}\n" for x in tokens), "utf-8")
         content = (MODEL / "model.tflite").read_bytes()
         if metadata is not None:
-            content = add_metadata(without_metadata(content), metadata)
+            content = add_metadata(empty_model(), metadata)
         (tmp_path / "model" / "model.tflite").write_bytes(content)
         done = subprocess.run(
             [node, Path(__file__).with_name("classify_in_node.mjs")],
-            input=json.dumps({"folder": str(tmp_path), "text": TEXT, "parts": parts}),
+            input=json.dumps({"folder": str(tmp_path), "text": text, "parts": list(parts)}),
             capture_output=True,
             text=True,
         )
@@ -76,9 +79,10 @@ def classify(tmp_path):
     return classify
 
 
-def without_metadata(content):
-    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
-    model.metadata = []
+def empty_model():
+    """What the stand-in runs as well as any other, in no time to read."""
+    model = schema.ModelT()
+    model.version, model.subgraphs, model.buffers = 3, [], [schema.BufferT()]
     return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
@@ -117,3 +121,37 @@ def test_cut(metadata, classify):
     np.testing.assert_allclose(answer["probabilities"], run(ids), atol=1e-6)
     ids[3:5] = 0
     assert answer["without"] == [pytest.approx(run(ids)[answer["best"]], abs=1e-6)]
+
+
+# Odd tokens, as BERT's: folding would change them, though case is folded.
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "hello", "world", "²", "½", "…", "Hello"]
+
+
+@pytest.mark.parametrize("kind", [WordPieceTokenizer, BertTokenizer])
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_texts_are_read_as_the_file_says(classify, kind, lowercase):
+    vocabulary = VOCABULARY[: None if lowercase else -1]  # no capital tells either
+    tokenizer, text = kind(vocabulary, lowercase), "Hello WORLD world ½ …"
+    answer = classify(
+        {"tokenizer": tokenizer_of(tokenizer)}, text=text, files={"vocab.txt": vocabulary}
+    )
+    assert answer["windows"] == tokenizer([text], LENGTH).numpy().tolist()
+
+
+def test_what_the_file_says_otherwise_is_refused(classify):
+    known = tokenizer_of(BertTokenizer(VOCABULARY))
+    new_rule = {**known, "config": {**known["config"], "split_digits": True}}
+    swapped = [*VOCABULARY[:4], *reversed(VOCABULARY[4:])]
+    for words, metadata, vocabulary in [
+        (
+            "are those of ByteTokenizer. Run the",
+            {"tokenizer": tokenizer_of(ByteTokenizer())},
+            VOCABULARY,
+        ),
+        ("rules that this page does not know: split_digits", {"tokenizer": new_rule}, VOCABULARY),
+        ("not the model's vocabulary", {"tokenizer": known}, swapped),
+        ('label 1 is "a", and the model\'s is "b"', {"labels": ["b", "a"]}, VOCABULARY),
+    ]:
+        with pytest.raises(AssertionError) as error:
+            classify(metadata, files={"vocab.txt": vocabulary})
+        assert words in str(error.value)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from keras_combiner.datasets import load_sotu_era
-from keras_combiner.text import WordPieceTokenizer
+from keras_combiner.text import BertTokenizer, WordPieceTokenizer
 
 ROOT = Path(__file__).parents[3]
 VOCABULARY = (ROOT / "saved_models/sotu_era/vocab.txt").read_text(encoding="utf-8").split()
@@ -97,6 +97,31 @@ def test_every_code_point(javascript_ids, lowercase):
     # does not know, and a sign of Ahom that Unicode 17 no longer counts as an accent.
     different = set(different) - {0x1171E}
     assert {unicodedata.category(chr(c)) for c in different} <= {"Cn"}
+
+
+@pytest.mark.parametrize(("lowercase", "strip_accents"), [(True, None), (False, True)])
+def test_every_code_point_as_bert(javascript_ids, lowercase, strip_accents):
+    letters = [
+        *"abcdefghijklmnopqrstuvwxyzAE0123456789.½…²ﬁ™éßσςΣİ漢",
+        "\u0301",
+        "\u0307",
+        "\u1100",
+    ]
+    vocabulary = [*SPECIALS, *letters, *(f"##{x}" for x in letters)]
+    known = [
+        f"a{chr(c)}b"
+        for c in [*range(0xD800), *range(0xE000, 0x33500), *range(0xE0000, 0xE1000)]
+        # A sign of Ahom that Unicode 17 no longer counts as an accent.
+        if unicodedata.category(chr(c)) != "Cn" and c != 0x1171E
+    ]
+    texts = [" ".join(known[i : i + 2000]) for i in range(0, len(known), 2000)]
+    texts += TEXTS.values()
+    rules = {"normalization": "bert", "stripAccents": strip_accents}
+    rows = javascript_ids("\n".join(vocabulary), lowercase, texts, rules)
+    tokenizer = BertTokenizer(vocabulary, lowercase, strip_accents)
+    raw = [text.encode("utf-8", "surrogatepass") for text in texts]
+    for text, row, framed in zip(texts, rows, tokenizer.encode(raw).to_list(), strict=True):
+        assert row == framed[1:-1], text[:40]
 
 
 def test_the_vocabulary_tells_whether_case_is_folded(javascript_ids):
