@@ -1,5 +1,6 @@
 """What a .tflite file holds, for tests that look at it."""
 
+from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 from ai_edge_litert.tools import flatbuffer_utils
 
@@ -49,3 +50,10 @@ def _taken(own, delegates):
             taken.add(node)
             to_visit += own[node]["inputs"].tolist()
     return taken
+
+
+def empty_model():
+    """bytes of a .tflite file that computes nothing, for what only handles files."""
+    model = schema.ModelT()
+    model.version, model.subgraphs, model.buffers = 3, [], [schema.BufferT()]
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.tools import flatbuffer_utils
 
 from keras_combiner.export.file_metadata import add_metadata, tokenizer_of
 from keras_combiner.models import tasks
 from keras_combiner.text import BertTokenizer, ByteTokenizer, WordPieceTokenizer
 from keras_combiner.text.windows import split_into_windows
 from tests.examples.web.conftest import MODEL, WEB, program
+from tests.export.litert_graph import empty_model
 
 LENGTH = 12
 TEXT = "the state of the union, and of war and peace " * 7
@@ -77,13 +76,6 @@ def classify(tmp_path):
         return json.loads(done.stdout)
 
     return classify
-
-
-def empty_model():
-    """What the stand-in runs as well as any other, in no time to read."""
-    model = schema.ModelT()
-    model.version, model.subgraphs, model.buffers = 3, [], [schema.BufferT()]
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def padded(windows):
