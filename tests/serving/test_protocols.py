@@ -228,7 +228,7 @@ TEXTS = {"text": ["a"]}
 WRONG_V1 = [
     (b'{"instances": ["a"], "instances": ["b"]}', "Received twice: 'instances'"),
     (b'{"instances": [{"text": "a", "text": "b"}]}', "Received twice: 'text'"),
-    (b'{"instances": [NaN]}', "no JSON"),
+    (b'{"instances": [NaN]}', "not JSON"),
     (b'{"instances": ["\\ud800"]}', "surrogate"),
     ({"instances": ["a"], "inputs": ["a"]}, "Received: both"),
     ({"instances": None}, "Received: null as `instances`"),

@@ -178,7 +178,7 @@ def test_bytes_that_are_no_utf_8_have_an_answer(connection, stub):
         ("/v1/models/sotu_era:explain", {"instances": []}, 501, "serving_scores"),
         ("/v1/models/nix:predict", {"instances": ["a"]}, 404, "nix does not exist"),
         ("/v2/models/sotu_era/infer", b"", 400, 'Expected {"inputs"'),
-        ("/v2/models/sotu_era/infer", b'{"inputs": [', 400, "no JSON"),
+        ("/v2/models/sotu_era/infer", b'{"inputs": [', 400, "not JSON"),
         ("/v2/models/sotu_era/infer", {"inputs": [{}]}, 400, "inputs.0.name: Field required"),
         ("/v2/models/sotu_era/infer", {"inputs": [tensor([3])]}, 400, "a number (3)"),
         ("/v2/models/nix/infer", {"inputs": [tensor(["a"])]}, 404, "nix does not exist"),
