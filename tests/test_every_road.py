@@ -144,7 +144,7 @@ ROADS = ["keras_alone", "classify", "saved_model", "serving_scores", "server", "
     ("task", "long"),
     [
         ("single_label", "cut"),
-        ("multi_label", "windows"),
+        pytest.param("multi_label", "windows", marks=pytest.mark.slow),
         pytest.param("regression", "windows", marks=pytest.mark.slow),
         pytest.param("single_label", "windows", marks=pytest.mark.slow),
     ],

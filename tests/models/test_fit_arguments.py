@@ -166,6 +166,7 @@ def test_the_schedule_rises_then_falls_to_zero_and_no_step_is_wasted(steps):
         assert at[0] < at[1]
 
 
+@pytest.mark.filterwarnings("ignore:The last . of:keras_combiner.data_warning.DataWarning")
 @pytest.mark.parametrize("source", ["texts", "token ids", "data set", "endless"])
 @hypothesis.given(
     epochs=st.integers(1, 4),

@@ -333,7 +333,7 @@ def test_callbacks_that_watch_another_figure_are_others(stopped):
     path, given = stopped
     callbacks = watching(path, resume=True)
     callbacks[2] = BestModel(path.with_name("best.keras"), monitor="loss")
-    words = r"other callbacks: .*BestModel\(val_loss\).* Received: .*BestModel\(loss\)"
+    words = r"other callbacks: .*BestModel\(val_loss, min\).* Received: .*BestModel\(loss, min\)"
     with pytest.raises(ValueError, match=words):
         compiled(classifier(False)).fit(**given, callbacks=callbacks)
 
