@@ -64,7 +64,7 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
         """Creates both tables."""
         policy = dtype_policies.of_sublayer(self, "token_embedding")
         # Language models turn it around: vectors to logits, in float32 at least.
-        self.token_embedding = keras.layers.ReversibleEmbedding(
+        self.token_embedding = _TokenEmbedding(
             self.vocabulary_size,
             self.embedding_dim,
             reverse_dtype="float64" if policy.compute_dtype == "float64" else "float32",
@@ -131,6 +131,21 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
             "embedding_dim": self.embedding_dim,
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
         }
+
+
+class _TokenEmbedding(keras.layers.ReversibleEmbedding):
+    """A table whose gradient has one row for every token id, however often the id occurs.
+
+    TensorFlow's gradient of a lookup has a row for every occurrence, and Keras's Adam squares the
+    rows before it sums them (`clipnorm` measures them so, too): frequent tokens would take larger
+    steps than under JAX and PyTorch. The gradient of a product is dense on every backend.
+    """
+
+    def call(self, inputs, reverse=False):
+        if reverse:
+            return super().call(inputs, reverse=True)
+        token_ids = ops.cast(inputs, "int32")
+        return ops.cast(ops.take(1.0 * self.embeddings, token_ids, axis=0), self.compute_dtype)
 
 
 def _quantization_config(policy):

@@ -38,6 +38,29 @@ def test_both_tables_are_trained(layer):
     assert all(x is not None and tf.reduce_any(tf.convert_to_tensor(x) != 0) for x in gradients)
 
 
+def test_the_gradient_of_a_token_is_summed_before_an_optimizer_sees_it(layer):
+    token_ids = np.array([[1, 1, 1, 2], [1, 1, 3, 0]])
+    layer.build(token_ids.shape)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(token_ids))
+    table = layer.token_embedding.embeddings.value
+    gradient = tape.gradient(loss, table)
+    assert isinstance(gradient, tf.Tensor)
+    np.testing.assert_array_equal(gradient, np.outer([1, 5, 1, 1, 0, 0], np.ones(3)))
+
+
+def test_adam_moves_frequent_tokens_as_far_as_rare_ones(layer):
+    """Its first step is the learning rate, whatever the size of the gradient."""
+    model = keras.Sequential([layer, keras.layers.Lambda(lambda x: keras.ops.sum(x, (1, 2)))])
+    model.compile(keras.optimizers.Adam(0.1), "mse")
+    token_ids = np.array([[1, 1, 1, 2], [1, 1, 3, 0]])
+    model.build(token_ids.shape)
+    before = layer.token_embedding.embeddings.numpy()
+    model.train_on_batch(token_ids, np.full(2, -1e3))
+    moved = before - layer.token_embedding.embeddings.numpy()
+    np.testing.assert_allclose(moved, 0.1 * np.outer([1, 1, 1, 1, 0, 0], np.ones(3)), atol=1e-6)
+
+
 @pytest.mark.parametrize("length", [1, 4, 5])
 def test_up_to_sequence_length(layer, length):
     assert layer(np.ones((2, length), "int32")).shape == (2, length, 3)

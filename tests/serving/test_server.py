@@ -146,9 +146,11 @@ def test_a_batch_of_none(connection, stub):
     assert {x["name"]: x["shape"] for x in answer["outputs"]} == {
         "label": [0],
         "probabilities": [0, 10],
+        "tokens": [0],
+        "truncated": [0],
     }
     shapes = [list(x.shape) for x in stub.ModelInfer(grpc_request([]), timeout=60).outputs]
-    assert shapes == [[0], [0, 10]]
+    assert shapes == [[0], [0, 10], [0], [0]]
 
 
 def test_bytes_that_are_no_utf_8_have_an_answer(connection, stub):
@@ -301,7 +303,8 @@ def test_health_and_metadata(connection, stub):
     assert stub.ServerReady(messages.ServerReadyRequest()).ready
     assert stub.ModelReady(messages.ModelReadyRequest(name="sotu_era")).ready
     over_grpc = stub.ModelMetadata(messages.ModelMetadataRequest(name="sotu_era"))
-    assert [x.name for x in over_grpc.outputs] == ["label", "probabilities"]
+    names = ["label", "probabilities", "tokens", "truncated"]
+    assert [x.name for x in over_grpc.outputs] == names
 
 
 def test_it_listens_to_this_machine_only(server):
