@@ -4,8 +4,8 @@ import pathlib
 
 import pytest
 
-from benchmarks import deploy_rows
-from benchmarks.deploy_rows import PADDED, TEXT, WHOLE
+from benchmarks.deploy_report import rows
+from benchmarks.deploy_report.rows import PADDED, TEXT, WHOLE
 from keras_combiner import LongDocumentClassifier
 from keras_combiner.export import export_litert
 
@@ -26,7 +26,7 @@ def trained(tmp_path_factory):
     classifier = LongDocumentClassifier.load(SHIPPED)
     path = tmp_path_factory.mktemp("float32") / "model.tflite"
     size = export_litert(classifier, path, documents=["a"]).size
-    return classifier, deploy_rows.expected(classifier, deploy_rows.Documents(classifier)), size
+    return classifier, rows.expected(classifier, rows.Documents(classifier)), size
 
 
 @pytest.mark.slow
@@ -34,11 +34,11 @@ def trained(tmp_path_factory):
 def test_keeps_accuracy_on_whole_and_on_padded_documents(name, trained, tmp_path):
     classifier, expected, float32_size = trained
     most_lost, largest_size, every = LIMITS[name]
-    row, path = deploy_rows.ROWS[name], tmp_path / "model.tflite"
-    deploy_rows.export(row, classifier, path)
-    documents = deploy_rows.Documents(classifier, every)
+    row, path = rows.ROWS[name], tmp_path / "model.tflite"
+    rows.export(row, classifier, path)
+    documents = rows.Documents(classifier, every)
     expected = {x: y[::every] for x, y in expected.items()}
-    figures = deploy_rows.figures(row, classifier, path, documents, expected)
+    figures = rows.figures(row, classifier, path, documents, expected)
     assert figures["size"] <= largest_size * float32_size
     for x in (WHOLE, PADDED):
         found = figures[x]

@@ -13,8 +13,8 @@ import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
-from benchmarks.server_load import own_answers
-from benchmarks.server_process import running_server
+from benchmarks.server_load.load import own_answers
+from benchmarks.server_load.process import running_server
 
 MODEL = Path(__file__).parents[2] / "saved_models" / "sotu_era"
 TEXTS = ["", "war and peace " * 900, "漢字 \U0001f327 naïve", "\x00", "railroads " * 20]

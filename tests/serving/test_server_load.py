@@ -14,8 +14,8 @@ import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
-from benchmarks import server_load
-from benchmarks.server_process import running_server
+from benchmarks.server_load import load as server_load
+from benchmarks.server_load.process import running_server
 from tests.serving.stand_in import write_stand_in
 
 MODEL = Path(__file__).parents[2] / "saved_models" / "sotu_era"

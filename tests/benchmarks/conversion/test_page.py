@@ -1,0 +1,11 @@
+"""The default of `use_combiner` is what the page says of it."""
+
+from benchmarks.common import files
+from benchmarks.conversion import page
+
+
+def test_the_default_is_close_to_full_attention():
+    figures = files.read_json(files.DOCS / "conversion.json")
+    row = figures["rows"][page.default_name(figures)]
+    assert row["document"]["512"] >= 0.96 and row["token"]["512"] >= 0.95
+    assert row["milliseconds"] < figures["rows"]["full attention"]["milliseconds"]
