@@ -54,7 +54,7 @@ def run(arguments):
 
     import numpy as np
 
-    from keras_combiner.models.text_inputs import each
+    from keras_combiner.batches.text_inputs import each
 
     classifier = shared.load_model(arguments.model)
     labels = classifier.labels

@@ -210,7 +210,7 @@ def _plots(output, history, classifier, validation, calibration=None):
     """Draws what there is to draw; returns the names of the files."""
     written = plot_history(output, history)
     if written and calibration is not None:
-        from keras_combiner.models.tasks import Reliability
+        from keras_combiner.tasks import Reliability
         from keras_combiner.training.plots import plot_reliability
 
         figures = {"before": calibration.before, "after": calibration.after}

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import keras
 
+from keras_combiner.backbones import CombinerBackbone
 from keras_combiner.convert.positions import extend_positions
-from keras_combiner.models import CombinerBackbone
+from keras_combiner.keras_files import load_model
 
 MODEL_FILE = "model.keras"
 # Arguments that may bring weights of their own.
@@ -82,10 +83,7 @@ def read_combiner(path):
     file = path / MODEL_FILE if path.is_dir() else path
     if file.suffix != ".keras" or not file.is_file():
         return None
-    # Classifiers of every kind are known to Keras once they are imported; these live above.
-    import keras_combiner.optimization  # noqa: F401
-
-    found = as_combiner(keras.saving.load_model(file, compile=False))
+    found = as_combiner(load_model(file, compile=False))
     if found is None:
         raise ValueError(
             f"Expected {file} to hold a CombinerBackbone, or a model of keras_combiner with one, "

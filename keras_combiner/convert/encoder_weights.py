@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from keras_combiner.backbones import CombinerBackbone
 from keras_combiner.convert.positions import extend_positions
-from keras_combiner.models import CombinerBackbone
 
 SUBLAYERS = (
     *("query", "key", "value", "attention_output", "attention_norm"),

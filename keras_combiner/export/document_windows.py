@@ -2,14 +2,14 @@
 
 import tensorflow as tf
 
-from keras_combiner.text.windows import count_windows, window_start
+from keras_combiner.batches.windows import count_windows, window_start
 
 # As many as a server batches documents: memory does not grow with a document.
 WINDOWS_AT_ONCE = 8
 
 
 class DocumentWindows:
-    """The windows of a batch of documents, those of `keras_combiner.text.windows`.
+    """The windows of a batch of documents, those of `keras_combiner.batches.windows`.
 
     Args:
         token_ids: int32 tensor `[documents, length]`, of any length, 0 for padding.

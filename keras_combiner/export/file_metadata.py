@@ -7,7 +7,7 @@ import keras
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.tools import flatbuffer_utils
 
-from keras_combiner.text.windows import OVERLAP
+from keras_combiner.batches.windows import OVERLAP
 
 NAME = "keras_combiner"
 # The vocabulary is too long for it; who reads the file has vocab.txt.

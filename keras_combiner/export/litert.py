@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_combiner.batches.text_inputs import as_texts
+from keras_combiner.batches.windows import split_into_windows
 from keras_combiner.export import dtypes, litert_text, runners, verification
 from keras_combiner.export.quantization import (
     CALIBRATED,
@@ -18,9 +20,7 @@ from keras_combiner.export.quantization import (
 )
 from keras_combiner.export.quiet import quiet
 from keras_combiner.export.saved_model import require_tensorflow_backend
-from keras_combiner.models.text_inputs import as_texts
 from keras_combiner.text.tokenizer import MIN_SEQUENCE_LENGTH, as_bytes
-from keras_combiner.text.windows import split_into_windows
 from keras_combiner.whole_files import refuse_existing, written_whole
 
 TAKES = ("token_ids", "text")

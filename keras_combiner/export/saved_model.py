@@ -12,8 +12,8 @@ from keras_combiner.export.document_windows import (
     pooled_outputs,
     windows_of_ids,
 )
+from keras_combiner.export.token_evidence import TokenEvidence
 from keras_combiner.export.warmup import require_tensorflow_serving_api, write_warmup_requests
-from keras_combiner.models import TokenEvidence
 from keras_combiner.text.tokenizer import as_bytes
 from keras_combiner.whole_files import refuse_existing, written_whole
 

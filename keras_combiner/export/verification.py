@@ -8,9 +8,9 @@ from importlib import resources
 
 import numpy as np
 
+from keras_combiner import tasks
+from keras_combiner.batches.text_inputs import as_pairs, as_texts, each
 from keras_combiner.export import runners
-from keras_combiner.models import tasks
-from keras_combiner.models.text_inputs import as_pairs, as_texts, each
 from keras_combiner.whole_files import written_whole
 
 # A phone's cores are few, and what a second one brings is what a user asks next.
@@ -133,7 +133,7 @@ def compare(
             None.
         max_accuracy_drop: float, by how much accuracy may be less than the model's, or None. A drop
             of 0.01 is one document in a hundred.
-        task: `keras_combiner.models.tasks.Task` or its name, what the outputs mean.
+        task: `keras_combiner.tasks.Task` or its name, what the outputs mean.
 
     Returns:
         `ExportReport`.

@@ -12,7 +12,7 @@ def fitted_temperature(task, logits, targets, names):
     """Find the temperature for which the logits have the least log loss.
 
     Args:
-        task: `keras_combiner.models.tasks.Task`, as it is.
+        task: `keras_combiner.tasks.Task`, as it is.
         logits: float array `[documents, units]`, of the model as it is.
         targets: array `[documents, ...]`.
         names: list of str.
@@ -49,7 +49,7 @@ def calibrated(task, found, outputs, targets, names, precision=None):
     """Choose thresholds for a model that has its temperature, and compare it with what it was.
 
     Args:
-        task: `keras_combiner.models.tasks.Task`, as it was.
+        task: `keras_combiner.tasks.Task`, as it was.
         found: what `fitted_temperature` returned.
         outputs: pair of float arrays `[documents, units]`, what the model says of the documents
             without and with the temperature.

@@ -30,7 +30,7 @@ class CalibrationReport:
             over the classes, where a document has one of them), "accuracy", "f1" (of several
             labels), "coverage" and "answered_accuracy" (with a threshold for one label: the share
             of documents that get one, and of these the right ones), and "reliability", what
-            `keras_combiner.models.tasks.Reliability` holds.
+            `keras_combiner.tasks.Reliability` holds.
         after: dict of the same figures.
         notes: tuple of str, what could not be fitted, and why.
 

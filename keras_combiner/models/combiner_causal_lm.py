@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_combiner.models.combiner_backbone import check_backbone
+from keras_combiner.backbones.combiner_backbone import check_backbone
 from keras_combiner.models.language_model import LanguageModel, next_tokens
 
 

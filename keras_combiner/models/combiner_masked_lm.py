@@ -4,14 +4,17 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from keras_combiner.models import fit_arguments, text_batches
+from keras_combiner.backbones.combiner_backbone import CombinerBackbone, check_backbone, check_size
+from keras_combiner.batches import text_batches
+from keras_combiner.batches.encoded_documents import EncodedDocuments
+from keras_combiner.batches.text_inputs import as_texts, is_reader, is_text, stream_or_texts
+from keras_combiner.batches.windows import split_into_parts
+from keras_combiner.convert import use_combiner
+from keras_combiner.models import fit_arguments
 from keras_combiner.models.at_mask_positions import at_mask_positions
-from keras_combiner.models.combiner_backbone import CombinerBackbone, check_backbone, check_size
-from keras_combiner.models.encoded_documents import EncodedDocuments
 from keras_combiner.models.language_model import LanguageModel
 from keras_combiner.models.make_tokenizer import make_tokenizer
 from keras_combiner.models.masked_accuracy import MaskedAccuracy
-from keras_combiner.models.text_inputs import as_texts, is_reader, is_text, stream_or_texts
 from keras_combiner.models.text_training import (
     TextTraining,
     check_found,
@@ -23,7 +26,6 @@ from keras_combiner.text.whole_word_masking import (
     check_mask_token,
     check_masked_share,
 )
-from keras_combiner.text.windows import split_into_parts
 
 LONG = ("cut", "windows")
 # Of a text of two tokens, which frame it, there is nothing to hide.
@@ -212,9 +214,6 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
             ValueError: for a source without a tokenizer or mask token, an unknown `long`, a
                 `masked_share` out of range, or for what `use_combiner` refuses.
         """
-        # Models come below convert; only this shortcut looks up.
-        from keras_combiner.convert import use_combiner
-
         check_masked_share(masked_share)
         _check_long(long)
         backbone, tokenizer = use_combiner(source, sequence_length=sequence_length, **kwargs)

@@ -56,29 +56,6 @@ def whole_number(name, value, least):
     return number
 
 
-def check_share(share):
-    """Refuses a share that leaves nothing to train or to validate on.
-
-    Args:
-        share: float, the `validation_split`.
-
-    Raises:
-        ValueError: unless it is a number between 0 and 1, exclusive.
-
-    Example:
-
-    >>> check_share("0.2")
-    Traceback (most recent call last):
-    ValueError: `validation_split` must lie between 0 and 1. Received: '0.2'.
-    """
-    try:
-        lies_between = bool(0 < share < 1)
-    except TypeError:
-        lies_between = False
-    if not lies_between:
-        raise ValueError(f"`validation_split` must lie between 0 and 1. Received: {share!r}.")
-
-
 def listed_callbacks(callbacks):
     """Returns the callbacks as a flat list.
 

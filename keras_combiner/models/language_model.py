@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_combiner.models.arguments import check_keywords
+from keras_combiner.backbones.arguments import check_keywords
 from keras_combiner.models.token_id_model import TokenIdModel
 
 

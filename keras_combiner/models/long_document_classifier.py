@@ -8,13 +8,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_combiner import tasks
+from keras_combiner.backbones.arguments import check_keywords
+from keras_combiner.backbones.combiner_backbone import CombinerBackbone, check_backbone, check_size
+from keras_combiner.batches import text_batches, text_inputs
+from keras_combiner.batches.encoded_documents import EncodedDocuments
+from keras_combiner.convert import use_combiner
 from keras_combiner.datasets.label_names import label_name
+from keras_combiner.export import export_litert, export_onnx, export_saved_model
 from keras_combiner.layers import MaskedAveragePooling, TokenDropout
-from keras_combiner.models import calibration, fit_arguments, tasks, text_batches, text_inputs
-from keras_combiner.models.arguments import check_keywords
+from keras_combiner.models import calibration, fit_arguments
 from keras_combiner.models.class_weights import class_weights
-from keras_combiner.models.combiner_backbone import CombinerBackbone, check_backbone, check_size
-from keras_combiner.models.encoded_documents import EncodedDocuments
 from keras_combiner.models.make_tokenizer import make_tokenizer
 from keras_combiner.models.not_finite_error import NotFiniteError
 from keras_combiner.models.text_training import (
@@ -63,7 +67,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             whatever the policy of the layers before, and float64 if that is theirs.
         learning_rate: float, the highest learning rate of `fit`'s own recipe. If None, one for a
             backbone that starts from random weights, by its width.
-        task: "single_label", "multi_label", "regression", or a `keras_combiner.models.tasks.Task`.
+        task: "single_label", "multi_label", "regression", or a `keras_combiner.tasks.Task`.
         long: "cut" or "windows", what becomes of texts that are too long.
         **kwargs: `name` and `trainable`.
 
@@ -236,9 +240,6 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             ValueError: for an unknown `task` or `long`, labels of another kind than the task's, a
                 source that comes without a tokenizer, or for what `use_combiner` refuses.
         """
-        # Models come below convert; only this shortcut looks up.
-        from keras_combiner.convert import use_combiner
-
         task, names = tasks.get(task).learned(labels)
         task.check_names(names)
         _check_long(long)
@@ -754,21 +755,14 @@ class LongDocumentClassifier(TextTraining, keras.Model):
 
     def export_saved_model(self, path, **kwargs):
         """Writes a SavedModel for TF Serving; see `keras_combiner.export.export_saved_model`."""
-        # Models come below export; only these three shortcuts look up.
-        from keras_combiner.export import export_saved_model
-
         return export_saved_model(self, path, **kwargs)
 
     def export_litert(self, path, **kwargs):
         """Writes a .tflite file for devices; see `keras_combiner.export.export_litert`."""
-        from keras_combiner.export import export_litert
-
         return export_litert(self, path, **kwargs)
 
     def export_onnx(self, path, **kwargs):
         """Writes an .onnx file for other runtimes; see `keras_combiner.export.export_onnx`."""
-        from keras_combiner.export import export_onnx
-
         return export_onnx(self, path, **kwargs)
 
     def get_config(self):

@@ -4,14 +4,15 @@ import dataclasses
 import math
 import random
 import warnings
-import zipfile
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
+from keras_combiner.batches import text_batches, text_inputs
 from keras_combiner.data_warning import DataWarning
-from keras_combiner.models import fit_arguments, recipe_schedule, text_batches, text_inputs
+from keras_combiner.keras_files import load_model
+from keras_combiner.models import fit_arguments, recipe_schedule
 from keras_combiner.models.token_id_model import TokenIdModel
 from keras_combiner.text.tokenizer import MIN_SEQUENCE_LENGTH
 from keras_combiner.whole_files import written_whole
@@ -231,7 +232,7 @@ class TextTraining(TokenIdModel):
             if settings.get("validation_data") is not None:
                 validation_split = 0.0
             if validation_split:
-                fit_arguments.check_share(validation_split)
+                text_batches.check_share(validation_split)
             num_batches = recipe_schedule.num_batches(x, batch_size, validation_split)
             self._compile_for_fit(num_batches, settings, gradient_accumulation_steps)
             # A data set brings its own batches.
@@ -353,12 +354,7 @@ class TextTraining(TokenIdModel):
         file = path / "model.keras" if path.is_dir() else path
         if not file.is_file():
             raise FileNotFoundError(f"Expected a .keras file. There is none at {file}.")
-        if not zipfile.is_zipfile(file):
-            raise ValueError(f"{file} is no .keras file. Name one that `save` wrote.")
-        # Classifiers of every kind are known to Keras once they are imported; this one lives above.
-        import keras_combiner.optimization  # noqa: F401
-
-        model = keras.saving.load_model(file)
+        model = load_model(file)
         if not isinstance(model, cls):
             raise ValueError(f"{file} holds a {type(model).__name__}, not a {cls.__name__}.")
         return model

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_combiner.optimization import tfmot
-from keras_combiner.optimization.weights import kernels, refuse_empty, tables
+from keras_combiner.fake_quantization import tfmot
+from keras_combiner.fake_quantization.weights import kernels, refuse_empty, tables
 
 PATTERNS = (None, "2:4")
 _UPDATES = 50  # how often, on the way to the target, it is decided anew which weights are smallest

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_combiner.optimization import tfmot
-from keras_combiner.optimization.weights import kernels, refuse_empty, tables
+from keras_combiner.fake_quantization import tfmot
+from keras_combiner.fake_quantization.weights import kernels, refuse_empty, tables
 
 _ROUNDS = 10  # of k-means; then hardly a number changes its cluster
 

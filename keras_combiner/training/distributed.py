@@ -7,6 +7,7 @@ import zlib
 import keras
 
 from keras_combiner.models.language_model import LanguageModel
+from keras_combiner.training.shared_step import shared_step
 from keras_combiner.training.tf_config import check_tf_config
 
 STRATEGIES = ("mirrored", "multi_worker")
@@ -143,8 +144,6 @@ class Distributed(keras.callbacks.Callback):
             )
 
     def _train_function(self, model):
-        from keras_combiner.training.shared_step import shared_step
-
         step = shared_step(model, self.strategy, self._worker)
         return lambda iterator: self._with_others(step, *next(iterator))
 

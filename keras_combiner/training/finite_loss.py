@@ -33,7 +33,7 @@ class FiniteLoss(keras.callbacks.Callback):
         """What `fit` says before it starts: the batches, how many there are, and where it starts.
 
         Args:
-            batches: `keras_combiner.models.text_batches.TextBatches`.
+            batches: `keras_combiner.batches.text_batches.TextBatches`.
             steps: int, in an epoch.
             epochs: int.
             position: pair of int, epoch and step in it.

@@ -68,7 +68,7 @@ def plot_reliability(path, tables):
 
     Args:
         path: str or path, ending in ".png"; replaced if it exists.
-        tables: dict of title to `keras_combiner.models.tasks.Reliability`.
+        tables: dict of title to `keras_combiner.tasks.Reliability`.
 
     Raises:
         ImportError: without matplotlib.

@@ -10,7 +10,7 @@ from keras_combiner import LongDocumentClassifier
 from keras_combiner.cli.companions import companion_texts
 from keras_combiner.cli.main import main
 from keras_combiner.datasets import Document, write_jsonl
-from keras_combiner.models.tasks import Reliability
+from keras_combiner.tasks import Reliability
 from keras_combiner.training.plots import plot_reliability
 
 LETTERS = "abcd"

@@ -26,7 +26,7 @@ from keras_combiner.cli import main as cli_main
 from keras_combiner.cli.main import COMMANDS, main
 from keras_combiner.cli.target_summary import TargetSummary
 from keras_combiner.models.calibration import LEAST_DOCUMENTS
-from keras_combiner.models.tasks import TASKS, Reliability, SingleLabel
+from keras_combiner.tasks import TASKS, Reliability, SingleLabel
 
 SEQUENCE_LENGTH = 64
 WORDS = {

@@ -375,7 +375,7 @@ class TestFolders:
             assert {x.label for x in read_documents(tmp_path)} == {"a", "a ", "b"}
 
     def test_names_that_look_alike_are_classes_to_learn(self, tmp_path):
-        from keras_combiner.models import tasks
+        from keras_combiner import tasks
 
         self.make(tmp_path, [f"{x}/{i}.txt" for x in ("a", "a ", "b") for i in range(4)])
         reader = read_documents(tmp_path)

@@ -29,8 +29,8 @@ MAKE_BATCHES = """
 import itertools, re, sys
 import numpy as np, tensorflow as tf
 from keras_combiner.datasets import read_documents
-from keras_combiner.models.encoded_documents import EncodedDocuments
-from keras_combiner.models.text_batches import TextBatches
+from keras_combiner.batches.encoded_documents import EncodedDocuments
+from keras_combiner.batches.text_batches import TextBatches
 from keras_combiner.text import ByteTokenizer
 
 def peak():

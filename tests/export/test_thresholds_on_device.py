@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_combiner.models import tasks
+from keras_combiner import tasks
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["a", "b", "c"]

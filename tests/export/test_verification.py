@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_combiner.export import ExportReport, runners, verification, write_reports
-from keras_combiner.models.tasks import SingleLabel
+from keras_combiner.tasks import SingleLabel
 
 EXPECTED = np.array([[0.6, 0.4], [0.3, 0.7], [0.5, 0.5]])
 CLASSIFIER = types.SimpleNamespace(labels=["a", "b"], task=SingleLabel())

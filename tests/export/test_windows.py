@@ -7,11 +7,11 @@ import onnxruntime
 import pytest
 import tensorflow as tf
 
+from keras_combiner.batches.windows import split_into_windows
 from keras_combiner.export import export_onnx
 from keras_combiner.export.document_windows import DocumentWindows, pooled_outputs, windows_of_ids
 from keras_combiner.scoring.saved_model_scorer import SavedModelScorer
 from keras_combiner.serving import SavedModelPredictor
-from keras_combiner.text.windows import split_into_windows
 from tests.export.test_tasks import make
 
 # From nothing to more windows than are read at a time; 38 and 39 tokens just fit and just do not.

@@ -10,10 +10,10 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_combiner import LongDocumentClassifier
-from keras_combiner.models import TokenEvidence, calibration, tasks
-from keras_combiner.models.tasks import MultiLabel, Reliability, SingleLabel, thresholds
+from keras_combiner import LongDocumentClassifier, tasks
+from keras_combiner.models import TokenEvidence, calibration
 from keras_combiner.models.temperature import LEAST, MOST, fit_temperature
+from keras_combiner.tasks import MultiLabel, Reliability, SingleLabel, thresholds
 
 MODULES = (
     "models.not_finite_error",

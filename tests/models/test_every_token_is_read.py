@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_combiner.models.encoded_documents import EncodedDocuments
+from keras_combiner.batches.encoded_documents import EncodedDocuments
+from keras_combiner.batches.windows import split_into_windows
 from keras_combiner.text import BertTokenizer, ByteTokenizer, WordPieceTokenizer
-from keras_combiner.text.windows import split_into_windows
 
 LENGTH = 12
 LETTERS = [*"abcfisk½…株式会社漢ภか\u1100\u1161\u0627\u0644\u0647\u0635\u0643\ufffd"]

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from keras_combiner import CombinerMaskedLM, LongDocumentClassifier
+from keras_combiner.batches.encoded_documents import EncodedDocuments
 from keras_combiner.cli.main import main
 from keras_combiner.data_warning import DataWarning
 from keras_combiner.models import CombinerBackbone
-from keras_combiner.models.encoded_documents import EncodedDocuments
 from keras_combiner.text import WordPieceTokenizer, learn_wordpiece_vocabulary
 from keras_combiner.text.unknown_tokens import UnknownTokensWarning, check_unknown_tokens
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from keras_combiner.models.tasks import MultiLabel, Regression, Reliability, SingleLabel
+from keras_combiner.tasks import MultiLabel, Regression, Reliability, SingleLabel
 
 NAMES = ["a", "b", "c"]
 WEIGHTS = np.array([0.5, 2.0, 0.0, 1.25, 3.0, 0.75, 1.0, 0.1])

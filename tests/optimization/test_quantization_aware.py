@@ -10,12 +10,12 @@ import pytest
 
 from keras_combiner import LongDocumentClassifier
 from keras_combiner.export import export_litert, run_litert
+from keras_combiner.models.fine_tuned import copied
 from keras_combiner.optimization import (
     QuantizationAwareClassifier,
     fine_tuned,
     quantization_aware,
 )
-from keras_combiner.optimization.fine_tuned import copied
 from tests.export.litert_graph import Graph
 
 # As in a fresh process, where nobody has imported what the file needs.

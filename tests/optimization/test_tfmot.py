@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from keras_combiner.optimization import tfmot
+from keras_combiner.fake_quantization import tfmot
 
 IMPORTS = """
-from keras_combiner.optimization import tfmot
+from keras_combiner.fake_quantization import tfmot
 for name in (
     "sparsity.keras.pruning_impl",
     "sparsity.keras.pruning_schedule",

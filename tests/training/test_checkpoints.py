@@ -11,9 +11,10 @@ import keras
 import numpy as np
 import pytest
 
+from keras_combiner import tasks
 from keras_combiner.datasets import read_documents
 from keras_combiner.file_lock import FileLock
-from keras_combiner.models import LongDocumentClassifier, tasks
+from keras_combiner.models import LongDocumentClassifier
 from keras_combiner.training import BestModel, Checkpoints, FiniteLoss, Progress, progress
 
 # Of one length, so that no time goes into graphs for others.

@@ -4,9 +4,9 @@ import contextlib
 
 import keras
 
-from keras_combiner.models import LongDocumentClassifier
-from keras_combiner.optimization import fake_quantization
-from keras_combiner.optimization.learned_ranges import LearnedRanges
+from keras_combiner.fake_quantization import fake_quantization
+from keras_combiner.fake_quantization.learned_ranges import LearnedRanges
+from keras_combiner.models.long_document_classifier import LongDocumentClassifier
 
 
 @keras.saving.register_keras_serializable(package="keras_combiner")

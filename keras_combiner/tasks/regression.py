@@ -3,10 +3,10 @@
 import keras
 import numpy as np
 
+from keras_combiner.batches.text_inputs import each
 from keras_combiner.datasets.float32 import number_of
 from keras_combiner.factorizations import precision
-from keras_combiner.models.tasks.task import Task, total_weight, total_weight_line
-from keras_combiner.models.text_inputs import each
+from keras_combiner.tasks.task import Task, total_weight, total_weight_line
 
 # In how many steps of float32 the spread of targets must be told, at least.
 _LEAST_STEPS = 100

@@ -3,10 +3,10 @@
 import keras
 
 from keras_combiner import factorizations
+from keras_combiner.backbones.arguments import check_keywords
 from keras_combiner.factorizations import blocks
 from keras_combiner.layers import CombinerEncoder, TokenAndPositionEmbedding, dtype_policies
 from keras_combiner.layers.dropout import Dropout
-from keras_combiner.models.arguments import check_keywords
 
 SIZES = {
     "tiny": {"num_layers": 2, "num_heads": 4, "hidden_dim": 96, "intermediate_dim": 192},

@@ -6,9 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_combiner.datasets.batch_plan import BatchPlan
-from keras_combiner.models.fit_arguments import check_share
-from keras_combiner.models.text_inputs import as_pairs, as_texts, as_weights, is_reader
+from keras_combiner.batches.batch_plan import BatchPlan
+from keras_combiner.batches.text_inputs import as_pairs, as_texts, as_weights, is_reader
 
 # Of a reader, as much is held in memory to draw batches from.
 POOL_EXAMPLES = 4096
@@ -25,7 +24,7 @@ class TextBatches:
     Args:
         documents: `EncodedDocuments`.
         batch_size: int, examples a batch.
-        order: "shuffled", "grouped" or "given"; see `keras_combiner.datasets.batch_plan.BatchPlan`.
+        order: "shuffled", "grouped" or "given"; see `keras_combiner.batches.batch_plan.BatchPlan`.
         seed: int, of the shuffling.
         padded_lengths: list of int, the lengths to pad to; chosen for little padding if None.
         target: `tf.TensorSpec` of an example's target; None if there are none.
@@ -265,7 +264,7 @@ def take(texts, labels, weights, count):
     """Returns the first documents as a triple of texts, labels and weights.
 
     Args:
-        texts: as in `keras_combiner.models.text_inputs.as_texts`, or a reader.
+        texts: as in `keras_combiner.batches.text_inputs.as_texts`, or a reader.
         labels: labels, one a text, or None.
         weights: numbers, one a text, or None.
         count: int, the most documents that are taken.
@@ -295,7 +294,7 @@ def hold_out(texts, labels, share, weights=None):
 
     Raises:
         ValueError: if `share` is not a number between 0 and 1, or for weights that
-            `keras_combiner.models.text_inputs.as_weights` refuses.
+            `keras_combiner.batches.text_inputs.as_weights` refuses.
     """
     check_share(share)
     weights = as_weights(weights, texts)
@@ -309,3 +308,26 @@ def hold_out(texts, labels, share, weights=None):
         return tuple(None if x is None else [x[i] for i in indices] for x in columns)
 
     return pick(order[held_out:]), pick(order[:held_out])
+
+
+def check_share(share):
+    """Refuses a share that leaves nothing to train or to validate on.
+
+    Args:
+        share: float, the `validation_split`.
+
+    Raises:
+        ValueError: unless it is a number between 0 and 1, exclusive.
+
+    Example:
+
+    >>> check_share("0.2")
+    Traceback (most recent call last):
+    ValueError: `validation_split` must lie between 0 and 1. Received: '0.2'.
+    """
+    try:
+        lies_between = bool(0 < share < 1)
+    except TypeError:
+        lies_between = False
+    if not lies_between:
+        raise ValueError(f"`validation_split` must lie between 0 and 1. Received: {share!r}.")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_combiner.text import windows
-from keras_combiner.text.windows import split_into_parts, split_into_windows
+from keras_combiner.batches import windows
+from keras_combiner.batches.windows import split_into_parts, split_into_windows
 
 
 def test_examples_run():

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from keras_combiner.datasets.length_buckets import choose_lengths
+from keras_combiner.batches.length_buckets import choose_lengths
 
 ORDERS = ("shuffled", "grouped", "given")
 

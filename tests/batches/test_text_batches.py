@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_combiner.batches import encoded_documents, text_batches
+from keras_combiner.batches.encoded_documents import EncodedDocuments
+from keras_combiner.batches.text_batches import TextBatches
 from keras_combiner.datasets import read_documents, write_jsonl
-from keras_combiner.models import encoded_documents, text_batches
-from keras_combiner.models.encoded_documents import EncodedDocuments
-from keras_combiner.models.text_batches import TextBatches
 from keras_combiner.text import ByteTokenizer
 
 LENGTH = 40

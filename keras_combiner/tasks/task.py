@@ -6,9 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_combiner.batches.text_inputs import as_list, each, is_stream
 from keras_combiner.datasets.label_names import alike
 from keras_combiner.factorizations import precision
-from keras_combiner.models.text_inputs import as_list, each, is_stream
 
 # As Keras does, so that one sure and wrong answer does not make a loss infinite.
 LEAST_PROBABILITY = 1e-7
@@ -44,7 +44,7 @@ class Task(abc.ABC):
         """Returns the task and the names of the outputs for a training set.
 
         Args:
-            labels: labels in any container that `keras_combiner.models.text_inputs.as_list` takes,
+            labels: labels in any container that `keras_combiner.batches.text_inputs.as_list` takes,
                 or a stream of them, such as `labels()` of a reader.
 
         Returns:
@@ -274,7 +274,7 @@ class Task(abc.ABC):
         """What `measure` returned, as text of several lines."""
 
     def get_config(self):
-        """Returns what `keras_combiner.models.tasks.get` makes an equal task of."""
+        """Returns what `keras_combiner.tasks.get` makes an equal task of."""
         return {"name": self.name}
 
     def _names(self, label):

@@ -1,9 +1,9 @@
 """The tasks by their names."""
 
-from keras_combiner.models.tasks.multi_label import MultiLabel
-from keras_combiner.models.tasks.regression import Regression
-from keras_combiner.models.tasks.single_label import SingleLabel
-from keras_combiner.models.tasks.task import Task
+from keras_combiner.tasks.multi_label import MultiLabel
+from keras_combiner.tasks.regression import Regression
+from keras_combiner.tasks.single_label import SingleLabel
+from keras_combiner.tasks.task import Task
 
 TASKS = {task.name: task for task in (SingleLabel, MultiLabel, Regression)}
 

@@ -10,7 +10,7 @@ import zlib
 
 import numpy as np
 
-from keras_combiner.models.text_inputs import (
+from keras_combiner.batches.text_inputs import (
     as_pairs,
     as_texts,
     as_weights,
@@ -18,13 +18,13 @@ from keras_combiner.models.text_inputs import (
     is_reader,
     place_of,
 )
+from keras_combiner.batches.windows import split_into_windows
 from keras_combiner.text.tokenizer import as_bytes
 from keras_combiner.text.unknown_tokens import (
     UNKNOWN_TO_REFUSE,
     check_unknown_tokens,
     unknown_share,
 )
-from keras_combiner.text.windows import split_into_windows
 
 # Texts that a thread makes into ids at once. Tokenizers pad within them, so a long one goes alone.
 _CHUNK = 16
@@ -43,7 +43,7 @@ class EncodedDocuments:
     those of a reader are made anew whenever they are asked for.
 
     Args:
-        texts: texts in any container that `keras_combiner.models.text_inputs.as_texts` takes, or a
+        texts: texts in any container that `keras_combiner.batches.text_inputs.as_texts` takes, or a
             reader of `keras_combiner.datasets`.
         labels: labels, one a text; None with a reader, or without targets.
         tokenizer: `keras_combiner.text.Tokenizer`.
@@ -51,7 +51,7 @@ class EncodedDocuments:
         long: "cut", or "windows" for several examples of a document that is longer.
         target: callable, label to a numpy number or array; None for examples without targets.
         split: callable, the ids of a longer document and `sequence_length` to its windows: one of
-            `keras_combiner.text.windows`.
+            `keras_combiner.batches.windows`.
         weights: numbers, one a text; of a reader, those that it brings. Every window of a document
             has its weight.
         class_weights: dict of class id to float: what the weights are multiplied with, where the

@@ -7,10 +7,10 @@ import keras
 import numpy as np
 import pytest
 
-from keras_combiner import LongDocumentClassifier
+from keras_combiner import LongDocumentClassifier, tasks
 from keras_combiner.cli.main import main
 from keras_combiner.datasets import Document, read_documents, write_jsonl
-from keras_combiner.models import TokenEvidence, tasks
+from keras_combiner.models import TokenEvidence
 from keras_combiner.models.not_finite_error import NotFiniteError
 
 SMALL = {
@@ -52,7 +52,7 @@ def regression():
 
 @pytest.mark.parametrize("module", ["task", "registry", *tasks.TASKS])
 def test_examples_run(module):
-    result = doctest.testmod(importlib.import_module(f"keras_combiner.models.tasks.{module}"))
+    result = doctest.testmod(importlib.import_module(f"keras_combiner.tasks.{module}"))
     assert result.failed == 0
     assert result.attempted > 0
 

@@ -8,8 +8,8 @@ from keras import ops
 
 from keras_combiner.datasets.label_names import label_name
 from keras_combiner.datasets.label_places import LabelPlaces
-from keras_combiner.models.tasks.reliability import Reliability
-from keras_combiner.models.tasks.task import (
+from keras_combiner.tasks.reliability import Reliability
+from keras_combiner.tasks.task import (
     Task,
     log,
     per_label,
@@ -17,7 +17,7 @@ from keras_combiner.models.tasks.task import (
     total_weight,
     total_weight_line,
 )
-from keras_combiner.models.tasks.thresholds import checked_threshold, least_for_precision
+from keras_combiner.tasks.thresholds import checked_threshold, least_for_precision
 
 _MOST_SHOWN = 3
 

@@ -5,10 +5,11 @@ import dataclasses
 import keras
 import numpy as np
 
+from keras_combiner.batches.text_inputs import as_list, is_stream
 from keras_combiner.datasets.label_names import label_name
 from keras_combiner.datasets.label_places import LabelPlaces
-from keras_combiner.models.tasks.reliability import Reliability
-from keras_combiner.models.tasks.task import (
+from keras_combiner.tasks.reliability import Reliability
+from keras_combiner.tasks.task import (
     LEAST_PROBABILITY,
     Task,
     log,
@@ -17,13 +18,12 @@ from keras_combiner.models.tasks.task import (
     total_weight,
     total_weight_line,
 )
-from keras_combiner.models.tasks.thresholds import (
+from keras_combiner.tasks.thresholds import (
     NO_CHOICE,
     best_f1,
     checked_threshold,
     least_for_precision,
 )
-from keras_combiner.models.text_inputs import as_list, is_stream
 
 _MOST_SHOWN = 3
 

@@ -1,7 +1,7 @@
 """quantization_aware: from a trained classifier to one that gets used to integers."""
 
-from keras_combiner.models import LongDocumentClassifier
-from keras_combiner.optimization.quantization_aware_classifier import QuantizationAwareClassifier
+from keras_combiner.models.long_document_classifier import LongDocumentClassifier
+from keras_combiner.models.quantization_aware_classifier import QuantizationAwareClassifier
 
 
 def quantization_aware(classifier):

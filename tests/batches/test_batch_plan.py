@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from keras_combiner.datasets.batch_plan import BatchPlan
-from keras_combiner.datasets.length_buckets import choose_lengths
+from keras_combiner.batches.batch_plan import BatchPlan
+from keras_combiner.batches.length_buckets import choose_lengths
 
 
 def log_normal(count, sigma=1.0, longest=4096, seed=0):

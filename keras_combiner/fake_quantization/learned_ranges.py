@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_combiner.optimization import tfmot
+from keras_combiner.fake_quantization import tfmot
 
 _DECAY = 0.9  # of the moving average: TFMOT's 0.999 would need thousands of steps to get anywhere
 

@@ -13,10 +13,11 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_combiner import LongDocumentClassifier
+from keras_combiner import LongDocumentClassifier, tasks
+from keras_combiner.batches import text_inputs
+from keras_combiner.batches.encoded_documents import EncodedDocuments
 from keras_combiner.datasets import read_documents, write_jsonl
-from keras_combiner.models import CombinerMaskedLM, tasks, text_inputs
-from keras_combiner.models.encoded_documents import EncodedDocuments
+from keras_combiner.models import CombinerMaskedLM
 from keras_combiner.text import ByteTokenizer
 
 SMALL = {

@@ -7,8 +7,8 @@ import keras
 from keras import ops
 
 from keras_combiner.factorizations import products
+from keras_combiner.fake_quantization.weights import refuse_changed, summed_dimensions
 from keras_combiner.layers import CombinerAttention, TokenAndPositionEmbedding
-from keras_combiner.optimization.weights import refuse_changed, summed_dimensions
 
 _LARGEST = 127  # -127 to 127: weights are symmetric
 _PRODUCT = ("left", "right", "output")  # as `products.watched` names them
