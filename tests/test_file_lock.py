@@ -1,6 +1,5 @@
 """A file that one process holds at a time, and that a killed one leaves to others."""
 
-import doctest
 import os
 import signal
 import subprocess
@@ -19,10 +18,6 @@ lock.acquire()
 print("held", flush=True)
 time.sleep(60)
 """
-
-
-def test_example_runs():
-    assert doctest.testmod(file_lock).attempted > 0
 
 
 def test_another_process_is_named_and_its_end_frees_the_file(tmp_path):

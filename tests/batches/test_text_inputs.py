@@ -1,9 +1,7 @@
 """Texts and labels in whatever container they are held: the same documents, or a sentence."""
 
 import decimal
-import doctest
 import enum
-import importlib
 
 import numpy as np
 import pandas as pd
@@ -36,13 +34,6 @@ SMALL = {
 def classifier():
     """Untrained, of the labels "a" and "b". Tests must not change it."""
     return LongDocumentClassifier.from_texts(["x", "y"], ["a", "b"], **SMALL)
-
-
-@pytest.mark.parametrize("module", ["text_inputs", "class_weights"])
-def test_examples_run(module):
-    result = doctest.testmod(importlib.import_module(f"keras_combiner.models.{module}"))
-    assert result.attempted > 0
-    assert result.failed == 0
 
 
 # What holds strings. An index in another order, with gaps, says nothing.

@@ -1,19 +1,11 @@
 """Windows cover a document: no token is lost, and what fits is left alone."""
 
-import doctest
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_combiner.batches import windows
 from keras_combiner.batches.windows import split_into_parts, split_into_windows
-
-
-def test_examples_run():
-    result = doctest.testmod(windows)
-    assert result.attempted > 0 and result.failed == 0
 
 
 @given(tokens=st.integers(0, 300), sequence_length=st.integers(3, 60))

@@ -1,7 +1,5 @@
 """`keras-combiner check-data`: the page, the exit code and the figures."""
 
-import doctest
-import importlib
 import io
 import json
 
@@ -116,9 +114,3 @@ class TestProgress:
             "122 of 1,000 documents, 2 a second, 7:19 left",
             "244 of 1,000 documents, 2 a second, 6:18 left",
         ]
-
-
-@pytest.mark.parametrize("name", ["cli.reading_progress", "durations"])
-def test_examples_run(name):
-    result = doctest.testmod(importlib.import_module(f"keras_combiner.{name}"))
-    assert result.attempted > 0 and result.failed == 0

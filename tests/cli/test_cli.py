@@ -1,7 +1,6 @@
 import contextlib
 import csv
 import dataclasses
-import doctest
 import io
 import json
 import pathlib
@@ -983,10 +982,3 @@ def test_labels_of_earlier_models_are_known(tmp_path):
     summary.check_known(["1.0", "true"], read_documents(path))
     with pytest.raises(ValueError, match=r"r\.jsonl:2: unknown label '1'"):
         summary.check_known(["1.0", "1.00", "true"], read_documents(path))
-
-
-@pytest.mark.parametrize("module", [arguments, errors, label_counts])
-def test_examples_run(module):
-    result = doctest.testmod(module)
-    assert result.attempted > 0
-    assert result.failed == 0

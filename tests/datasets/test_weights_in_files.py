@@ -1,14 +1,13 @@
 """Weights of documents in files of every format: read beside text and label, or refused."""
 
 import copy
-import doctest
 import json
 import pickle
 
 import pytest
 import tensorflow as tf
 
-from keras_combiner.datasets import jsonl, read_documents, weighted_document
+from keras_combiner.datasets import jsonl, read_documents
 from keras_combiner.datasets.shards import ShardsReader
 from keras_combiner.datasets.weighted_document import WeightedDocument
 
@@ -54,11 +53,6 @@ FORMATS = {
     "parquet": write_parquet,
     "tfrecord": write_tfrecord,
 }
-
-
-def test_examples_run():
-    result = doctest.testmod(weighted_document)
-    assert result.attempted > 0 and result.failed == 0
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -1,4 +1,3 @@
-import doctest
 import importlib
 import os
 import subprocess
@@ -34,12 +33,6 @@ PLANS = {
 def exported(classifier, documents, tmp_path_factory):
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
     return path, export_onnx(classifier, path, documents=documents)
-
-
-@pytest.mark.slow
-def test_examples_run():
-    result = doctest.testmod(onnx_export)
-    assert result.attempted > 0 and result.failed == 0
 
 
 def test_gives_the_models_probabilities(exported, classifier, documents):

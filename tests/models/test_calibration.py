@@ -1,8 +1,5 @@
 """Temperatures and thresholds, from the numbers alone to a model that has them."""
 
-import doctest
-import importlib
-
 import keras
 import numpy as np
 import pytest
@@ -15,13 +12,6 @@ from keras_combiner.models import TokenEvidence, calibration
 from keras_combiner.models.temperature import LEAST, MOST, fit_temperature
 from keras_combiner.tasks import MultiLabel, Reliability, SingleLabel, thresholds
 
-MODULES = (
-    "models.not_finite_error",
-    "models.temperature",
-    "models.calibration_report",
-    "models.tasks.reliability",
-    "models.tasks.thresholds",
-)
 TASKS = {"single_label": SingleLabel(), "multi_label": MultiLabel()}
 SMALL = {
     "sequence_length": 24,
@@ -34,12 +24,6 @@ SMALL = {
     "verbose": False,
 }
 SEEDS = st.integers(0, 2**31)
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_examples_run(module):
-    result = doctest.testmod(importlib.import_module(f"keras_combiner.{module}"))
-    assert result.failed == 0 and result.attempted > 0
 
 
 # Numbers

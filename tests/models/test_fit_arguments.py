@@ -1,7 +1,6 @@
 """What users pass to `fit`, `evaluate` and `predict`: done as in Keras, or refused at once."""
 
 import copy
-import doctest
 import functools
 import json
 import math
@@ -21,7 +20,6 @@ from keras_combiner.models import (
     CombinerBackbone,
     CombinerCausalLM,
     CombinerMaskedLM,
-    fit_arguments,
     recipe_schedule,
     token_id_model,
 )
@@ -104,13 +102,6 @@ def rates(model, *arguments, **options):
     options["callbacks"] = [*options.get("callbacks", ()), note]
     model.fit(*arguments, verbose=0, **options)
     return [*noted, float(model.optimizer.learning_rate)]
-
-
-@pytest.mark.parametrize("module", [fit_arguments, recipe_schedule])
-def test_examples_run(module):
-    result = doctest.testmod(module)
-    assert result.attempted > 0
-    assert result.failed == 0
 
 
 # The learning rate

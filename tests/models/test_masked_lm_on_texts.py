@@ -1,7 +1,5 @@
 """Pretraining on texts: a masked language model that hides words by itself."""
 
-import doctest
-import importlib
 import io
 
 import keras
@@ -58,18 +56,6 @@ def trained(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "model.keras"
     model.save(path)
     return model, history, path
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param("combiner_masked_lm", marks=pytest.mark.slow),
-        *("make_tokenizer", "at_mask_positions", "masked_accuracy"),
-    ],
-)
-def test_examples_run(name):
-    result = doctest.testmod(importlib.import_module(f"keras_combiner.models.{name}"))
-    assert result.attempted > 0 and result.failed == 0
 
 
 def test_fit_says_how_it_goes_and_what_was_trained_is_saved(trained):

@@ -1,18 +1,9 @@
-import doctest
 import gzip
-import importlib
 import json
 
 import pytest
 
 from keras_combiner.scoring.shard_records import length_batches, shard_records
-
-
-@pytest.mark.parametrize("name", ["scoring.shard", "scoring.shard_records"])
-def test_examples_run(name):
-    result = doctest.testmod(importlib.import_module(f"keras_combiner.{name}"))
-    assert result.attempted > 0
-    assert result.failed == 0
 
 
 def read(path, **kwargs):

@@ -1,6 +1,5 @@
 """Several labels, numbers, windows and class weights, from the labels to the answer."""
 
-import doctest
 import importlib
 
 import keras
@@ -48,13 +47,6 @@ def regression():
     model = make(NUMBERS, task="regression")
     model.fit(TEXTS, NUMBERS, epochs=40, batch_size=8, verbose=0, seed=1)
     return model
-
-
-@pytest.mark.parametrize("module", ["task", "registry", *tasks.TASKS])
-def test_examples_run(module):
-    result = doctest.testmod(importlib.import_module(f"keras_combiner.tasks.{module}"))
-    assert result.failed == 0
-    assert result.attempted > 0
 
 
 def test_several_labels_are_learned(multi_label):

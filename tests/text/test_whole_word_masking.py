@@ -1,13 +1,10 @@
 """Whole-word masking: what is chosen, what becomes of it, and what it is a function of."""
 
-import doctest
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_combiner.text import ByteTokenizer, Tokenizer, WholeWordMasking, WordPieceTokenizer
-from keras_combiner.text import whole_word_masking as module
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused1]"]
 NUM_STARTS, NUM_PIECES = 300, 100
@@ -51,11 +48,6 @@ def words_of(row):
 def masked(token_ids, seed=0, share=0.15, epoch=0):
     masking = WholeWordMasking(TOKENIZER, share, seed)
     return [x.numpy() for x in masking(token_ids, keys(len(token_ids), epoch))]
-
-
-def test_examples_run():
-    result = doctest.testmod(module)
-    assert result.attempted > 0 and result.failed == 0
 
 
 @pytest.mark.parametrize("share", [0.05, 0.15, 0.5, 0.99])

@@ -1,8 +1,6 @@
 """Training that is stopped and resumed ends as if it had not been."""
 
-import doctest
 import errno
-import importlib
 import io
 import json
 import types
@@ -21,28 +19,6 @@ from keras_combiner.training import BestModel, Checkpoints, FiniteLoss, Progress
 TEXTS = [f"{('rain and wind', 'tales of kings')[i % 2]:<14} {i:02}" for i in range(40)]
 LABELS = [("weather", "tale")[i % 2] for i in range(40)]
 OPTIONS = {"epochs": 2, "batch_size": 8, "seed": 1, "verbose": 0, "validation_split": 0.2}
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "best_model",
-        "callback_state",
-        "checkpoints",
-        "distributed",
-        "finite_loss",
-        "layout_map",
-        "progress",
-        "recipe",
-        "shared_step",
-        "tf_config",
-    ],
-)
-def test_examples_run(name):
-    module = importlib.import_module(f"keras_combiner.training.{name}")
-    result = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
-    assert result.attempted > 0
-    assert result.failed == 0
 
 
 def classifier(eager=True, **options):
