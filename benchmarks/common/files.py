@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from keras_combiner.whole_files import written_whole
+from keras_combiner.atomic_files import atomic_write
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS, BUILD = ROOT / "docs", ROOT / "build"
@@ -22,5 +22,5 @@ def write_json(path, value):
 
 def write_text(path, text):
     """Writes a text file, or replaces it."""
-    with written_whole(path, overwrite=True) as unfinished:
+    with atomic_write(path, overwrite=True) as unfinished:
         unfinished.write_text(text, encoding="utf-8")

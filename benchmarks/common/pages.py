@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable
 
 from benchmarks.common import files
-from keras_combiner.whole_files import written_whole
+from keras_combiner.atomic_files import atomic_write
 
 NOT_MEASURED = "Not measured."
 MARKED = re.compile(r"<!-- (\w+): ([^\n]+?) -->\n.*?<!-- end -->", re.DOTALL)
@@ -47,7 +47,7 @@ class Page:
         """
         figures = files.write_json(folder / f"{self.name}.json", figures)
         if self.plot is not None:
-            with written_whole(folder / f"{self.name}.png", overwrite=True) as path:
+            with atomic_write(folder / f"{self.name}.png", overwrite=True) as path:
                 self.plot(figures, path)
         page = folder / self.file
         text = page.read_text(encoding="utf-8") if page.exists() else ""

@@ -108,9 +108,9 @@ def run(arguments):
     progress.close()
     print(page(check))
     if arguments.json:
-        from keras_combiner.whole_files import written_whole
+        from keras_combiner.atomic_files import atomic_write
 
-        with written_whole(arguments.json, overwrite=True) as unfinished:
+        with atomic_write(arguments.json, overwrite=True) as unfinished:
             text = json.dumps(check.as_json(), indent=2, ensure_ascii=False)
             unfinished.write_text(text + "\n", encoding="utf-8")
     return 0 if check.is_clean else FOUND

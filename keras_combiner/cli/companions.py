@@ -59,11 +59,11 @@ def written_together(directory, texts):
     Yields:
         None, when the contents are on disk under other names.
     """
-    from keras_combiner.whole_files import written_whole
+    from keras_combiner.atomic_files import atomic_write
 
     with contextlib.ExitStack() as stack:
         for name, text in texts.items():
-            unfinished = stack.enter_context(written_whole(Path(directory) / name, overwrite=True))
+            unfinished = stack.enter_context(atomic_write(Path(directory) / name, overwrite=True))
             # Bytes, or Windows would end lines otherwise than the readers on a device expect.
             unfinished.write_bytes(text.encode("utf-8"))
         yield

@@ -78,10 +78,10 @@ def run(arguments):
         figures["unknown_share"] = found["unknown_share"]
         print(f"\nunknown tokens     {figures['unknown_share']:.2%}")
     if arguments.json:
-        from keras_combiner.whole_files import written_whole
+        from keras_combiner.atomic_files import atomic_write
 
         figures = {"model": arguments.model, "data": arguments.data, **figures}
-        with written_whole(arguments.json, overwrite=True) as unfinished:
+        with atomic_write(arguments.json, overwrite=True) as unfinished:
             unfinished.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return 0
 

@@ -93,9 +93,9 @@ class TrainingFolder:
         return kept
 
     def _write(self, finished):
-        from keras_combiner.whole_files import written_whole
+        from keras_combiner.atomic_files import atomic_write
 
         kept = {"command": self._command, "settings": self._settings, "finished": finished}
         text = json.dumps(kept, indent=2) + "\n"
-        with written_whole(self._settings_file, overwrite=True) as unfinished:
+        with atomic_write(self._settings_file, overwrite=True) as unfinished:
             unfinished.write_text(text)

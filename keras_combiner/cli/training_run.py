@@ -244,13 +244,13 @@ class TrainingRun:
             plots: list of file names that are there already.
             earlier: set of file names that an earlier model may have left.
         """
-        from keras_combiner.whole_files import written_whole
+        from keras_combiner.atomic_files import atomic_write
 
         texts = {**texts, REPORT_FILE: json.dumps(report, indent=2, default=float) + "\n"}
         # The model gets its name last: where there is one, the other files are its own.
         overwrite = self.arguments.overwrite or self.resumes
         with (
-            written_whole(self.model_file, overwrite=overwrite) as unfinished,
+            atomic_write(self.model_file, overwrite=overwrite) as unfinished,
             written_together(self.output, texts),
         ):
             model.save(unfinished)

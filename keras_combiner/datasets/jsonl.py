@@ -4,13 +4,13 @@ import json
 import os
 from collections.abc import Iterable
 
+from keras_combiner.atomic_files import atomic_write
 from keras_combiner.datasets.document import Document, task_of
 from keras_combiner.datasets.fields import TARGET_FIELDS, RecordError, kind
 from keras_combiner.datasets.label_names import label_name
 from keras_combiner.datasets.record_reader import RecordReader
 from keras_combiner.datasets.text_lines import numbered_lines
 from keras_combiner.datasets.weighted_document import WeightedDocument
-from keras_combiner.whole_files import written_whole
 
 
 class JsonlReader(RecordReader):
@@ -138,7 +138,7 @@ def write_jsonl(path: str | os.PathLike, documents: Iterable[Document]) -> int:
     """
     count = 0
     with (
-        written_whole(path, overwrite=True) as unfinished,
+        atomic_write(path, overwrite=True) as unfinished,
         open(unfinished, "w", encoding="utf-8", newline="\n") as file,
     ):
         for document in documents:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_combiner.atomic_files import atomic_write, refuse_existing
 from keras_combiner.batches.text_inputs import as_texts
 from keras_combiner.batches.windows import split_into_windows
 from keras_combiner.export import dtypes, litert_text, runners, verification
@@ -21,7 +22,6 @@ from keras_combiner.export.quantization import (
 from keras_combiner.export.quiet import quiet
 from keras_combiner.export.saved_model import require_tensorflow_backend
 from keras_combiner.text.tokenizer import MIN_SEQUENCE_LENGTH, as_bytes
-from keras_combiner.whole_files import refuse_existing, written_whole
 
 TAKES = ("token_ids", "text")
 DEFAULT_SIGNATURE = "serving_default"
@@ -177,7 +177,7 @@ def export_litert(
                 content, classifier.tokenizer, inputs[0], token_ids[0]
             )
     content = add_metadata(content, metadata_of(classifier, lengths))
-    with written_whole(path, overwrite) as unfinished:
+    with atomic_write(path, overwrite) as unfinished:
         unfinished.write_bytes(content)
         received, expected = (
             np.concatenate([classifier.pooled(*x) for x in zip(outputs, windows, strict=True)])

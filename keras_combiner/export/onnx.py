@@ -3,11 +3,11 @@
 import numpy as np
 import tensorflow as tf
 
+from keras_combiner.atomic_files import atomic_write, refuse_existing
 from keras_combiner.export import dtypes, runners, verification
 from keras_combiner.export.document_windows import pooled_outputs, windows_of_ids
 from keras_combiner.export.quiet import quiet
 from keras_combiner.export.saved_model import require_tensorflow_backend
-from keras_combiner.whole_files import refuse_existing, written_whole
 
 
 def export_onnx(
@@ -84,7 +84,7 @@ def export_onnx(
     )
     content = _convert(dtypes.in_float32(classifier))
     token_ids = token_ids_of(classifier, documents)
-    with written_whole(path, overwrite) as unfinished:
+    with atomic_write(path, overwrite) as unfinished:
         unfinished.write_bytes(content)
         received, _ = run_onnx(unfinished, token_ids)
         expected = classifier.predict(documents, verbose=0)

@@ -5,6 +5,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from keras_combiner.atomic_files import atomic_write, refuse_existing
 from keras_combiner.export import dtypes, runners, verification
 from keras_combiner.export.document_windows import (
     DocumentWindows,
@@ -15,7 +16,6 @@ from keras_combiner.export.document_windows import (
 from keras_combiner.export.token_evidence import TokenEvidence
 from keras_combiner.export.warmup import require_tensorflow_serving_api, write_warmup_requests
 from keras_combiner.text.tokenizer import as_bytes
-from keras_combiner.whole_files import refuse_existing, written_whole
 
 
 def export_saved_model(
@@ -111,7 +111,7 @@ def export_saved_model(
         classifier, documents, labels, max_accuracy_drop
     )
     archive = _signatures(dtypes.in_float32(classifier, ("float64",)))
-    with written_whole(path, overwrite) as unfinished:
+    with atomic_write(path, overwrite) as unfinished:
         archive.write_out(str(unfinished), verbose=False)
         if warmup:
             write_warmup_requests(classifier, unfinished)

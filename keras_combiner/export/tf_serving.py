@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
+from keras_combiner.atomic_files import atomic_write
 from keras_combiner.export.next_version import next_version
 from keras_combiner.export.saved_model import export_saved_model
 from keras_combiner.export.warmup import require_tensorflow_serving_api
-from keras_combiner.whole_files import written_whole
 
 MODELS_FILE = "models.config"
 BATCHING_FILE = "batching.config"
@@ -114,7 +114,7 @@ def export_for_tf_serving(classifier, directory, version=None, **options):
     for name, text in texts.items():
         file = serving / name
         if name == MODELS_FILE or not file.exists():
-            with written_whole(file, overwrite=True) as unfinished:
+            with atomic_write(file, overwrite=True) as unfinished:
                 unfinished.write_text(text, encoding="utf-8")
     return report
 

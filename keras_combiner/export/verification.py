@@ -9,9 +9,9 @@ from importlib import resources
 import numpy as np
 
 from keras_combiner import tasks
+from keras_combiner.atomic_files import atomic_write
 from keras_combiner.batches.text_inputs import as_pairs, as_texts, each
 from keras_combiner.export import runners
-from keras_combiner.whole_files import written_whole
 
 # A phone's cores are few, and what a second one brings is what a user asks next.
 _NUMBERS_OF_THREADS = (1, 2)
@@ -115,7 +115,7 @@ def write_reports(reports, path):
     1.0
     """
     content = json.dumps([dataclasses.asdict(report) for report in reports], indent=2) + "\n"
-    with written_whole(path, overwrite=True) as unfinished:
+    with atomic_write(path, overwrite=True) as unfinished:
         unfinished.write_text(content, encoding="utf-8")
 
 

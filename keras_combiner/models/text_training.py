@@ -9,13 +9,13 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from keras_combiner.atomic_files import atomic_write
 from keras_combiner.batches import text_batches, text_inputs
 from keras_combiner.data_warning import DataWarning
 from keras_combiner.keras_files import load_model
 from keras_combiner.models import fit_arguments, recipe_schedule
 from keras_combiner.models.token_id_model import TokenIdModel
 from keras_combiner.text.tokenizer import MIN_SEQUENCE_LENGTH
-from keras_combiner.whole_files import written_whole
 
 # What else `keras.Model.fit` takes that makes one training differ from another.
 _OF_THE_TRAINING = ("validation_freq", "validation_steps")
@@ -330,7 +330,7 @@ class TextTraining(TokenIdModel):
         if recipe is not None:
             self.optimizer = None  # its state is dead weight: `fit` will start its recipe anew
         try:
-            with written_whole(path, overwrite) as unfinished:
+            with atomic_write(path, overwrite) as unfinished:
                 super().save(unfinished, **kwargs)
         finally:
             if recipe is not None:

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_combiner.atomic_files import atomic_write
 from keras_combiner.text.tensorflow_text_ops import (
     SUFFIX_INDICATOR,
     UNKNOWN_TOKEN,
@@ -14,7 +15,6 @@ from keras_combiner.text.tensorflow_text_ops import (
     replace_invalid_utf8,
 )
 from keras_combiner.text.tokenizer import Tokenizer
-from keras_combiner.whole_files import written_whole
 
 PAD_TOKEN = "[PAD]"
 START_TOKEN = "[CLS]"
@@ -180,7 +180,7 @@ class WordPieceTokenizer(Tokenizer):
         ...     WordPieceTokenizer(path).vocabulary == tokenizer.vocabulary
         True
         """
-        with written_whole(path, overwrite=True) as unfinished:
+        with atomic_write(path, overwrite=True) as unfinished:
             unfinished.write_bytes("".join(f"{token}\n" for token in self._vocabulary).encode())
 
     def get_config(self):

@@ -8,10 +8,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from keras_combiner.atomic_files import atomic_write
 from keras_combiner.file_lock import FileLock
 from keras_combiner.training import callback_state
 from keras_combiner.training.recipe import as_from_json, differences, recipe_of
-from keras_combiner.whole_files import written_whole
 
 # A version of the file's contents, to be raised when it changes.
 FORMAT = 2
@@ -239,7 +239,7 @@ class Checkpoints(keras.callbacks.Callback):
         }
         try:
             with (
-                written_whole(self.path, overwrite=True) as unfinished,
+                atomic_write(self.path, overwrite=True) as unfinished,
                 open(unfinished, "wb") as file,
             ):
                 np.savez(file, state=np.array(json.dumps(state)), **arrays, **more)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_combiner.whole_files import written_whole
+from keras_combiner.atomic_files import atomic_write
 
 _MOST_NUMBERS = 15
 
@@ -111,5 +111,5 @@ def _figure(width, height):
 
 
 def _write(figure, path):
-    with written_whole(path, overwrite=True) as unfinished:
+    with atomic_write(path, overwrite=True) as unfinished:
         figure.savefig(unfinished, format="png", dpi=120)

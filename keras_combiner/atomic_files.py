@@ -1,4 +1,4 @@
-"""Files and directories that appear whole or not at all."""
+"""Files and directories that appear complete or not at all."""
 
 import contextlib
 import os
@@ -8,15 +8,15 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def written_whole(path, overwrite=False):
-    """Gives a path to write to, beside `path`, and renames it to `path` if all went well.
+def atomic_write(path, overwrite=False):
+    """Yields a path beside `path` to write to, and renames it to `path` if the block succeeds.
 
     Args:
         path: str or path of the file or directory to make.
-        overwrite: bool, whether an existing one may be replaced.
+        overwrite: bool, whether an existing file or directory may be replaced.
 
     Yields:
-        `pathlib.Path` that does not exist yet; whatever was written there is removed if the block
+        `pathlib.Path` that does not exist yet. What was written there is removed if the block
         raises.
 
     Raises:
@@ -26,7 +26,7 @@ def written_whole(path, overwrite=False):
 
     >>> import tempfile
     >>> target = Path(tempfile.mkdtemp()) / "numbers.txt"
-    >>> with written_whole(target) as unfinished:
+    >>> with atomic_write(target) as unfinished:
     ...     _ = unfinished.write_text("1 2 3")
     >>> target.read_text()
     '1 2 3'
@@ -38,7 +38,7 @@ def written_whole(path, overwrite=False):
     unfinished = path.with_name(f"{path.stem}.tmp-{token}{path.suffix}")
     try:
         yield unfinished
-        refuse_existing(path, overwrite)  # somebody else may have written there in the meantime
+        refuse_existing(path, overwrite)  # another process may have written there in the meantime
         if path.is_dir():
             # A directory cannot be renamed onto another: the old one steps aside first.
             replaced = path.with_name(f"{path.name}.tmp-old-{token}")
