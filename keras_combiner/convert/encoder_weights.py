@@ -81,7 +81,7 @@ class EncoderWeights:
 
 
 def assign_block(encoder, weights):
-    """Gives a built `CombinerEncoder` the weights of a block, a dict as in `EncoderWeights`."""
+    """Assigns a block's weights, a dict as in `EncoderWeights`, to a built `CombinerEncoder`."""
     attention = encoder.attention
     sublayers = {
         "query": attention.query_dense,

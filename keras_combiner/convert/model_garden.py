@@ -56,7 +56,7 @@ def read_model_garden(prefix):
     what the encoders have unless told otherwise.
 
     Args:
-        prefix: str, as `checkpoint_prefix` gives it.
+        prefix: str, as `checkpoint_prefix` returns it.
 
     Returns:
         `EncoderWeights`.

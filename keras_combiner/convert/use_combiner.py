@@ -31,7 +31,7 @@ def use_combiner(
     tokenizer=None,
     **options,
 ):
-    """Gives a pretrained encoder Combiner's attention, and positions for long documents.
+    """Puts Combiner's attention and longer positions into a pretrained encoder.
 
     All weights are kept. Where a block is at least as long as the text (`block_size >= length`)
     the new model computes what the old one did; with smaller blocks it comes close without any

@@ -253,7 +253,7 @@ def _label(content):
 
 
 def _next_without_limit(reader):
-    """Give the next record of a csv.reader, or None at the end."""
+    """Return the next record of a csv.reader, or None at the end."""
     with _limit_lock:
         limit = csv.field_size_limit(_NO_LIMIT)
         try:

@@ -274,7 +274,7 @@ class _Part(_Some):
 
 
 def _is_held_out(index: int, fraction: float, seed: int) -> bool:
-    """Tell whether the document at `index` is the one its run gives to validation.
+    """Tell whether the document at `index` is the one that its run sets aside for validation.
 
     Run number r covers the indices from ceil(r / fraction) up to ceil((r + 1) / fraction); the
     arithmetic is exact, so that 0.1 means runs of ten however far the file goes.

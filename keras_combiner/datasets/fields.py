@@ -309,7 +309,7 @@ def _shown(number):
 
 
 def _encodable(text, field):
-    """Give `text` back unless JSON escapes put half a surrogate pair in it."""
+    """Return `text` unless JSON escapes put half a surrogate pair in it."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -19,7 +19,7 @@ class ParquetReader(RecordReader):
     Only the columns of text and target are read. Targets are as in a
     `keras_combiner.datasets.jsonl.JsonlReader`: a string or a number, a list of them, or a number.
     In a file of a Hugging Face data set whose labels are ids of a `ClassLabel`, they are the names
-    that its schema has for them, and -1 is no label.
+    that its schema has for them, and -1 means "no label".
 
     Args:
         path: str or path. The file.

@@ -107,7 +107,7 @@ def _record(features, fields):
 
 
 def _values(feature, name):
-    """Give the values of a `tf.train.Feature` as a list."""
+    """Return the values of a `tf.train.Feature` as a list."""
     which = feature.WhichOneof("kind")
     if which is None:
         return []

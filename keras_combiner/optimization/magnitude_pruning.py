@@ -22,7 +22,7 @@ class MagnitudePruning(keras.callbacks.Callback):
     With `pattern="2:4"`, two of every four consecutive inputs of a product are zero, for every
     output: what sparse tensor cores of GPUs compute at twice the speed. Which ones is decided once,
     at `begin`. Embedding tables, which are in no product, are left as they are; so are the last
-    inputs of a kernel if their number is no multiple of four, beyond two in the last group.
+    inputs of a kernel if their number is not a multiple of four, beyond two in the last group.
 
     Zeros make a file smaller once it is compressed, not by themselves. `epoch` logs hold
     `sparsity`, the share of zeros among the numbers that are pruned.
@@ -156,7 +156,7 @@ class MagnitudePruning(keras.callbacks.Callback):
             logs["sparsity"] = self.sparsity()
 
     def on_train_end(self, logs=None):
-        """Gives back what only training needs."""
+        """Frees what only training needs."""
         del self._pruning, self._matrices, self._masks
 
     def sparsity(self):

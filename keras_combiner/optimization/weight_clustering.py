@@ -88,7 +88,7 @@ class WeightClustering(keras.callbacks.Callback):
         return nearest.get_pulling_indices(numbers)
 
     def _share(self):
-        """Gives all numbers of a cluster their average."""
+        """Sets all numbers of a cluster to their average."""
         import tensorflow as tf
 
         for path, weight in self._weights.items():
@@ -103,7 +103,7 @@ class WeightClustering(keras.callbacks.Callback):
         self._share()
 
     def on_train_end(self, logs=None):
-        """Gives back what only training needs."""
+        """Frees what only training needs."""
         del self._clusters
 
     def report(self):

@@ -31,7 +31,7 @@ class CombinerModelHandler(ModelHandler):
         self._labels = labels
 
     def load_model(self):
-        """Gives a `SavedModelScorer`."""
+        """Returns a `SavedModelScorer`."""
         if os.path.isdir(self._path):
             return SavedModelScorer(self._path, self._labels)
         with tempfile.TemporaryDirectory() as folder:
@@ -39,7 +39,7 @@ class CombinerModelHandler(ModelHandler):
             return SavedModelScorer(folder, self._labels)
 
     def run_inference(self, batch, model, inference_args=None):
-        """Scores a list of str, and gives a list of dict."""
+        """Scores a list of str, and returns a list of dict."""
         try:
             return model.score(batch)
         except Exception as error:

@@ -81,7 +81,7 @@ class SavedModelScorer:
                     row["labels"] = self._given(row.pop("is_label"), row["probabilities"])
             if self._counts_tokens:
                 row["tokens"] = int(np.count_nonzero(outputs["token_ids"][i]))
-                # Blanks at the end are no tokens.
+                # Blanks at the end are not tokens.
                 end = int(outputs["token_ends"][i].max(initial=0))
                 row["truncated"] = bool(content[end:].strip())
             rows.append(row)

@@ -53,7 +53,7 @@ def shard_records(path, text_field="text", name=None):
 
 
 def shard_reader(path, text_field="text"):
-    """Gives what reads a shard, without reading it yet.
+    """Returns the reader of a shard, without reading it yet.
 
     Args:
         path: str, a local file.
@@ -121,7 +121,7 @@ def _sorted_batches(pool, batch_size):
 
 @contextlib.contextmanager
 def local_copy(path):
-    """Gives a local file of the same name and content.
+    """Yields a local file of the same name and content.
 
     Args:
         path: str, on any file system that Beam knows.

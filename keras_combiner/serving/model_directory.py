@@ -140,7 +140,7 @@ class ModelDirectory:
         while not self._stopped.wait(seconds):
             try:
                 self.refresh()
-            except Exception:  # one bad look is no reason not to look again
+            except Exception:  # the next look may succeed
                 _logger.exception("Looking for versions in %s failed", self.directory)
 
     def _note_missing(self, versions):

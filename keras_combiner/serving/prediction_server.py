@@ -131,7 +131,7 @@ def listening_socket(host, port, option):
         `socket.socket`, listening.
 
     Raises:
-        OSError: if the port is taken, or the host is no address of this machine.
+        OSError: if the port is taken, or the host is not an address of this machine.
         ValueError: for a port that there is not.
     """
     if not 0 <= port <= 65535:

@@ -9,7 +9,7 @@ from keras_combiner.serving.body_decoder import CODINGS, BodyDecoder, Unreadable
 
 
 class RequestGate:
-    """An ASGI application around another one, which it gives whole bodies of bounded size.
+    """An ASGI application around another one, which receives whole bodies of bounded size.
 
     Bodies are decompressed and counted as they arrive, whatever their headers say: the bounds are
     those of both, what is sent and what comes of it. A request whose client has hung up is

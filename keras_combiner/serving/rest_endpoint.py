@@ -61,7 +61,7 @@ class RestEndpoint(RESTServer):
         self._server.should_exit = value
 
     def create_application(self):
-        """Gives the application KServe's routes, and answers for what goes wrong."""
+        """Adds KServe's routes to the application, and answers for what goes wrong."""
         self._register_endpoints(self._app)
         self._add_exception_handlers(self._app)
 

@@ -31,8 +31,10 @@ class ServedVersion:
 
     Raises:
         ImportError: if tensorflow-text is missing (extra "server").
-        ValueError: if it has no `serving_default` that takes `text` and gives a row a text.
-        Exception: whatever TensorFlow raises for a directory that is no SavedModel or is damaged.
+        ValueError: if it has no `serving_default` that takes `text` and returns a row for each
+            text.
+        Exception: whatever TensorFlow raises for a directory that is not a SavedModel, or for a
+            damaged one.
     """
 
     def __init__(self, path, number):
@@ -65,7 +67,7 @@ class ServedVersion:
         return sorted(self._signatures)
 
     def outputs(self, signature):
-        """What a signature gives for each text.
+        """Returns what a signature answers for each text.
 
         Args:
             signature: str, one of `signatures`.
@@ -77,7 +79,7 @@ class ServedVersion:
         return self._outputs[signature]
 
     def runner(self, signature):
-        """Gives what answers a batch.
+        """Returns the function that answers a batch.
 
         Args:
             signature: str, one of `signatures`.

@@ -34,7 +34,7 @@ def read_v2_body(body, json_length, model_name):
         `kserve.InferRequest`, its texts as str, or as bytes where they came in binary.
 
     Raises:
-        InvalidInput: if the body is no V2 request.
+        InvalidInput: if the body is not a V2 request.
 
     Example:
 

@@ -218,7 +218,7 @@ class Tokenizer(abc.ABC):
         """Turns one text into the ids of `__call__`, as part of what becomes a .tflite file.
 
         Ragged tensors, and much else of what tokenizers are made of, do not run in LiteRT; its
-        runtime needs the operations of tensorflow-text for what this gives.
+        runtime needs the operations of tensorflow-text for what this returns.
 
         Args:
             text: tf.string tensor of shape [1].
@@ -264,7 +264,7 @@ class Tokenizer(abc.ABC):
             A list of str, one a row.
 
         Raises:
-            ValueError: If a row is no row of ids, or an id lies outside the vocabulary.
+            ValueError: If a row is not a row of ids, or an id lies outside the vocabulary.
 
         Example:
 
