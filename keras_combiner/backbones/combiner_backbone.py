@@ -60,7 +60,7 @@ class CombinerBackbone(keras.Model):
         **kwargs: `name` and `trainable`.
 
     Raises:
-        TypeError: for an argument that there is not.
+        TypeError: for an unknown argument.
         ValueError: if `num_layers` is less than 1, and for what the layers refuse.
 
     Example:

@@ -53,7 +53,7 @@ def read_model_garden(prefix):
     """Reads a checkpoint of `BertEncoderV2` or `BertEncoder`, alone or inside of another model.
 
     A checkpoint holds no settings: post-norm blocks, 10 % of dropout, and the approximate gelu are
-    what the encoders have unless told otherwise.
+    the encoders' defaults.
 
     Args:
         prefix: str, as `checkpoint_prefix` returns it.

@@ -76,7 +76,7 @@ def use_combiner(
     Raises:
         ImportError: if safetensors or tensorflow-text is missing and needed.
         FileNotFoundError: if there is no such directory or checkpoint.
-        TypeError: for a source of another type, or an option that there is not.
+        TypeError: for a source of another type, or an unknown option.
         ValueError: for a model that cannot be converted, or arguments out of range.
 
     Example:
@@ -122,7 +122,7 @@ def use_combiner(
 
 
 def default_plan(block_size=64):
-    """What `use_combiner` takes for a plan unless told otherwise: see docs/conversion.md.
+    """Returns the default plan of `use_combiner`; docs/conversion.md says why.
 
     >>> default_plan().get_config()
     {'block_size': 64, 'part_size': 16, 'neighbors': 1}

@@ -12,7 +12,7 @@ from keras_combiner.datasets.record_reader import RecordReader
 from keras_combiner.datasets.text_encoding import LineError
 from keras_combiner.datasets.text_lines import numbered_lines
 
-# The csv module refuses fields of more than 128 KiB unless told otherwise, and can be told only
+# The csv module refuses fields of more than 128 KiB by default, and the limit can be set only
 # for the whole process. The limit is lifted for one record at a time, under a lock, and put back,
 # so that other users of csv keep theirs. A C long is 32 bits on some platforms.
 _NO_LIMIT = 2**31 - 1

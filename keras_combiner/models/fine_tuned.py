@@ -15,7 +15,7 @@ def fine_tuned(
     batch_size=16,
     **kwargs,
 ):
-    """Trains a copy of a trained classifier a little more, to get used to being compressed.
+    """Trains a copy of a trained classifier a little more while it is compressed.
 
     By the classifier's own recipe, with smaller steps.
 

@@ -1,11 +1,11 @@
-"""quantization_aware: from a trained classifier to one that gets used to integers."""
+"""quantization_aware: from a trained classifier to one that is trained with int8 rounding."""
 
 from keras_combiner.models.long_document_classifier import LongDocumentClassifier
 from keras_combiner.models.quantization_aware_classifier import QuantizationAwareClassifier
 
 
 def quantization_aware(classifier):
-    """Copies a classifier into one that computes with the errors of int8, to learn to bear them.
+    """Copies a classifier into one that computes with the rounding of int8, to train it for them.
 
     Kernels, embedding tables and the inputs and outputs of all matrix products, those of attention
     too, are rounded to 8 bits and back, as in the "int8" kind of `export_litert`. The ranges of

@@ -132,7 +132,7 @@ def listening_socket(host, port, option):
 
     Raises:
         OSError: if the port is taken, or the host is not an address of this machine.
-        ValueError: for a port that there is not.
+        ValueError: for a port out of range.
     """
     if not 0 <= port <= 65535:
         raise ValueError(f"Expected a port from 0 to 65535. Received: {option} {port}.")
