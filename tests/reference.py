@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keras_combiner.factorizations import Factorization, Mixture, Routing
+from keras_combiner.factorizations import Factorization
 from keras_combiner.factorizations.factorization import CellPart
 
 
@@ -57,11 +57,11 @@ def cell_weights(query, key, part, padding_mask):
 
 
 def projected_keys(plan, query, key, value, padding_mask, weights, inputs):
-    """What "proj" makes of every cell of one document: {cell: keys [H, D]}."""
+    """The keys of all parts of one document whose key is learned: {cell: keys [H, D]}."""
     num_heads, length, key_dim = key.shape
-    supports = plan.support(length)
+    parts = {part for support in plan.support(length) for part in support.parts}
     keys = {}
-    for part in {part for support in supports for part in support.parts}:
+    for part in (x for x in parts if isinstance(x, CellPart) and x.learned_key):
         values = []
         for h in range(num_heads):
             tokens, local = cell_weights(query[h], key[h], part, padding_mask)
@@ -83,7 +83,7 @@ def part_summary(query, key, part, padding_mask, summary, weights=None, cell_key
         if not tokens:
             return None
         bias = entropy(local) if summary == "variational" else 0.0
-        part_key = local @ key[tokens] if cell_keys is None else cell_keys[part.cell]
+        part_key = cell_keys[part.cell] if part.learned_key else local @ key[tokens]
         return Part(tokens, part_key, bias, local)
     # Children: tokens are parts of one.
     if isinstance(part[0], tuple):
@@ -137,15 +137,19 @@ def effective_matrix(query, key, supports, padding_mask, summary, weights, cell_
     )
 
 
-def clusters(key, padding_mask, centroids):
+def clusters(key, padding_mask, weights, head):
     """The cluster of every token of one head by the cosine of its key; padding comes last."""
+    centroids = weights["centroids"][head]
     centroids = centroids / np.linalg.norm(centroids, axis=-1, keepdims=True)
     return np.where(padding_mask, np.argmax(key @ centroids.T, axis=-1), len(centroids))
 
 
+CHOICES = {"clusters": clusters}  # how plans choose by the data, by `Factorization.chooses`
+
+
 def document_matrices(plan, query, key, value, padding_mask, causal, summary, weights, inputs):
     """The effective attention matrices [H, T, T] of one document, heads [H, T, D]."""
-    if isinstance(plan, Mixture):
+    if plan.plans:
         matrices = [
             document_matrices(
                 member,
@@ -161,16 +165,14 @@ def document_matrices(plan, query, key, value, padding_mask, causal, summary, we
             for index, member in enumerate(plan.plans)
         ]
         return np.mean(matrices, axis=0)
-    cell_keys = [None] * len(query)
-    if getattr(plan, "row_summary", None) == "proj":
-        keys = projected_keys(plan, query, key, value, padding_mask, weights, inputs)
-        cell_keys = [{cell: x[h] for cell, x in keys.items()} for h in range(len(query))]
+    keys = projected_keys(plan, query, key, value, padding_mask, weights, inputs)
+    cell_keys = [{cell: x[h] for cell, x in keys.items()} for h in range(len(query))]
     matrices = []
     for h in range(len(query)):
-        options = {}
-        if isinstance(plan, Routing):
-            options["clusters"] = clusters(key[h], padding_mask, weights["centroids"][h])
-        supports = plan.support(key.shape[1], causal, **options)
+        choice = None
+        if plan.chooses is not None:
+            choice = CHOICES[plan.chooses](key[h], padding_mask, weights, h)
+        supports = plan.support(key.shape[1], causal, choice)
         matrices.append(
             effective_matrix(
                 query[h], key[h], supports, padding_mask, summary, weights, cell_keys[h]

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_combiner.factorizations import Factorization, blocks, scores
 from keras_combiner.factorizations.factorization import Support
-from keras_combiner.factorizations.softmax import joint_softmax
+from keras_combiner.factorizations.terms import direct_term, weighted_sum
 
 
 class BigBird(Factorization):
@@ -59,7 +59,7 @@ class BigBird(Factorization):
             found.append(sorted([*near, *drawn]))
         return found
 
-    def support(self, length, causal=False):
+    def support(self, length, causal=False, choice=None):
         """See `Factorization.support`; a ValueError if it is to be causal."""
         _refuse_causal(causal)
         size = self.block_size
@@ -72,27 +72,27 @@ class BigBird(Factorization):
             supports.append(Support(tuple(j for j in range(length) if j // size in seen), ()))
         return supports
 
-    def attend_heads(
-        self, query, key, value, padding_mask, causal, pooling, dropout, weights, inputs
-    ):
+    def attend_heads(self, tokens, options, learned):
         """See `Factorization.attend_heads`.
 
         N blocks of S tokens, the N - 2 inner ones with C attended blocks each, their keys side by
         side. A text of two blocks or less is all global.
         """
-        _refuse_causal(causal)
-        length, size = self.static_length(query), self.block_size
+        _refuse_causal(options.causal)
+        length, size = self.static_length(tokens.query), self.block_size
         num_blocks = blocks.count(length, size)
         attended = self.attended_blocks(num_blocks)
-        mask = blocks.split_mask(padding_mask, length, size)  # [G, N, S] or None
-        query, key, value = (blocks.split(x, size) for x in (query, key, value))  # [G, N, S, D]
+        query, key, value, mask = tokens.in_blocks(size)  # [G, N, S, D], mask [G, N, S] or None
+        dtype, dropout = value.dtype, options.dropout
         ends = query if not attended else ops.concatenate([query[:, :1], query[:, -1:]], axis=1)
-        outputs, ends_weights = _attend(
-            _join(ends), _join(key), _join(value), None if mask is None else _join(mask), dropout
+        ends = direct_term(
+            *(ops.expand_dims(blocks.join(x), 1) for x in (ends, key, value)),
+            None if mask is None else ops.reshape(mask, (ops.shape(mask)[0], 1, 1, -1)),
         )
+        outputs, (ends_weights,) = weighted_sum([ends], dtype, dropout)
+        outputs = ops.squeeze(outputs, 1)
         if attended:
             places, counts = _padded(attended)  # [N - 2, C]
-            width = places.shape[1]
             near_mask = np.repeat(counts, size, axis=1)  # [N - 2, C S]
             near_mask = near_mask[np.newaxis, :, np.newaxis]  # [1, N - 2, 1, C S]
             if mask is not None:
@@ -100,24 +100,19 @@ class BigBird(Factorization):
                 near_mask = ops.logical_and(taken, near_mask)
             elif counts.all():
                 near_mask = None
-            inner, inner_weights = _attend(
-                query[:, 1:-1], _gather(key, places), _gather(value, places), near_mask, dropout
-            )
-            parts = [outputs[:, :size], _join(inner), outputs[:, size:]]
-            outputs = ops.concatenate(parts, axis=1)
+            near_key, near_value = (_gather(x, places) for x in (key, value))
+            inner = direct_term(query[:, 1:-1], near_key, near_value, near_mask)
+            inner, (inner_weights,) = weighted_sum([inner], dtype, dropout)
+            rows = [outputs[:, :size], blocks.join(inner), outputs[:, size:]]
+            outputs = ops.concatenate(rows, axis=1)
 
         def attention_scores():
-            matrix = ends_weights
+            matrix = ops.squeeze(ends_weights, 1)
             if attended:
-                inner_matrix = 0.0
-                for c in range(width):
-                    columns = inner_weights[:, :, :, c * size : (c + 1) * size]
-                    columns = scores.flatten_blocks(columns)  # [G, (N - 2) S, S]
-                    slots = np.repeat(places[:, c], size)
-                    inner_matrix = inner_matrix + scores.place(columns, slots, num_blocks)
+                inner_matrix = _place(inner_weights, places, num_blocks)
                 rows = [matrix[:, :size], inner_matrix, matrix[:, size:]]
                 matrix = ops.concatenate(rows, axis=1)
-            return matrix[:, :length, :length]
+            return ops.cast(matrix[:, :length, :length], dtype)
 
         return outputs[:, :length], attention_scores
 
@@ -130,19 +125,15 @@ def _refuse_causal(causal):
         )
 
 
-def _attend(query, key, value, mask, dropout):
-    """Softmax attention `[..., S, D]`, `[..., C, D]`, `[..., C, V]`; outputs and weights."""
-    if mask is not None and len(mask.shape) == 2:
-        mask = ops.expand_dims(mask, 1)
-    (weights,) = joint_softmax([(ops.matmul(query, ops.swapaxes(key, -1, -2)), mask)])
-    used = weights if dropout is None else dropout(weights)
-    return ops.matmul(ops.cast(used, value.dtype), value), weights
-
-
-def _join(x):
-    """`[G, N, S, ...]` -> `[G, N S, ...]`: blocks side by side."""
-    heads, num_blocks, size, *features = ops.shape(x)
-    return ops.reshape(x, (heads, num_blocks * size, *features))
+def _place(weights, places, num_blocks):
+    """Weights `[G, M, S, C S]` of blocks at places `[M, C]` -> `[G, M S, N S]`, of all blocks."""
+    size = ops.shape(weights)[2]
+    weights, matrix = blocks.join(weights), 0.0
+    for c in range(places.shape[1]):
+        columns = weights[:, :, c * size : (c + 1) * size]
+        slots = np.repeat(places[:, c], size)
+        matrix = matrix + scores.place(columns, slots, num_blocks)
+    return matrix
 
 
 def _gather(x, places):

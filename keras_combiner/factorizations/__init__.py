@@ -1,8 +1,7 @@
 """The plans that split a sequence into direct and abstracted parts."""
 
-from keras_combiner.factorizations.axial_horizontal import AxialHorizontal
+from keras_combiner.factorizations.axial import AxialHorizontal, AxialVertical
 from keras_combiner.factorizations.axial_rowmajor import AxialRowmajor
-from keras_combiner.factorizations.axial_vertical import AxialVertical
 from keras_combiner.factorizations.factorization import Factorization, Support
 from keras_combiner.factorizations.fixed import Fixed
 from keras_combiner.factorizations.hierarchical import Hierarchical

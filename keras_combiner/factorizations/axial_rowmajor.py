@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_combiner.factorizations import blocks, grids, products
 from keras_combiner.factorizations.factorization import CellPart, Factorization, Support
-from keras_combiner.factorizations.softmax import joint_softmax
+from keras_combiner.factorizations.softmax import masked_softmax
 from keras_combiner.factorizations.summaries import Summaries, entropy, max_pool
 from keras_combiner.factorizations.weight_spec import WeightSpec
 
@@ -41,7 +41,7 @@ class AxialRowmajor(Factorization):
     Example:
 
     >>> AxialRowmajor(width=2).support(length=4)[3]
-    Support(direct=(2, 3), parts=(CellPart(positions=(0, 1), cell=1),))
+    Support(direct=(2, 3), parts=(CellPart(positions=(0, 1), cell=1, learned_key=False),))
 
     Source: Ren et al., NeurIPS 2021, section 4.3 (Combiner-Axial, rowmajor); "proj" is the
     authors' choice.
@@ -63,7 +63,7 @@ class AxialRowmajor(Factorization):
         """Returns the constructor's arguments as a dictionary."""
         return {"width": self.width, "row_summary": self.row_summary}
 
-    def support(self, length, causal=False):
+    def support(self, length, causal=False, choice=None):
         """See `Factorization.support`."""
         rows = [grids.positions_of(row) for row in grids.cells(length, self.width)]
         supports = []
@@ -71,7 +71,7 @@ class AxialRowmajor(Factorization):
             own, column = divmod(i, self.width)
             direct = tuple(j for j in rows[own] if j <= i or not causal)
             parts = [
-                CellPart(row, r * self.width + column)
+                CellPart(row, r * self.width + column, learned_key=self.row_summary == "proj")
                 for r, row in enumerate(rows)
                 if r < own or (r > own and not causal)
             ]
@@ -94,22 +94,18 @@ class AxialRowmajor(Factorization):
             "row_key_kernel": WeightSpec((input_dim, num_heads * key_dim)),
         }
 
-    def attend_heads(
-        self, query, key, value, padding_mask, causal, pooling, dropout, weights, inputs
-    ):
-        """See `Factorization.attend_heads`. Shapes as in `grids`."""
-        length = self.static_length(query)
-        width = min(self.width, length)
-        query, key, value = (blocks.split(x, width) for x in (query, key, value))  # [G, N, W, D]
-        mask = blocks.split_mask(padding_mask, length, width)  # [G, N, W] or None
-        terms = [grids.line_term(query, key, value, mask, causal)]
-        if length > width and pooling.has_parts:
-            rows = _summarize_rows(query, key, value, mask, pooling)
+    def terms(self, tokens, options, learned):
+        """See `Factorization.terms`. Shapes as in `grids`."""
+        length = self.static_length(tokens.query)
+        rows = tokens.in_blocks(min(self.width, length))  # [G, N, W, D]
+        terms = [grids.line_term(rows, options.causal)]
+        if length > self.width and options.pooling.has_parts:
+            parts = _summarize_rows(*rows, options.pooling)
             if self.row_summary == "proj":
-                rows = rows._replace(key=_projected_key(rows, padding_mask, inputs, weights))
-            columns = grids.turn(query)
-            terms.append(grids.part_term(columns, rows, earlier=causal, by_columns=True))
-        return grids.attend(terms, length, dropout)
+                parts = parts._replace(key=_projected_key(parts, tokens.mask, learned))
+            columns = grids.swap_lines(rows.query)
+            terms.append(grids.by_rows(grids.crossing_term(columns, parts, options.causal)))
+        return terms
 
 
 def _summarize_rows(query, key, value, mask, pooling):
@@ -121,7 +117,7 @@ def _summarize_rows(query, key, value, mask, pooling):
         local_mask = ops.expand_dims(mask, 2)
         row_mask = ops.any(mask, axis=-1, keepdims=True)  # [G, N, 1]
     logits = products.matmul(query, key, "local_logits", transpose_y=True)  # [G, N, W, W]
-    (local_weights,) = joint_softmax([(logits, local_mask)])
+    local_weights = masked_softmax(logits, local_mask)
     weights = ops.cast(local_weights, value.dtype)
     return Summaries(
         key=products.matmul(weights, key, "part_key"),
@@ -134,15 +130,15 @@ def _summarize_rows(query, key, value, mask, pooling):
     )
 
 
-def _projected_key(rows, padding_mask, inputs, weights):
+def _projected_key(rows, padding_mask, learned):
     """The learned keys of "proj" for every cell, `[G, N, W, D]`.
 
     Args:
         rows: `Summaries` of `_summarize_rows`.
         padding_mask: bool tensor `[G, T]` or None.
-        inputs: float tensor `[B, T, F]`.
-        weights: dict of str to tensor, those of `AxialRowmajor.weight_specs`.
+        learned: `Learned`, with the weights of `AxialRowmajor.weight_specs`.
     """
+    weights, inputs = learned
     _, num_rows, width, key_dim = ops.shape(rows.key)
     value_dim = rows.value.shape[3]
     batch, length, _ = ops.shape(inputs)

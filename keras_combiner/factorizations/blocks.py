@@ -4,7 +4,35 @@ Legend: G batch * heads, T tokens, N blocks, S block size, D any feature dim. T 
 multiple of S: the last block is then filled up with positions that do not count.
 """
 
+from typing import Any, NamedTuple
+
 from keras import ops
+
+
+class Tokens(NamedTuple):
+    """The projected heads of tokens, laid out as a sequence or in blocks.
+
+    Attributes:
+        query: float tensor `[G, T, D]`, already divided by sqrt(D); in blocks `[G, N, S, D]`.
+        key: float tensor `[G, T, D]`.
+        value: float tensor `[G, T, V]`, V value dim.
+        mask: bool tensor `[G, T]` (G may be 1), true at tokens that count, or None for all.
+    """
+
+    query: Any
+    key: Any
+    value: Any
+    mask: Any = None
+
+    def in_blocks(self, block_size):
+        """A sequence cut into blocks; see `split` and `split_mask`."""
+        length = ops.shape(self.query)[1]
+        query, key, value = (split(x, block_size) for x in (self.query, self.key, self.value))
+        return Tokens(query, key, value, split_mask(self.mask, length, block_size))
+
+    def map(self, function):
+        """What `function` makes of each of the four; None stays None."""
+        return Tokens(*(None if x is None else function(x) for x in self))
 
 
 def count(length, block_size):
@@ -41,11 +69,23 @@ def split_mask(padding_mask, length, block_size):
 
 def merge(x, length):
     """`[G, N, S, D]` -> `[G, T, D]`: undoes `split`, dropping what it filled up."""
-    heads, num_blocks, block_size, features = ops.shape(x)
-    x = ops.reshape(x, (heads, num_blocks * block_size, features))
-    if isinstance(length, int) and length == num_blocks * block_size:
+    x = join(x)
+    filled_up = ops.shape(x)[1]
+    if isinstance(length, int) and isinstance(filled_up, int) and length == filled_up:
         return x
     return x[:, :length]
+
+
+def join(x):
+    """`[G, N, S, D]` -> `[G, N S, D]`: blocks side by side."""
+    heads, num_blocks, block_size, features = ops.shape(x)
+    return ops.reshape(x, (heads, num_blocks * block_size, features))
+
+
+def cut(x, num_blocks, block_size):
+    """`[G, N S, D]` -> `[G, N, S, D]`: undoes `join`."""
+    heads, _, features = ops.shape(x)
+    return ops.reshape(x, (heads, num_blocks, block_size, features))
 
 
 def with_neighbors(x, before, after):

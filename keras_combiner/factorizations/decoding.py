@@ -1,4 +1,4 @@
-"""What decoding one token at a time shares among plans: a cache that holds what is still needed.
+"""Decoding one token at a time, for plans that can: a cache that holds what is still needed.
 
 Legend: G batch * heads, T entries that the cache keeps, D any feature dim.
 """
@@ -8,8 +8,190 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_combiner.factorizations.softmax import joint_softmax
-from keras_combiner.factorizations.summaries import summarize
+from keras_combiner.factorizations import blocks, heads, summaries, terms, weight_spec
+from keras_combiner.factorizations.blocks import Tokens
+from keras_combiner.factorizations.factorization import Factorization
+
+# An entry of every cache without contents: its shape `[B, H, max_length, 0]` tells how long the
+# sequence may get, also while a graph is traced, and its dtype what the cache holds.
+CAPACITY = "capacity"
+
+
+class DecodingFactorization(Factorization):
+    """A plan that decodes: besides what every plan has, `cache_shapes` and `decode_heads`."""
+
+    decodes = True
+
+    def cache_shapes(self, key_dim, value_dim, max_length):
+        """States what decoding has to keep; subclasses implement this.
+
+        Args:
+            key_dim: int, D.
+            value_dim: int, V.
+            max_length: int.
+
+        Returns:
+            A dictionary, name -> shape (tuple of int) of what is kept for one head. An entry whose
+            name ends in "bias" is float32.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement cache_shapes().")
+
+    def decode_heads(self, token, cache, position, pooling):
+        """Says what one new token of every sequence attends to; subclasses implement this.
+
+        Args:
+            token: `blocks.Tokens` of one token, without a mask.
+            cache: dictionary of tensors `[G, ...]`, shaped as `cache_shapes` says.
+            position: int32 scalar tensor, the token's, less than the cache's `max_length`.
+            pooling: `summaries.Pooling`.
+
+        Returns:
+            `(terms, cache)`: a list of `terms.Term` with logits `[G, 1, C]`, and the cache with the
+            token in it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement decode_heads().")
+
+    def initial_cache(self, batch_size, num_heads, key_dim, value_dim, max_length, dtype="float32"):
+        """Makes the empty cache that `decode` starts with.
+
+        Args:
+            batch_size: int, B.
+            num_heads: int, H.
+            key_dim: int, D.
+            value_dim: int, V.
+            max_length: int, the most tokens that will be decoded.
+            dtype: str, the dtype that keys and values are kept in.
+
+        Returns:
+            A dictionary, name (str) -> tensor `[B, H, ...]` of zeros: whatever the plan needs to
+            remember of the tokens before. Its contents are the plan's own affair.
+
+        Raises:
+            ValueError: if a size is not an int of at least 1.
+
+        Example:
+
+        >>> from keras_combiner.factorizations import Fixed
+        >>> cache = Fixed(block_size=4).initial_cache(
+        ...     batch_size=1, num_heads=2, key_dim=8, value_dim=8, max_length=100
+        ... )
+        >>> tuple(cache["key"].shape), tuple(cache["part_key"].shape)
+        ((1, 2, 4, 8), (1, 2, 25, 8))
+        """
+        for name, size in (("batch_size", batch_size), ("max_length", max_length)):
+            blocks.check_size(name, size, "for a cache has a static shape")
+        bias_dtype = "float64" if dtype == "float64" else "float32"  # as logits are
+        return {
+            name: ops.zeros(
+                (batch_size, num_heads, *shape), bias_dtype if name.endswith("bias") else dtype
+            )
+            for name, shape in self._entries(key_dim, value_dim, max_length).items()
+        }
+
+    def decode(self, query, key, value, cache, position, summary="variational", weights=None):
+        """Computes causal attention for the next token of every sequence.
+
+        Decoding the tokens of a sequence one after the other gives what `attend(causal=True)`
+        gives for all of them at once, at a cost a token that does not grow like the length.
+
+        Legend: B batch, H heads, D key dim, V value dim.
+
+        Args:
+            query: float tensor `[B, H, D]`, of the token at `position`.
+            key: float tensor `[B, H, D]`.
+            value: float tensor `[B, H, V]`.
+            cache: dictionary of tensors, what `initial_cache` made or the last step returned.
+            position: int, or int32 scalar tensor: 0 for the first token, then 1, and so on
+                without a gap. The same for all sequences, none of which has padding.
+            summary: as in `attend`, the same in all steps.
+            weights: as in `attend`.
+
+        Returns:
+            `(outputs, cache)`: float tensor `[B, H, V]`, and the cache for the next step, of the
+            same structure, so that it can be the state of a loop.
+
+        Raises:
+            ValueError: for an unknown `summary`, for weights that are missing, for a cache that was
+                made for something else, or for a `position` that is an int for which the cache has
+                no room. (What a tensor holds is not known in time.)
+
+        Example:
+
+        >>> import numpy as np
+        >>> from keras_combiner.factorizations import Fixed
+        >>> plan = Fixed(block_size=2)
+        >>> heads = np.random.default_rng(0).normal(size=(1, 2, 5, 8)).astype("float32")
+        >>> cache = plan.initial_cache(1, num_heads=2, key_dim=8, value_dim=8, max_length=5)
+        >>> for position in range(5):
+        ...     token = heads[:, :, position]
+        ...     outputs, cache = plan.decode(token, token, token, cache, position)
+        >>> whole = plan.attend(heads, heads, heads, causal=True)
+        >>> bool(np.allclose(outputs, whole[:, :, 4], atol=1e-5))
+        True
+
+        Source: Ren et al., NeurIPS 2021, equation 5, for one query.
+        """
+        summaries.check(summary)
+        query, key, value = (ops.convert_to_tensor(x) for x in (query, key, value))
+        num_heads, key_dim = query.shape[1:]
+        self._check_cache(cache, query.shape, value.shape[2])
+        _check_position(position, cache)
+        dtype = cache[CAPACITY].dtype
+        weights = {} if weights is None else weights
+        specs = self.all_weight_specs(summary, num_heads, key_dim, value.shape[2], None)
+        weight_spec.check(specs, weights)
+        query = query * key_dim**-0.5
+        token = (heads.flatten(ops.cast(ops.expand_dims(x, 2), dtype)) for x in (query, key, value))
+        found, new_cache = self.decode_heads(
+            Tokens(*token),
+            {name: heads.flatten(x) for name, x in cache.items()},
+            ops.cast(position, "int32"),
+            summaries.get(summary, weights),
+        )
+        outputs, _ = terms.weighted_sum(found, dtype)
+        new_cache = {name: heads.unflatten(x, num_heads) for name, x in new_cache.items()}
+        outputs = ops.squeeze(heads.unflatten(outputs, num_heads), 2)
+        return ops.cast(outputs, value.dtype), {CAPACITY: cache[CAPACITY], **new_cache}
+
+    def _entries(self, key_dim, value_dim, max_length):
+        return {CAPACITY: (max_length, 0), **self.cache_shapes(key_dim, value_dim, max_length)}
+
+    def _check_cache(self, cache, query_shape, value_dim):
+        """Raises a ValueError unless the plan made `cache` for queries of that shape."""
+        remedy = "Start with what `initial_cache` returns, and go on with what each step returns."
+        if not isinstance(cache, dict) or CAPACITY not in cache:
+            found = sorted(cache) if isinstance(cache, dict) else type(cache).__name__
+            raise ValueError(
+                f"`cache` must be what `initial_cache` made. Received: {found}. {remedy}"
+            )
+        batch, num_heads, key_dim = query_shape
+        shapes = self._entries(key_dim, value_dim, cache[CAPACITY].shape[2])
+        expected = {name: (num_heads, *shape) for name, shape in shapes.items()}
+        received = {name: tuple(x.shape[1:]) for name, x in cache.items()}
+        sizes = {x.shape[0] for x in cache.values()} | {batch}
+        if received != expected or len(sizes - {None}) > 1:
+            raise ValueError(
+                f"`cache` was made for another plan, batch or width: {type(self).__name__} expects "
+                f"shapes {expected} after a batch of {batch}. Received: shapes {received} after a "
+                f"batch of {cache[CAPACITY].shape[0]}. {remedy}"
+            )
+
+
+def _check_position(position, cache):
+    """Raises a ValueError if `position` is known now and the cache has no room for it."""
+    shape = getattr(position, "shape", ())
+    if len(shape):
+        raise ValueError(
+            "`position` must be one int for all sequences of the batch. Received: shape "
+            f"{tuple(shape)}."
+        )
+    max_length = cache[CAPACITY].shape[2]
+    if isinstance(position, numbers.Integral) and not 0 <= position < max_length:
+        raise ValueError(
+            f"`position` must lie between 0 and {max_length - 1}, for the cache was made for "
+            f"max_length={max_length}. Received: position={position}. Make one with room for more: "
+            f"initial_cache(..., max_length={max(position + 1, 1)})."
+        )
 
 
 class Part(NamedTuple):
@@ -19,59 +201,6 @@ class Part(NamedTuple):
     key: Any
     value: Any
     bias: Any
-
-
-# An entry of every cache without contents: its shape `[B, H, max_length, 0]` tells how long the
-# sequence may get, also while a graph is traced, and its dtype what the cache holds.
-ROOM = "room"
-
-
-def initial_cache(shapes, batch_size, num_heads, max_length, dtype):
-    """Zeros `[batch_size, num_heads, *shape]` under every name of `shapes`, and the room."""
-    shapes = {ROOM: (max_length, 0), **shapes}
-    bias = "float64" if dtype == "float64" else "float32"
-    return {
-        # Biases of logits are at least float32, as logits are.
-        name: ops.zeros((batch_size, num_heads, *shape), bias if name.endswith("bias") else dtype)
-        for name, shape in shapes.items()
-    }
-
-
-def check_cache(cache, plan, query_shape, value_dim):
-    """Raises a ValueError unless `plan` made `cache` for queries `[B, H, D]` of this shape."""
-    remedy = "Start with what `initial_cache` gives, and go on with what each step returns."
-    if not isinstance(cache, dict) or ROOM not in cache:
-        found = sorted(cache) if isinstance(cache, dict) else type(cache).__name__
-        raise ValueError(f"`cache` is none that `initial_cache` made. Received: {found}. {remedy}")
-    batch, num_heads, key_dim = query_shape
-    max_length = cache[ROOM].shape[2]
-    shapes = {ROOM: (max_length, 0), **plan.cache_shapes(key_dim, value_dim, max_length)}
-    expected = {name: (num_heads, *shape) for name, shape in shapes.items()}
-    received = {name: tuple(x.shape[1:]) for name, x in cache.items()}
-    sizes = {x.shape[0] for x in cache.values()} | {batch}
-    if received != expected or len(sizes - {None}) > 1:
-        raise ValueError(
-            f"`cache` was made for another plan, batch or width: {type(plan).__name__} expects "
-            f"shapes {expected} after a batch of {batch}. Received: shapes {received} after a "
-            f"batch of {cache[ROOM].shape[0]}. {remedy}"
-        )
-
-
-def check_position(position, cache):
-    """Raises a ValueError if `position` is known now and the cache has no room for it."""
-    shape = getattr(position, "shape", ())
-    if len(shape):
-        raise ValueError(
-            "`position` must be one int for all sequences of the batch. Received: shape "
-            f"{tuple(shape)}."
-        )
-    max_length = cache[ROOM].shape[2]
-    if isinstance(position, numbers.Integral) and not 0 <= position < max_length:
-        raise ValueError(
-            f"`position` must lie between 0 and {max_length - 1}, for the cache was made for "
-            f"max_length={max_length}. Received: position={position}. Make one with room for more: "
-            f"initial_cache(..., max_length={max(position + 1, 1)})."
-        )
 
 
 def write(cache, entry, index):
@@ -95,6 +224,11 @@ def read(cache, index, size):
 def _start(index, cache):
     zero = ops.zeros((), "int32")
     return [zero, ops.cast(index, "int32"), *[zero] * (len(cache.shape) - 2)]
+
+
+def as_mask(attended):
+    """bool `[C]` -> `[1, 1, C]`, the mask of a `terms.Term`: what the token attends to."""
+    return ops.reshape(attended, (1, 1, -1))
 
 
 def part_shapes(count, key_dim, value_dim, prefix="part_"):
@@ -123,20 +257,17 @@ def write_part(cache, part, index, prefix="part_"):
     return {name: write(cache[name], x, index) for name, x in kept.items() if name in cache}
 
 
-def part_term(query, cache, mask, prefix="part_"):
-    """Logits of the query with all summaries of `cache`, for `joint_softmax`.
+def cached_part_term(query, cache, attended, prefix="part_"):
+    """`terms.Term` of the summaries in `cache`.
 
     Args:
-        query: float tensor `[G, 1, D]`.
+        query: float tensor `[G, 1, D]`, already divided by sqrt(D).
         cache: dictionary that holds what `part_shapes` says.
-        mask: bool tensor `[T]`, true at parts that the query attends to.
+        attended: bool tensor `[C]`, true at parts that the query attends to.
         prefix: str, as in `part_shapes`.
-
-    Returns:
-        `(logits [G, 1, T], mask [1, 1, T], bias float32 [G, 1, T])`.
     """
-    logits = ops.matmul(query, ops.swapaxes(cache[f"{prefix}key"], 1, 2))
-    return logits, ops.reshape(mask, (1, 1, -1)), ops.expand_dims(cache[f"{prefix}bias"], 1)
+    key, value, bias = (cache[f"{prefix}{name}"] for name in ("key", "value", "bias"))
+    return terms.part_term(query, key, value, as_mask(attended), ops.expand_dims(bias, 1))
 
 
 def summarize_part(query, key, value, mask, pooling, bias=None):
@@ -145,25 +276,13 @@ def summarize_part(query, key, value, mask, pooling, bias=None):
     Returns a `Part`, whose bias is zero where the summary has none.
     """
     query, key, value = (ops.expand_dims(x, 1) for x in (query, key, value))
-    parts = summarize(
+    parts = summaries.summarize(
         query,
         key,
         value,
-        None if mask is None else ops.reshape(mask, (1, 1, -1)),
+        None if mask is None else as_mask(mask),
         pooling,
         bias=None if bias is None else ops.expand_dims(bias, 1),
     )
     bias = ops.zeros_like(parts.local_weights[:, :, 0]) if parts.bias is None else parts.bias
     return Part(parts.query, parts.key, parts.value, bias)
-
-
-def direct_term(query, key, mask):
-    """Logits of the query `[G, 1, D]` with keys `[G, T, D]`, and their mask, bool `[T]`."""
-    return ops.matmul(query, ops.swapaxes(key, 1, 2)), ops.reshape(mask, (1, 1, -1))
-
-
-def mix(terms, values):
-    """Joint softmax over `terms`, then the weighted sum of `values` `[G, T, V]`, one a term."""
-    weights = joint_softmax(terms)
-    outputs = [ops.matmul(ops.cast(x, y.dtype), y) for x, y in zip(weights, values, strict=True)]
-    return sum(outputs[1:], outputs[0])

@@ -1,11 +1,12 @@
 """The interface of every plan: what it means (`support`) and how it is computed (`attend`)."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from keras import ops
 
-from keras_combiner.factorizations import blocks, decoding, heads, summaries, weight_spec
+from keras_combiner.factorizations import heads, summaries, terms, weight_spec
+from keras_combiner.factorizations.blocks import Tokens
 
 
 class Support(NamedTuple):
@@ -28,16 +29,17 @@ class Support(NamedTuple):
 class CellPart:
     """A part whose local distribution is made by the query of one token, not by a pooled one.
 
-    Its key is the average of its keys under that distribution.
-
     Attributes:
         positions: tuple of int, the positions of the part.
         cell: int, the position of the token whose query counts. Where there is no such token, or
             it is padding, the query is the maximum over the part.
+        learned_key: bool, whether the part's key is a learned projection; if not, it is the average
+            of the keys under the local distribution.
     """
 
     positions: tuple
     cell: int
+    learned_key: bool = False
 
 
 class MixedSupport(NamedTuple):
@@ -50,63 +52,110 @@ class MixedSupport(NamedTuple):
     members: tuple
 
 
+class Options(NamedTuple):
+    """How a call attends, whatever the plan.
+
+    Attributes:
+        causal: bool, whether a query sees only itself and the past.
+        pooling: `summaries.Pooling`, how a part is summarized.
+        dropout: callable on attention weights, or None.
+    """
+
+    causal: bool
+    pooling: Any
+    dropout: Any = None
+
+
+class Learned(NamedTuple):
+    """What plans that learn use beside the heads.
+
+    Attributes:
+        weights: dict of str to tensor, at least what `Factorization.weight_specs` declares.
+        inputs: float tensor `[B, T, F]`, what the heads were projected from, or None.
+    """
+
+    weights: dict
+    inputs: Any = None
+
+
 class Factorization:
     """How the attention of a sequence is split into direct and abstracted parts.
 
     A plan is a subclass with three methods: `support` states what the plan means, slowly and in
-    plain Python; `attend_heads` computes the same fast, in `keras.ops`; `get_config` gives the
+    plain Python; `terms` lays the same out fast, in `keras.ops`; `get_config` gives the
     constructor's arguments. A plan that learns declares its weights in `weight_specs`; a plan that
-    decodes one token at a time adds `cache_shapes` and `decode_heads`. Everything that plans share
-    (heads, scaling, masks) is done here.
+    decodes one token at a time is a `decoding.DecodingFactorization`. Everything that plans share
+    is done here (heads, scaling, masks) and in `terms` (softmax, dropout, sums, scores).
+
+    Attributes:
+        any_length: bool, whether the plan serves sequences of a length that is not known before
+            there is data; the others lay out their pattern at a static length.
+        decodes: bool, whether the plan decodes one token at a time, with `decode`.
+        learns_without_gradients: bool, whether training moves weights by the tokens it sees
+            (see `updated_weights`), which then differ between devices that see different ones.
+        pools_parts: bool, whether queries and keys are pooled, so that the kind of summary matters.
+        chooses: str, what the plan chooses by the data at hand, which `support` then needs to be
+            told; None if its pattern depends on the length alone.
+        plans: the plans that this one averages, empty for any but a mixture.
 
     Source: Ren et al., "Combiner: Full Attention Transformer with Sparse Computation Cost",
     NeurIPS 2021, section 3.
     """
 
-    # Decoding is optional: axial plans, routing and mixtures would each need a cache of their own,
-    # and are refused early instead of decoded slowly.
-    _DECODES_NOT = (
-        "{} does not decode one token at a time. The plans that do are 'fixed', 'hierarchical' and "
-        "'logsparse' (Fixed, Hierarchical and Logsparse)."
-    )
-    pools_parts = True  # whether queries and keys are pooled, so that the kind of summary matters
+    any_length = False
+    decodes = False
+    learns_without_gradients = False
+    pools_parts = True
+    chooses = None
+    plans = ()
 
-    def support(self, length, causal=False):
+    def support(self, length, causal=False, choice=None):
         """States which positions every query attends to, and how.
 
         Args:
             length: int, number of tokens.
             causal: bool, whether a query sees only itself and the past.
+            choice: what a plan that chooses by the data chose, see `chooses`; None for any plan
+                that does not.
 
         Returns:
             A list of `length` `Support`s (or `MixedSupport`s), one a query position.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement support().")
 
-    def attend_heads(
-        self, query, key, value, padding_mask, causal, pooling, dropout, weights, inputs
-    ):
-        """Attends within sequences of one head each; subclasses implement this.
+    def terms(self, tokens, options, learned):
+        """Lays out what queries attend to, within sequences of one head each.
 
-        Legend: G batch * heads, T tokens, D key dim, V value dim.
+        Subclasses implement this.
 
         Args:
-            query: float tensor `[G, T, D]`, already divided by sqrt(D).
-            key: float tensor `[G, T, D]`.
-            value: float tensor `[G, T, V]`.
-            padding_mask: bool tensor `[G, T]`, true at tokens that count, or None for all.
-            causal: bool.
-            pooling: `keras_combiner.factorizations.summaries.Pooling`.
-            dropout: callable on attention weights, or None.
-            weights: dict of str to tensor, at least what `weight_specs` declares.
-            inputs: float tensor `[B, T, F]`, what the heads were projected from, or None.
+            tokens: `blocks.Tokens`, heads in the batch.
+            options: `Options`.
+            learned: `Learned`.
 
         Returns:
-            `(outputs, attention_scores)`: float tensor `[G, T, V]`, and a callable without
-            arguments that gives the effective attention matrix `[G, T, T]`, so that its
-            quadratic cost is paid only by those who ask.
+            A list of `terms.Term`, whose queries are laid out in blocks of consecutive tokens.
         """
-        raise NotImplementedError(f"{type(self).__name__} must implement attend_heads().")
+        raise NotImplementedError(f"{type(self).__name__} must implement terms().")
+
+    def attend_heads(self, tokens, options, learned):
+        """Attends within sequences of one head each.
+
+        Plans whose queries are not laid out one after the other have a way of their own.
+
+        Legend: G batch * heads, T tokens, V value dim.
+
+        Args:
+            tokens: as in `terms`.
+            options: as in `terms`.
+            learned: as in `terms`.
+
+        Returns:
+            `(outputs, attention_scores)`, see `terms.attend`.
+        """
+        length = ops.shape(tokens.query)[1]
+        found = self.terms(tokens, options, learned)
+        return terms.attend(found, length, tokens.value.dtype, options.dropout)
 
     def weight_specs(self, num_heads, key_dim, value_dim, input_dim):
         """Declares the weights that the plan learns; whoever calls `attend` owns them.
@@ -151,40 +200,8 @@ class Factorization:
         """
         return {}
 
-    def cache_shapes(self, key_dim, value_dim, max_length):
-        """States what decoding has to keep; subclasses that decode implement this.
-
-        Args:
-            key_dim: int, D.
-            value_dim: int, V.
-            max_length: int.
-
-        Returns:
-            A dictionary, name -> shape (tuple of int) of what is kept for one head. An entry whose
-            name ends in "bias" is float32.
-        """
-        raise NotImplementedError(self._DECODES_NOT.format(type(self).__name__))
-
-    def decode_heads(self, query, key, value, cache, position, pooling):
-        """Attends from one new token of every sequence; subclasses that decode implement this.
-
-        Legend: G batch * heads, D key dim, V value dim.
-
-        Args:
-            query: float tensor `[G, 1, D]`, already divided by sqrt(D).
-            key: float tensor `[G, 1, D]`.
-            value: float tensor `[G, 1, V]`.
-            cache: dictionary of tensors `[G, ...]`, shaped as `cache_shapes` says.
-            position: int32 scalar tensor, the token's, less than the cache's `max_length`.
-            pooling: as in `attend_heads`.
-
-        Returns:
-            `(outputs, cache)`: float tensor `[G, 1, V]`, and the cache with the token in it.
-        """
-        raise NotImplementedError(self._DECODES_NOT.format(type(self).__name__))
-
-    def is_all_direct(self, length):
-        """Says whether attention over `length` tokens is plain softmax attention.
+    def is_full_attention(self, length):
+        """Returns whether attention over `length` tokens is plain softmax attention.
 
         Args:
             length: int, T, or a tensor where it is not known before there is data.
@@ -205,8 +222,8 @@ class Factorization:
             raise ValueError(
                 f"{type(self).__name__} fixes its pattern at a static length; received inputs of "
                 "unknown length. Give the inputs a static length (pad them to a common one; models "
-                "that read texts and CombinerBackbone take static_length=True for it), or "
-                "take the plan 'fixed', which works at any."
+                "that read texts and CombinerBackbone take static_length=True for it), or take a "
+                f"plan that works at any: {_names_of_plans('any_length')}."
             )
         return length
 
@@ -294,114 +311,38 @@ class Factorization:
             key, value = (heads.zero_padding(x, padding_mask) for x in (key, value))
             padding_mask = heads.repeat_for_heads(padding_mask, batch, num_heads)
         outputs, attention_scores = self.attend_heads(
-            heads.flatten(query),
-            heads.flatten(key),
-            heads.flatten(value),
-            padding_mask=padding_mask,
-            causal=causal,
-            pooling=summaries.get(summary, weights),
-            dropout=dropout,
-            weights=weights,
-            inputs=inputs,
+            Tokens(heads.flatten(query), heads.flatten(key), heads.flatten(value), padding_mask),
+            Options(causal, summaries.get(summary, weights), dropout),
+            Learned(weights, inputs),
         )
         outputs = heads.unflatten(outputs, num_heads)
         if return_attention_scores:
             return outputs, heads.unflatten(attention_scores(), num_heads)
         return outputs
 
-    def initial_cache(self, batch_size, num_heads, key_dim, value_dim, max_length, dtype="float32"):
-        """Makes the empty cache that `decode` starts with.
+    def initial_cache(self, *arguments, **options):
+        """Refused: see `decoding.DecodingFactorization`, and `decodes`."""
+        self._refuse_decoding()
 
-        Args:
-            batch_size: int, B.
-            num_heads: int, H.
-            key_dim: int, D.
-            value_dim: int, V.
-            max_length: int, the most tokens that will be decoded.
-            dtype: str, the dtype that keys and values are kept in.
+    def decode(self, *arguments, **options):
+        """Refused: see `decoding.DecodingFactorization`, and `decodes`."""
+        self._refuse_decoding()
 
-        Returns:
-            A dictionary, name (str) -> tensor `[B, H, ...]` of zeros: whatever the plan needs to
-            remember of the tokens before. Its contents are the plan's own affair.
-
-        Raises:
-            NotImplementedError: if the plan does not decode one token at a time.
-            ValueError: if a size is not an int of at least 1.
-
-        Example:
-
-        >>> from keras_combiner.factorizations import Fixed
-        >>> cache = Fixed(block_size=4).initial_cache(
-        ...     batch_size=1, num_heads=2, key_dim=8, value_dim=8, max_length=100
-        ... )
-        >>> tuple(cache["key"].shape), tuple(cache["part_key"].shape)
-        ((1, 2, 4, 8), (1, 2, 25, 8))
-        """
-        for name, size in (("batch_size", batch_size), ("max_length", max_length)):
-            blocks.check_size(name, size, "for a cache has a static shape")
-        shapes = self.cache_shapes(key_dim, value_dim, max_length)
-        return decoding.initial_cache(shapes, batch_size, num_heads, max_length, dtype)
-
-    def decode(self, query, key, value, cache, position, summary="variational", weights=None):
-        """Computes causal attention for the next token of every sequence.
-
-        Decoding the tokens of a sequence one after the other gives what `attend(causal=True)`
-        gives for all of them at once, at a cost a token that does not grow like the length.
-
-        Legend: B batch, H heads, D key dim, V value dim.
-
-        Args:
-            query: float tensor `[B, H, D]`, of the token at `position`.
-            key: float tensor `[B, H, D]`.
-            value: float tensor `[B, H, V]`.
-            cache: dictionary of tensors, what `initial_cache` made or the last step returned.
-            position: int, or int32 scalar tensor: 0 for the first token, then 1, and so on
-                without a gap. The same for all sequences, none of which has padding.
-            summary: as in `attend`, the same in all steps.
-            weights: as in `attend`.
-
-        Returns:
-            `(outputs, cache)`: float tensor `[B, H, V]`, and the cache for the next step, of the
-            same structure, so that it can be the state of a loop.
-
-        Raises:
-            NotImplementedError: if the plan does not decode one token at a time.
-            ValueError: for an unknown `summary`, for weights that are missing, for a cache that was
-                made for something else, or for a `position` that is an int for which the cache has
-                no room. (What a tensor holds is not known in time.)
-
-        Example:
-
-        >>> import numpy as np
-        >>> from keras_combiner.factorizations import Fixed
-        >>> plan = Fixed(block_size=2)
-        >>> heads = np.random.default_rng(0).normal(size=(1, 2, 5, 8)).astype("float32")
-        >>> cache = plan.initial_cache(1, num_heads=2, key_dim=8, value_dim=8, max_length=5)
-        >>> for position in range(5):
-        ...     token = heads[:, :, position]
-        ...     outputs, cache = plan.decode(token, token, token, cache, position)
-        >>> whole = plan.attend(heads, heads, heads, causal=True)
-        >>> bool(np.allclose(outputs, whole[:, :, 4], atol=1e-5))
-        True
-
-        Source: Ren et al., NeurIPS 2021, equation 5, for one query.
-        """
-        summaries.check(summary)
-        query, key, value = (ops.convert_to_tensor(x) for x in (query, key, value))
-        num_heads, key_dim = query.shape[1:]
-        decoding.check_cache(cache, self, query.shape, value.shape[2])
-        decoding.check_position(position, cache)
-        dtype = cache[decoding.ROOM].dtype
-        weights = {} if weights is None else weights
-        specs = self.all_weight_specs(summary, num_heads, key_dim, value.shape[2], None)
-        weight_spec.check(specs, weights)
-        query = query * key_dim**-0.5
-        outputs, new_cache = self.decode_heads(
-            *(heads.flatten(ops.cast(ops.expand_dims(x, 2), dtype)) for x in (query, key, value)),
-            {name: heads.flatten(x) for name, x in cache.items()},
-            ops.cast(position, "int32"),
-            summaries.get(summary, weights),
+    def _refuse_decoding(self):
+        raise NotImplementedError(
+            f"{type(self).__name__} does not decode one token at a time. Take a plan that does: "
+            f"{_names_of_plans('decodes')}."
         )
-        new_cache = {name: heads.unflatten(x, num_heads) for name, x in new_cache.items()}
-        outputs = ops.squeeze(heads.unflatten(outputs, num_heads), 2)
-        return ops.cast(outputs, value.dtype), {decoding.ROOM: cache[decoding.ROOM], **new_cache}
+
+
+def _names_of_plans(ability):
+    """Which classes of plans have a true attribute `ability`: `A, B or C`, whoever wrote them."""
+    kinds, found = [Factorization], set()
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        # What several plans share is not a plan of its own.
+        if getattr(kind, ability) is True and not kind.__subclasses__():
+            found.add(kind.__name__)
+    *others, last = sorted(found)
+    return f"{', '.join(others)} or {last}" if others else last

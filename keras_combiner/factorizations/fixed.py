@@ -3,14 +3,15 @@
 import keras
 from keras import ops
 
-from keras_combiner.factorizations import blocks, decoding, precision, products, scores
-from keras_combiner.factorizations.factorization import Factorization, Support
-from keras_combiner.factorizations.softmax import LogitGroup, joint_softmax
+from keras_combiner.factorizations import blocks, decoding, precision, scores
+from keras_combiner.factorizations.decoding import DecodingFactorization
+from keras_combiner.factorizations.factorization import Support
 from keras_combiner.factorizations.summaries import summarize
+from keras_combiner.factorizations.terms import direct_term, part_term
 
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
-class Fixed(Factorization):
+class Fixed(DecodingFactorization):
     """Attends to the own block token by token, and to every other block through its summary.
 
     The sequence is cut into N = ceil(T / S) blocks of S tokens, the last of which may be short.
@@ -42,6 +43,8 @@ class Fixed(Factorization):
     Source: Ren et al., NeurIPS 2021, section 4.1 (Combiner-Fixed).
     """
 
+    any_length = True
+
     def __init__(self, block_size=64, part_size=None, neighbors=0):
         blocks.check_size(
             "block_size", block_size, "the number of tokens that attend to each other directly"
@@ -71,11 +74,11 @@ class Fixed(Factorization):
             "neighbors": self.neighbors,
         }
 
-    def is_all_direct(self, length):
-        """See `Factorization.is_all_direct`."""
+    def is_full_attention(self, length):
+        """See `Factorization.is_full_attention`."""
         return isinstance(length, int) and length <= (self.neighbors + 1) * self.block_size
 
-    def support(self, length, causal=False):
+    def support(self, length, causal=False, choice=None):
         """See `Factorization.support`."""
         size, part_size = self.block_size, self.part_size or self.block_size
         all_parts = [
@@ -93,75 +96,54 @@ class Fixed(Factorization):
             supports.append(Support(tuple(direct), tuple(parts)))
         return supports
 
-    def attend_heads(
-        self, query, key, value, padding_mask, causal, pooling, dropout, weights, inputs
-    ):
-        """See `Factorization.attend_heads`.
+    def terms(self, tokens, options, learned):
+        """See `Factorization.terms`.
 
         N blocks of S tokens, each with W = S, or (1 + 2K) S, direct keys; M parts of P tokens.
         """
-        length = ops.shape(query)[1]
-        size = self.block_size
-        if self.is_all_direct(length):
-            size = length  # no block is beyond reach: one block does
+        length = ops.shape(tokens.query)[1]
+        # Where no block is beyond reach, one block does.
+        size = length if self.is_full_attention(length) else self.block_size
         num_blocks = blocks.count(length, size)
         one_block = isinstance(num_blocks, int) and num_blocks == 1
         before = 0 if one_block else self.neighbors
-        after = 0 if causal else before
+        after = 0 if options.causal else before
         part_size = size if one_block or self.part_size is None else self.part_size
-        mask = blocks.split_mask(padding_mask, length, size)  # [G, N, S] or None
-        query = blocks.split(query, size)  # [G, N, S, D]
-        key = blocks.split(key, size)
-        value = blocks.split(value, size)
+        own = tokens.in_blocks(size)
+        query, key, value, mask = own  # [G, N, S, D], mask [G, N, S] or None
 
-        has_parts = pooling.has_parts and not one_block
+        parts = None
+        pooling = options.pooling
+        if pooling.has_parts and not one_block:
+            parts = summarize(*own.map(lambda x: _split_blocks(x, part_size)), pooling)
         # Masked keys that are averages of those that count: no query prefers them to all of these.
-        has_lower_masked = has_parts and pooling.averages and not causal
-        if has_parts:
-            parts = summarize(
-                *(_split_blocks(x, part_size) for x in (query, key, value, mask)), pooling
-            )
-            if has_lower_masked and mask is not None:
-                parts, key = _fill_masked_keys(parts, key, mask)
-        near_key = blocks.with_neighbors(key, before, after)  # [G, N, W, D]
-        near_value = blocks.with_neighbors(value, before, after)
-        direct_logits = products.matmul(
-            query, near_key, "direct_logits", transpose_y=True
-        )  # [G, N, S, W]
-        direct_mask = _direct_mask(mask, num_blocks, size, before, after, causal)
-        is_lower = has_lower_masked and not before  # there are zeros beyond the ends
-        terms = [LogitGroup(direct_logits, direct_mask, masked_are_lower=is_lower)]
-        if has_parts:
-            part_mask = _part_mask(parts.mask, num_blocks, size // part_size, before, causal)
-            bias = None
-            if parts.bias is not None:
-                bias = ops.expand_dims(ops.expand_dims(parts.bias, 1), 1)  # [G, 1, 1, M]
-            part_logits = _part_logits(query, parts.key)
-            terms.append(LogitGroup(part_logits, part_mask, bias, has_lower_masked))
-        weights = joint_softmax(terms)
-
-        used = weights if dropout is None else [dropout(x) for x in weights]
-        used = [ops.cast(x, value.dtype) for x in used]
-        outputs = products.matmul(used[0], near_value, "direct_outputs")  # [G, N, S, V]
-        if has_parts:
-            outputs = outputs + _mix_parts(used[1], parts.value)
-
-        def attention_scores():
-            direct = scores.flatten_blocks(weights[0])  # [G, N * S, W]
-            own = ops.arange(num_blocks * size, dtype="int32") // size
-            matrix = 0.0
-            for k in range(before + 1 + after):
-                one = direct[:, :, k * size : (k + 1) * size]
-                matrix = matrix + scores.place(one, own + (k - before), num_blocks)
-            if has_parts:
-                far = scores.flatten_blocks(weights[1])
-                matrix = matrix + scores.share(far, parts.local_weights)
-            return ops.cast(matrix[:, :length, :length], value.dtype)
-
-        return blocks.merge(outputs, length), attention_scores
+        masked_are_averages = parts is not None and pooling.averages and not options.causal
+        if masked_are_averages and mask is not None:
+            parts, key = _fill_masked_keys(parts, key, mask)
+        direct = direct_term(
+            query,
+            blocks.with_neighbors(key, before, after),  # [G, N, W, D]
+            blocks.with_neighbors(value, before, after),
+            _direct_mask(mask, num_blocks, size, before, after, options.causal),
+            lambda weights: _direct_scores(weights, num_blocks, size, before, after),
+            masked_cannot_dominate=masked_are_averages and not before,  # zeros beyond the ends
+        )
+        if parts is None:
+            return [direct]
+        # All queries of a head share the parts, so that one product of rank 3 serves all blocks.
+        part = part_term(
+            blocks.join(query),
+            parts.key,
+            parts.value,
+            _part_mask(parts.mask, num_blocks, size // part_size, before, options.causal),
+            None if parts.bias is None else ops.expand_dims(ops.expand_dims(parts.bias, 1), 1),
+            lambda weights: scores.share(weights, parts.local_weights),
+            masked_cannot_dominate=masked_are_averages,
+        )
+        return [direct, part.laid_out(lambda x: blocks.cut(x, num_blocks, size), blocks.join)]
 
     def cache_shapes(self, key_dim, value_dim, max_length):
-        """See `Factorization.cache_shapes`. O((1 + K) S + max_length / P).
+        """See `DecodingFactorization.cache_shapes`. O((1 + K) S + max_length / P).
 
         The keys and values of the own block and its neighbors, the queries of the own part, and
         the summaries of all parts.
@@ -178,8 +160,8 @@ class Fixed(Factorization):
             **decoding.part_shapes(num_parts, key_dim, value_dim),
         }
 
-    def decode_heads(self, query, key, value, cache, position, pooling):
-        """See `Factorization.decode_heads`. O((1 + K) S + max_length / P).
+    def decode_heads(self, token, cache, position, pooling):
+        """See `DecodingFactorization.decode_heads`. O((1 + K) S + max_length / P).
 
         Token t is kept in slot t % W of the W that there are. The summary of the own part is made
         anew with every token: it is not attended before the part is complete, and out of reach of
@@ -188,17 +170,17 @@ class Fixed(Factorization):
         cache = dict(cache)
         num_slots = cache["key"].shape[1]
         slot = position % num_slots
-        cache["key"] = decoding.write(cache["key"], key, slot)
-        cache["value"] = decoding.write(cache["value"], value, slot)
+        cache["key"] = decoding.write(cache["key"], token.key, slot)
+        cache["value"] = decoding.write(cache["value"], token.value, slot)
         kept = position - (slot - ops.arange(num_slots, dtype="int32")) % num_slots  # in each slot
         first = ops.maximum(position // self.block_size - self.neighbors, 0) * self.block_size
-        terms = [decoding.direct_term(query, cache["key"], ops.greater_equal(kept, first))]
-        values = [cache["value"]]
+        is_near = decoding.as_mask(ops.greater_equal(kept, first))
+        terms = [direct_term(token.query, cache["key"], cache["value"], is_near)]
         if pooling.has_parts and "query" in cache:
             part_size = cache["query"].shape[1]
             part = position // part_size
             inside = position % part_size
-            cache["query"] = decoding.write(cache["query"], query, inside)
+            cache["query"] = decoding.write(cache["query"], token.query, inside)
             start = part * part_size % num_slots
             summarized = decoding.summarize_part(
                 cache["query"],
@@ -209,10 +191,9 @@ class Fixed(Factorization):
             )
             cache.update(decoding.write_part(cache, summarized, part))
             num_parts = cache["part_key"].shape[1]
-            far = ops.less(ops.arange(num_parts, dtype="int32"), first // part_size)
-            terms.append(decoding.part_term(query, cache, far))
-            values.append(cache["part_value"])
-        return decoding.mix(terms, values), cache
+            is_far = ops.less(ops.arange(num_parts, dtype="int32"), first // part_size)
+            terms.append(decoding.cached_part_term(token.query, cache, is_far))
+        return terms, cache
 
 
 def _split_blocks(x, part_size):
@@ -250,6 +231,14 @@ def _fill_masked_keys(parts, key, mask):
     return parts, ops.reshape(key, (heads, num_blocks, size, key_dim))
 
 
+def _direct_scores(weights, num_blocks, size, before, after):
+    """Direct weights `[G, N, S, W]` -> `[G, N * S, N * S]`, zero for tokens out of reach."""
+    weights = blocks.join(weights)
+    own = ops.arange(num_blocks * size, dtype="int32") // size
+    columns = [weights[:, :, k * size : (k + 1) * size] for k in range(before + 1 + after)]
+    return sum(scores.place(x, own + (k - before), num_blocks) for k, x in enumerate(columns))
+
+
 def _direct_mask(mask, num_blocks, size, before, after, causal):
     """Broadcasts to `[G, N, S, W]`: keys that count and, if causal, are not after the query."""
     if mask is None and before:
@@ -282,22 +271,3 @@ def _part_mask(parts_mask, num_blocks, parts_per_block, neighbors, causal):
         parts_mask = ops.expand_dims(ops.expand_dims(parts_mask, 1), 1)  # [G, 1, 1, M]
         mask = ops.logical_and(mask, parts_mask)
     return mask
-
-
-def _part_logits(query, part_keys):
-    """Logits of queries `[G, N, S, D]` with keys `[G, M, D]` of parts, `[G, N, S, M]`.
-
-    All queries of a head share the parts, so that one product of rank 3 serves all blocks.
-    """
-    heads, num_blocks, size, key_dim = ops.shape(query)
-    query = ops.reshape(query, (heads, num_blocks * size, key_dim))
-    logits = products.matmul(query, part_keys, "part_logits", transpose_y=True)
-    return ops.reshape(logits, (heads, num_blocks, size, ops.shape(part_keys)[1]))
-
-
-def _mix_parts(weights, part_values):
-    """Weights `[G, N, S, M]` of the parts, values `[G, M, V]` -> `[G, N, S, V]`."""
-    heads, num_blocks, size, num_parts = ops.shape(weights)
-    weights = ops.reshape(weights, (heads, num_blocks * size, num_parts))
-    outputs = products.matmul(weights, part_values, "part_outputs")
-    return ops.reshape(outputs, (heads, num_blocks, size, part_values.shape[2]))

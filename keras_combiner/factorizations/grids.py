@@ -5,17 +5,16 @@ Legend: G batch * heads, N rows, W columns, D key dim, V value dim. A grid is la
 layout puts first: I lines of J cells, `[G, I, J, ...]`.
 """
 
-from typing import Any, NamedTuple
-
 import numpy as np
 from keras import ops
 
 from keras_combiner.factorizations import blocks, precision, products, scores
-from keras_combiner.factorizations.softmax import joint_softmax
-from keras_combiner.factorizations.summaries import Summaries, entropy, floor_of_maxima
+from keras_combiner.factorizations.softmax import masked_softmax
+from keras_combiner.factorizations.summaries import Summaries, below_minimum, entropy
+from keras_combiner.factorizations.terms import direct_term, part_term
 
 
-def turn(x):
+def swap_lines(x):
     """`[G, I, J, ...]` -> `[G, J, I, ...]`: rows to columns and back; None stays None."""
     return None if x is None else ops.swapaxes(x, 1, 2)
 
@@ -77,7 +76,7 @@ def summarize_runs(query, key, value, mask, pooling, after=False):
         shares = ops.cast(shares, query.dtype)
         run_query = products.matmul(shares, query_features, "part_query")
     logits = products.matmul(run_query, key, "local_logits", transpose_y=True)
-    (local_weights,) = joint_softmax([(logits, run_mask)])
+    local_weights = masked_softmax(logits, run_mask)
     weights = ops.cast(local_weights, value.dtype)
     bias = None
     if not pooling.averages:
@@ -98,119 +97,80 @@ def summarize_runs(query, key, value, mask, pooling, after=False):
     )
 
 
-class Term(NamedTuple):
-    """A group of logits for every cell: its own line's tokens, or parts that stand in its line.
-
-    Attributes:
-        logits: float tensor `[G, I, J, J]`.
-        mask: bool tensor that broadcasts to the logits, or None.
-        value: float tensor `[G, I, J, V]`, values that the logits belong to.
-        by_columns: bool, whether lines are columns.
-        bias: float32 tensor `[G, I, 1, J]` to add to the logits, or None.
-        local_weights: float tensor `[G, J, I, I]` of parts, laid out by the lines that they are
-            parts of, or None where logits belong to tokens.
-    """
-
-    logits: Any
-    mask: Any
-    value: Any
-    by_columns: bool
-    bias: Any = None
-    local_weights: Any = None
-
-
-def line_term(query, key, value, mask, causal, by_columns=False, own=True):
-    """`Term` of the tokens in a cell's own line.
+def line_term(tokens, causal, own=True):
+    """`terms.Term` of the tokens in a cell's own line.
 
     Args:
-        query: float tensor `[G, I, J, D]`, already divided by sqrt(D).
-        key: float tensor `[G, I, J, D]`.
-        value: float tensor `[G, I, J, V]`.
-        mask: bool tensor `[G, I, J]` (G may be 1), true at cells that count, or None for all.
+        tokens: `blocks.Tokens` by lines: `[G, I, J, D]`, mask `[G, I, J]` (G may be 1) or None.
         causal: bool, whether to leave out what comes after a cell.
-        by_columns: bool, whether lines are columns.
         own: bool, whether a cell attends to itself.
     """
-    length = ops.shape(key)[2]
+    _, lines, length, _ = ops.shape(tokens.key)
     if own:
         pattern = _pattern(length, "to") if causal else None
     else:
         pattern = _pattern(length, "before" if causal else "other")
-    logits = products.matmul(query, key, "direct_logits", transpose_y=True)
-    return Term(logits, _and(mask, pattern), value, by_columns)
+    line = np.arange(lines * length) // length
+    return direct_term(
+        tokens.query,
+        tokens.key,
+        tokens.value,
+        _and(tokens.mask, pattern),
+        lambda weights: scores.place(blocks.join(weights), line, lines),
+    )
 
 
-def part_term(query, parts, earlier, by_columns=False):
-    """`Term` of the parts that stand in a cell's own line, but for the cell's own.
+def crossing_term(query, parts, earlier):
+    """`terms.Term` of the parts that stand in a cell's own line, but for the cell's own.
 
     Args:
         query: float tensor `[G, I, J, D]`, already divided by sqrt(D).
         parts: `Summaries` as by `summarize_runs`, laid out by the lines that they are parts of:
             key `[G, J, I, D]`, mask `[G, J, I]` or None and so on.
         earlier: bool, whether to leave out what stands after a cell as well.
-        by_columns: bool, whether lines (those of `query`) are columns.
     """
-    logits = products.matmul(query, turn(parts.key), "part_logits", transpose_y=True)
-    bias = None if parts.bias is None else ops.expand_dims(turn(parts.bias), 2)
+    bias = None if parts.bias is None else ops.expand_dims(swap_lines(parts.bias), 2)
     pattern = _pattern(ops.shape(query)[2], "before" if earlier else "other")
-    mask = _and(turn(parts.mask), pattern)
-    return Term(logits, mask, turn(parts.value), by_columns, bias, parts.local_weights)
-
-
-def attend(terms, length, dropout):
-    """Attends to all terms together: the result of `Factorization.attend_heads`.
-
-    Args:
-        terms: list of `Term`.
-        length: int, number of tokens.
-        dropout: callable on attention weights, or None.
-    """
-
-    def by_rows(x, term):
-        return turn(x) if term.by_columns else x
-
-    weights = joint_softmax(
-        [tuple(by_rows(x, term) for x in (term.logits, term.mask, term.bias)) for term in terms]
+    return part_term(
+        query,
+        swap_lines(parts.key),
+        swap_lines(parts.value),
+        _and(swap_lines(parts.mask), pattern),
+        bias,
+        lambda weights: _share(weights, parts.local_weights),
     )
-    used = weights if dropout is None else [dropout(x) for x in weights]
-    outputs = [
-        by_rows(_mix(by_rows(ops.cast(x, term.value.dtype), term), term), term)
-        for x, term in zip(used, terms, strict=True)
-    ]
-    outputs = sum(outputs[1:], outputs[0])  # [G, N, W, V]
-
-    def attention_scores():
-        matrix = sum(_matrix(x, term) for x, term in zip(weights, terms, strict=True))
-        return ops.cast(matrix[:, :length, :length], outputs.dtype)
-
-    return blocks.merge(outputs, length), attention_scores
 
 
-def _mix(weights, term):
-    """Weights of a term, laid out by its lines, times its values."""
-    name = "direct_outputs" if term.local_weights is None else "part_outputs"
-    return products.matmul(weights, term.value, name)
+def by_rows(term):
+    """The `terms.Term` by rows of one by columns."""
 
-
-def _matrix(weights, term):
-    """Weights `[G, N, W, C]` of a term -> effective weights of all tokens, `[G, N * W, N * W]`."""
-    weights = turn(weights) if term.by_columns else weights
-    heads, lines, length, _ = ops.shape(weights)  # [G, I, J, J]
-    if term.local_weights is None:
-        own = np.arange(lines * length) // length
-        matrix = scores.place(scores.flatten_blocks(weights), own, lines)
-    else:
-        # A cell (i, j) gives cell (x, y) the weight of part (i, y), times that of x in the part.
-        local = ops.transpose(term.local_weights, (0, 2, 3, 1))  # [G, I, I, J]
-        local = ops.reshape(local, (heads * lines, 1, lines, length))
-        weights = ops.reshape(weights, (heads * lines, length, 1, length))
-        matrix = ops.reshape(weights * local, (heads, lines * length, lines * length))
-    if term.by_columns:
+    def in_order_of_rows(matrix, columns, rows):
         for _ in ("queries", "keys"):
             matrix = ops.swapaxes(matrix, 1, 2)
-            matrix = ops.reshape(matrix, (heads, lines, length, lines * length))
-            matrix = ops.reshape(turn(matrix), (heads, lines * length, lines * length))
-    return matrix
+            heads, cells, _ = ops.shape(matrix)
+            matrix = swap_lines(ops.reshape(matrix, (heads, columns, rows, cells)))
+            matrix = ops.reshape(matrix, (heads, cells, cells))
+        return matrix
+
+    def scores_by_rows(weights):
+        _, columns, rows, _ = ops.shape(term.logits)
+        return in_order_of_rows(term.scores(swap_lines(weights)), columns, rows)
+
+    return term.laid_out(swap_lines, swap_lines)._replace(
+        mask=swap_lines(term.mask), bias=swap_lines(term.bias), scores=scores_by_rows
+    )
+
+
+def _share(weights, local_weights):
+    """Weights `[G, I, J, J]`, local `[G, J, I, I]` -> `[G, I * J, I * J]`, of tokens by lines.
+
+    Cell (i, j) gives cell (x, y) the weight of part (i, y), times that of x in the part.
+    """
+    heads, lines, length, _ = ops.shape(weights)
+    local = ops.transpose(local_weights, (0, 2, 3, 1))  # [G, I, I, J]
+    local = ops.reshape(local, (heads * lines, 1, lines, length))
+    weights = ops.reshape(weights, (heads * lines, length, 1, length))
+    return ops.reshape(weights * local, (heads, lines * length, lines * length))
 
 
 def _pattern(length, name):
@@ -244,7 +204,7 @@ def _running_max(x, mask, after):
     Where there is none, or none that counts, it is finite and has no meaning. For a line `a b c`:
     `_ a max(a, b)`; after: `max(b, c) c _`.
     """
-    floor = floor_of_maxima(x)  # [G, I, 1, D]
+    floor = below_minimum(x)  # [G, I, 1, D]
     if mask is not None:
         x = ops.where(ops.expand_dims(mask, -1), x, floor)
     length = ops.shape(x)[2]

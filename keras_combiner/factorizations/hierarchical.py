@@ -1,17 +1,21 @@
 """The plan "hierarchical": blocks of blocks of blocks, for the longest texts."""
 
+import functools
+
 import keras
 import numpy as np
 from keras import ops
 
-from keras_combiner.factorizations import blocks, decoding, products, scores
-from keras_combiner.factorizations.factorization import Factorization, Support
-from keras_combiner.factorizations.softmax import joint_softmax
+from keras_combiner.factorizations import blocks, decoding, scores
+from keras_combiner.factorizations.blocks import Tokens
+from keras_combiner.factorizations.decoding import DecodingFactorization
+from keras_combiner.factorizations.factorization import Support
 from keras_combiner.factorizations.summaries import summarize
+from keras_combiner.factorizations.terms import direct_term, part_term
 
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
-class Hierarchical(Factorization):
+class Hierarchical(DecodingFactorization):
     """Attends to the own block directly, and to its siblings at every level of a tree as a whole.
 
     A block of level 0 is S consecutive tokens, a block of level l is S consecutive blocks of
@@ -45,7 +49,7 @@ class Hierarchical(Factorization):
         """Returns the constructor's arguments as a dictionary."""
         return {"block_size": self.block_size}
 
-    def support(self, length, causal=False):
+    def support(self, length, causal=False, choice=None):
         """See `Factorization.support`."""
         size = self.block_size
         levels = [_grouped(range(length), size)]
@@ -64,79 +68,43 @@ class Hierarchical(Factorization):
             supports.append(Support(direct, tuple(parts)))
         return supports
 
-    def attend_heads(
-        self, query, key, value, padding_mask, causal, pooling, dropout, weights, inputs
-    ):
-        """See `Factorization.attend_heads`.
+    def terms(self, tokens, options, learned):
+        """See `Factorization.terms`.
 
         N blocks of S tokens at level 0; M blocks with C children at a level above.
         """
-        length = self.static_length(query)
+        length = self.static_length(tokens.query)
         size = min(self.block_size, length)
         num_blocks = blocks.count(length, size)
-        mask = blocks.split_mask(padding_mask, length, size)  # [G, N, S] or None
-        block_query = blocks.split(query, size)  # [G, N, S, D]
-        block_key = blocks.split(key, size)
-        block_value = blocks.split(value, size)
-
-        direct_logits = products.matmul(
-            block_query, block_key, "direct_logits", transpose_y=True
-        )  # [G, N, S, S]
-        direct_mask = None if mask is None else ops.expand_dims(mask, 2)
-        if causal:
+        own = tokens.in_blocks(size)  # [G, N, S, D]
+        mask = None if own.mask is None else ops.expand_dims(own.mask, 2)
+        if options.causal:
             past = np.tri(size, dtype=bool).reshape((1, 1, size, size))
-            direct_mask = past if direct_mask is None else ops.logical_and(direct_mask, past)
-        terms, values, levels = [(direct_logits, direct_mask)], [block_value], []
-        if num_blocks > 1 and pooling.has_parts:
-            levels = self._levels(block_query, block_key, block_value, mask, pooling)
+            mask = past if mask is None else ops.logical_and(mask, past)
+        position = np.arange(num_blocks * size)
+        place_own = functools.partial(_place, slots=position // size, num_slots=num_blocks)
+        terms, levels = [direct_term(own.query, own.key, own.value, mask, place_own)], []
+        if num_blocks > 1 and options.pooling.has_parts:
+            levels = self._levels(own, options.pooling)
         for step, parts in enumerate(levels):
             num_parts = ops.shape(parts.key)[1]
             part_mask = parts.mask
             if part_mask is None and num_parts > size and num_parts % size:
                 part_mask = ops.ones((1, num_parts), dtype="bool")  # the last has fewer siblings
-            part_key, part_value, part_bias, part_mask = (
+            key, value, bias, part_mask = (
                 self._children_of_blocks(x, step, num_blocks)
                 for x in (parts.key, parts.value, parts.bias, part_mask)
             )  # [G, N, C, D], [G, N, C, V], [G, N, C, 1] twice
-            logits = products.matmul(
-                block_query, part_key, "part_logits", transpose_y=True
-            )  # [G, N, S, C]
-            bias = None if part_bias is None else ops.swapaxes(part_bias, 2, 3)
-            sibling_mask = self._sibling_mask(step, num_blocks, ops.shape(part_key)[2], causal)
+            bias = None if bias is None else ops.swapaxes(bias, 2, 3)
+            mask = self._sibling_mask(step, num_blocks, ops.shape(key)[2], options.causal)
             if part_mask is not None:
-                sibling_mask = ops.logical_and(ops.swapaxes(part_mask, 2, 3), sibling_mask)
-            terms.append((logits, sibling_mask, bias))
-            values.append(part_value)
-        weights = joint_softmax(terms)
-
-        used = weights if dropout is None else [dropout(x) for x in weights]
-        names = ["direct_outputs", *["part_outputs"] * len(levels)]
-        outputs = [
-            products.matmul(ops.cast(x, value.dtype), y, name)
-            for x, y, name in zip(used, values, names, strict=True)
-        ]
-        outputs = sum(outputs[1:], outputs[0])  # [G, N, S, V]
-
-        def attention_scores():
-            position = np.arange(num_blocks * size)
-            matrix = 0.0  # weights of the blocks of a level, from the top downwards
-            for step in reversed(range(len(levels))):
-                own = scores.flatten_blocks(weights[step + 1])  # [G, N * S, C]
-                num_parts = ops.shape(levels[step].key)[1]
-                num_parents = blocks.count(num_parts, self.block_size)
-                own = scores.place(own, position // size ** (step + 2), num_parents)
-                matrix = matrix + own[:, :, :num_parts]
-                matrix = scores.share(matrix, levels[step].local_weights)
-                below = ops.shape(levels[step - 1].key)[1] if step else num_blocks * size
-                matrix = matrix[:, :, :below]
-            direct = scores.flatten_blocks(weights[0])
-            matrix = matrix + scores.place(direct, position // size, num_blocks)
-            return ops.cast(matrix[:, :length, :length], value.dtype)
-
-        return blocks.merge(outputs, length), attention_scores
+                mask = ops.logical_and(ops.swapaxes(part_mask, 2, 3), mask)
+            share = functools.partial(self._share, levels[: step + 1], position // size)
+            terms.append(part_term(own.query, key, value, mask, bias, share))
+        return terms
 
     def cache_shapes(self, key_dim, value_dim, max_length):
-        """See `Factorization.cache_shapes`. O(S log_S max_length).
+        """See `DecodingFactorization.cache_shapes`. O(S log_S max_length).
 
         The tokens of the own block, and at every level the summaries of the children of the block
         that the token lies in.
@@ -152,8 +120,8 @@ class Hierarchical(Factorization):
             level, num_parts = level + 1, blocks.count(num_parts, size)
         return shapes
 
-    def decode_heads(self, query, key, value, cache, position, pooling):
-        """See `Factorization.decode_heads`. O(S log_S max_length).
+    def decode_heads(self, token, cache, position, pooling):
+        """See `DecodingFactorization.decode_heads`. O(S log_S max_length).
 
         The summaries of the blocks that the token lies in are made anew with every token; they
         are attended once it has left them. What is to the right of it, in any of the levels, is
@@ -161,11 +129,11 @@ class Hierarchical(Factorization):
         """
         cache = dict(cache)
         size = cache["key"].shape[1]
-        token = ops.arange(size, dtype="int32")
-        for name, x in (("query", query), ("key", key), ("value", value)):
-            cache[name] = decoding.write(cache[name], x, position % size)
-        here = ops.less_equal(token, position % size)
-        terms, values = [decoding.direct_term(query, cache["key"], here)], [cache["value"]]
+        for name in ("query", "key", "value"):
+            cache[name] = decoding.write(cache[name], getattr(token, name), position % size)
+        here = ops.less_equal(ops.arange(size, dtype="int32"), position % size)
+        mask = decoding.as_mask(here)
+        terms = [direct_term(token.query, cache["key"], cache["value"], mask)]
         below, level = "", 0
         while pooling.has_parts and f"{_prefix(level)}key" in cache:
             prefix = _prefix(level)
@@ -180,29 +148,25 @@ class Hierarchical(Factorization):
             own = position // size ** (level + 1) % size
             cache.update(decoding.write_part(cache, summarized, own, prefix))
             child = ops.arange(cache[f"{prefix}key"].shape[1], dtype="int32")
-            terms.append(decoding.part_term(query, cache, ops.less(child, own), prefix))
-            values.append(cache[f"{prefix}value"])
+            to_the_left = ops.less(child, own)
+            terms.append(decoding.cached_part_term(token.query, cache, to_the_left, prefix))
             here = ops.less_equal(child, own)
             below, level = prefix, level + 1
-        return decoding.mix(terms, values), cache
+        return terms, cache
 
-    def _levels(self, query, key, value, mask, pooling):
-        """`Summaries` of the blocks of level 0, of level 1 and so on, but for the topmost block."""
-        levels = [summarize(query, key, value, mask, pooling)]
-        while (num_parts := ops.shape(levels[-1].key)[1]) > self.block_size:
-            below = levels[-1]
-            size = self.block_size
-            levels.append(
-                summarize(
-                    blocks.split(below.query, size),
-                    blocks.split(below.key, size),
-                    blocks.split(below.value, size),
-                    blocks.split_mask(below.mask, num_parts, size),
-                    pooling.of_summaries(),
-                    counts=_split_row(below.counts, size),
-                    bias=_split_row(below.bias, size),
-                )
-            )
+    def _levels(self, own, pooling):
+        """`Summaries` of the blocks of level 0, of level 1 and so on, but for the topmost block.
+
+        Args:
+            own: `blocks.Tokens` in the blocks of level 0.
+            pooling: `summaries.Pooling`.
+        """
+        levels = [summarize(*own, pooling)]
+        while ops.shape(levels[-1].key)[1] > self.block_size:
+            below, size = levels[-1], self.block_size
+            children = Tokens(below.query, below.key, below.value, below.mask).in_blocks(size)
+            counts, bias = (_split_row(x, size) for x in (below.counts, below.bias))
+            levels.append(summarize(*children, pooling.of_summaries(), counts, bias))
         return levels
 
     def _children_of_blocks(self, x, step, num_blocks):
@@ -235,6 +199,27 @@ class Hierarchical(Factorization):
         own = own.reshape((1, num_blocks, 1, 1))
         child = np.arange(num_children)
         return ops.convert_to_tensor(child < own if causal else child != own)
+
+    def _share(self, levels, own_block, weights):
+        """Weights of siblings `[G, N, S, C]` -> of their tokens `[G, N * S, N * S]`.
+
+        Args:
+            levels: list of `Summaries`, those of the siblings last, below them all down to level 0.
+            own_block: int array `[N * S]`, the block of level 0 that every token lies in.
+            weights: float tensor.
+        """
+        num_tokens = len(own_block)
+        num_parts = ops.shape(levels[-1].key)[1]
+        parent = own_block // self.block_size ** len(levels)
+        weights = _place(weights, parent, blocks.count(num_parts, self.block_size))
+        for parts in reversed(levels):
+            weights = scores.share(weights[:, :, : ops.shape(parts.key)[1]], parts.local_weights)
+        return weights[:, :, :num_tokens]
+
+
+def _place(weights, slots, num_slots):
+    """`scores.place` of weights in blocks, `[G, N, S, C]`."""
+    return scores.place(blocks.join(weights), slots, num_slots)
 
 
 def _prefix(level):

@@ -4,14 +4,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_combiner.factorizations import blocks, decoding, products, scores
-from keras_combiner.factorizations.factorization import Factorization, Support
-from keras_combiner.factorizations.softmax import joint_softmax
+from keras_combiner.factorizations import blocks, decoding, scores
+from keras_combiner.factorizations.decoding import DecodingFactorization
+from keras_combiner.factorizations.factorization import Support
 from keras_combiner.factorizations.summaries import summarize
+from keras_combiner.factorizations.terms import direct_term, part_term
 
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
-class Logsparse(Factorization):
+class Logsparse(DecodingFactorization):
     """Attends to itself and its pair directly, and to ever larger blocks of a tree as a whole.
 
     At level t = 0, 1, ... the sequence is cut into blocks of 2**t tokens, in pairs; the part of
@@ -29,7 +30,7 @@ class Logsparse(Factorization):
     Source: Ren et al., NeurIPS 2021, section 4.2 (Combiner-Logsparse).
     """
 
-    def support(self, length, causal=False):
+    def support(self, length, causal=False, choice=None):
         """See `Factorization.support`."""
         supports = []
         for i in range(length):
@@ -43,75 +44,54 @@ class Logsparse(Factorization):
             supports.append(Support(tuple(direct), tuple(parts)))
         return supports
 
-    def attend_heads(
-        self, query, key, value, padding_mask, causal, pooling, dropout, weights, inputs
-    ):
-        """See `Factorization.attend_heads`.
+    def terms(self, tokens, options, learned):
+        """See `Factorization.terms`.
 
         Queries and their siblings of level 0 attend directly in N pairs. L = log2(T) - 1 levels
         remain.
         """
-        length = self.static_length(query)
-        if padding_mask is None and length & (length - 1):
-            padding_mask = ops.ones((1, length), dtype="bool")  # up to a power of two
+        length = self.static_length(tokens.query)
+        if tokens.mask is None and length & (length - 1):
+            full = ops.ones((1, length), dtype="bool")
+            tokens = tokens._replace(mask=full)  # up to a power of two
         num_pairs = blocks.count(length, 2)
-        levels = range(1, _num_levels(length))
-        pair_query = blocks.split(query, 2)  # [G, N, 2, D]
-        pair_key = blocks.split(key, 2)
-        pair_value = blocks.split(value, 2)
-        direct_logits = products.matmul(
-            pair_query, pair_key, "direct_logits", transpose_y=True
-        )  # [G, N, 2, 2]
-        direct_mask = blocks.split_mask(padding_mask, length, 2)
-        if direct_mask is not None:
-            direct_mask = ops.expand_dims(direct_mask, 2)
-        if causal:
+        pairs = tokens.in_blocks(2)  # [G, N, 2, D]
+        mask = None if pairs.mask is None else ops.expand_dims(pairs.mask, 2)
+        if options.causal:
             past = np.tri(2, dtype=bool).reshape((1, 1, 2, 2))
-            direct_mask = past if direct_mask is None else ops.logical_and(direct_mask, past)
-        terms = [(direct_logits, direct_mask)]
-
-        if not pooling.has_parts:
-            levels = ()
-        parts = [
-            summarize(
-                *(blocks.split(x, 2**level) for x in (query, key, value)),
-                blocks.split_mask(padding_mask, length, 2**level),
-                pooling,
-            )
-            for level in levels
+            mask = past if mask is None else ops.logical_and(mask, past)
+        position = np.arange(2 * num_pairs)
+        direct = direct_term(
+            pairs.query,
+            pairs.key,
+            pairs.value,
+            mask,
+            lambda weights: scores.place(blocks.join(weights), position // 2, num_pairs),
+        )
+        levels = range(1, _num_levels(length)) if options.pooling.has_parts else ()
+        parts = [summarize(*tokens.in_blocks(2**level), options.pooling) for level in levels]
+        if not parts:
+            return [direct]
+        key, value, bias = (
+            _siblings_of_pairs([getattr(part, name) for part in parts], num_pairs)
+            for name in ("key", "value", "bias")
+        )  # [G, N, L, D], [G, N, L, V], [G, N, L, 1] or None
+        bias = None if bias is None else ops.swapaxes(bias, 2, 3)
+        mask = _part_mask(parts, levels, num_pairs, options.causal)
+        return [
+            direct,
+            part_term(
+                pairs.query,
+                key,
+                value,
+                mask,
+                bias,
+                lambda weights: _share_by_level(weights, parts, levels, position),
+            ),
         ]
-        if parts:
-            part_key, part_value, part_bias = (
-                _siblings_of_pairs([getattr(part, name) for part in parts], num_pairs)
-                for name in ("key", "value", "bias")
-            )  # [G, N, L, D], [G, N, L, V], [G, N, L, 1] or None
-            logits = products.matmul(
-                pair_query, part_key, "part_logits", transpose_y=True
-            )  # [G, N, 2, L]
-            bias = None if part_bias is None else ops.swapaxes(part_bias, 2, 3)
-            terms.append((logits, _part_mask(parts, levels, num_pairs, causal), bias))
-        weights = joint_softmax(terms)
-
-        used = weights if dropout is None else [dropout(x) for x in weights]
-        used = [ops.cast(x, value.dtype) for x in used]
-        outputs = products.matmul(used[0], pair_value, "direct_outputs")
-        if parts:
-            outputs = outputs + products.matmul(used[1], part_value, "part_outputs")
-
-        def attention_scores():
-            position = np.arange(2 * num_pairs)
-            direct = scores.flatten_blocks(weights[0])
-            matrix = scores.place(direct, position // 2, num_pairs)[:, :length, :length]
-            for column, (level, part) in enumerate(zip(levels, parts, strict=True)):
-                far = scores.flatten_blocks(weights[1][:, :, :, column : column + 1])
-                far = scores.place(far, (position >> level) ^ 1, ops.shape(part.key)[1])
-                matrix = matrix + scores.share(far, part.local_weights)[:, :length, :length]
-            return ops.cast(matrix, value.dtype)
-
-        return blocks.merge(outputs, length), attention_scores
 
     def cache_shapes(self, key_dim, value_dim, max_length):
-        """See `Factorization.cache_shapes`. O(max_length).
+        """See `DecodingFactorization.cache_shapes`. O(max_length).
 
         All tokens, for one day they are summarized once more, in a larger block; and the summary
         of the last left sibling of every level above 0.
@@ -125,27 +105,26 @@ class Logsparse(Factorization):
             **decoding.part_shapes(num_levels, key_dim, value_dim),
         }
 
-    def decode_heads(self, query, key, value, cache, position, pooling):
-        """See `Factorization.decode_heads`. O(log max_length) a token, taken over many.
+    def decode_heads(self, token, cache, position, pooling):
+        """See `DecodingFactorization.decode_heads`. O(log max_length) a token, taken over many.
 
         A token whose position ends in exactly t binary ones completes a left sibling of level t,
         which is summarized then and there, for all tokens of the block beside it. So every second
         token summarizes nothing, every fourth one two tokens, every eighth one four, and so on.
         """
         cache = dict(cache)
-        for name, x in (("query", query), ("key", key), ("value", value)):
-            cache[name] = decoding.write(cache[name], x, position)
+        for name in ("query", "key", "value"):
+            cache[name] = decoding.write(cache[name], getattr(token, name), position)
         pair_key, pair_value = (
             decoding.read(cache[name], position - position % 2, 2) for name in ("key", "value")
         )
-        past = ops.less_equal(ops.arange(2, dtype="int32"), position % 2)
-        terms, values = [decoding.direct_term(query, pair_key, past)], [pair_value]
+        past = decoding.as_mask(ops.less_equal(ops.arange(2, dtype="int32"), position % 2))
+        terms = [direct_term(token.query, pair_key, pair_value, past)]
         levels = np.arange(1, cache["part_key"].shape[1] + 1, dtype="int32")
         if not pooling.has_parts or not len(levels):
-            return decoding.mix(terms, values), cache
+            return terms, cache
         left = ops.equal(position // 2**levels % 2, 1)
-        terms.append(decoding.part_term(query, cache, left))
-        values.append(cache["part_value"])
+        terms.append(decoding.cached_part_term(token.query, cache, left))
 
         def keep():
             return {name: x for name, x in cache.items() if name.startswith("part_")}
@@ -158,7 +137,7 @@ class Logsparse(Factorization):
         ones = ops.equal((position + 1) % 2**levels, 0)
         branches = [keep, *(summarize_sibling(int(level)) for level in levels)]
         parts = ops.switch(ops.sum(ops.cast(ones, "int32")), branches)
-        return decoding.mix(terms, values), {**cache, **parts}
+        return terms, {**cache, **parts}
 
 
 def _summarize_last(cache, position, size, pooling):
@@ -198,6 +177,17 @@ def _siblings_of_pairs(levels, num_pairs):
         x = ops.reshape(x, (heads, 2 * half, 1, features))
         columns.append(blocks.repeat(x, 2**level, num_pairs))
     return ops.concatenate(columns, axis=2)
+
+
+def _share_by_level(weights, parts, levels, position):
+    """Weights of siblings `[G, N, 2, L]` -> of their tokens, `[G, 2 N, 2 N]`."""
+    weights = blocks.join(weights)
+    matrix = 0.0
+    for column, (level, part) in enumerate(zip(levels, parts, strict=True)):
+        far = weights[:, :, column : column + 1]
+        far = scores.place(far, (position >> level) ^ 1, ops.shape(part.key)[1])
+        matrix = matrix + scores.share(far, part.local_weights)[:, :, : len(position)]
+    return matrix
 
 
 def _part_mask(parts, levels, num_pairs, causal):

@@ -46,15 +46,35 @@ class Mixture(Factorization):
             "block_size": self.block_size,
         }
 
-    def support(self, length, causal=False):
-        """See `Factorization.support`."""
-        members = [plan.support(length, causal) for plan in self.plans]
+    def support(self, length, causal=False, choice=None):
+        """See `Factorization.support`; `choice` is a list, what every member chose, or None."""
+        choices = [None] * len(self.plans) if choice is None else choice
+        members = [
+            plan.support(length, causal, member)
+            for plan, member in zip(self.plans, choices, strict=True)
+        ]
         return [MixedSupport(supports) for supports in zip(*members, strict=True)]
 
     @property
+    def any_length(self):
+        """See `Factorization`."""
+        return all(plan.any_length for plan in self.plans)
+
+    @property
+    def learns_without_gradients(self):
+        """See `Factorization`."""
+        return any(plan.learns_without_gradients for plan in self.plans)
+
+    @property
     def pools_parts(self):
-        """See `Factorization.pools_parts`."""
+        """See `Factorization`."""
         return any(plan.pools_parts for plan in self.plans)
+
+    @property
+    def chooses(self):
+        """See `Factorization`: a list, what every member chooses, or None if none of them does."""
+        chosen = [plan.chooses for plan in self.plans]
+        return chosen if any(chosen) else None
 
     def weight_specs(self, *sizes):
         """See `Factorization.weight_specs`; names say which member they belong to."""
@@ -85,23 +105,13 @@ class Mixture(Factorization):
             for name, x in member.items()
         }
 
-    def attend_heads(
-        self, query, key, value, padding_mask, causal, pooling, dropout, weights, inputs
-    ):
+    def attend_heads(self, tokens, options, learned):
         """See `Factorization.attend_heads`."""
         results = [
             plan.attend_heads(
-                query,
-                key,
-                value,
-                padding_mask,
-                causal,
-                pooling,
-                dropout,
-                self.member_weights(weights, index),
-                inputs,
+                tokens, options, learned._replace(weights=self.member_weights(learned.weights, i))
             )
-            for index, plan in enumerate(self.plans)
+            for i, plan in enumerate(self.plans)
         ]
         return (
             _average([outputs for outputs, _ in results]),

@@ -3,10 +3,10 @@
 import keras
 from keras import ops
 
-from keras_combiner.factorizations import blocks, grids, precision, products, scores
+from keras_combiner.factorizations import blocks, grids, precision
 from keras_combiner.factorizations.factorization import Factorization, Support
 from keras_combiner.factorizations.fixed import Fixed
-from keras_combiner.factorizations.softmax import joint_softmax
+from keras_combiner.factorizations.terms import attend, part_term
 from keras_combiner.factorizations.weight_spec import WeightSpec
 
 
@@ -39,14 +39,17 @@ class Routing(Factorization):
     Example:
 
     >>> plan = Routing(group_size=2)
-    >>> plan.support(length=5, clusters=[1, 0, 1, 0, 1])[2]
+    >>> plan.support(length=5, choice=[1, 0, 1, 0, 1])[2]
     Support(direct=(0, 2), parts=((1, 3), (4,)))
-    >>> plan.support(length=5, causal=True, clusters=[1, 0, 1, 0, 1])[2]
+    >>> plan.support(length=5, causal=True, choice=[1, 0, 1, 0, 1])[2]
     Support(direct=(0, 2), parts=((1,),))
 
     Source: Ren et al., NeurIPS 2021, section 4.3 (Combiner-Learnable); centroids as in Roy et al.,
     "Efficient Content-Based Sparse Attention with Routing Transformers", TACL 2021.
     """
+
+    learns_without_gradients = True
+    chooses = "clusters"
 
     def __init__(self, group_size=64, num_clusters=16, decay=0.99):
         blocks.check_size(
@@ -70,15 +73,15 @@ class Routing(Factorization):
             "decay": self.decay,
         }
 
-    def support(self, length, causal=False, clusters=None):
+    def support(self, length, causal=False, choice=None):
         """See `Factorization.support`.
 
         Args:
             length: int, number of tokens.
             causal: bool, whether a query sees only itself and the past.
-            clusters: sequence of `length` ints, the cluster of every token; all alike if None.
+            choice: sequence of `length` ints, the cluster of every token; all alike if None.
         """
-        clusters = [0] * length if clusters is None else [int(c) for c in clusters]
+        clusters = [0] * length if choice is None else [int(c) for c in choice]
         members = [[j for j in range(length) if clusters[j] == c] for c in sorted(set(clusters))]
         if not causal:
             members = [[j for cluster in members for j in cluster]]
@@ -116,35 +119,30 @@ class Routing(Factorization):
         moved = self.decay * centroids + (1 - self.decay) * total / ops.maximum(size, 1.0)
         return {"centroids": ops.where(size > 0, moved, centroids)}
 
-    def attend_heads(
-        self, query, key, value, padding_mask, causal, pooling, dropout, weights, inputs
-    ):
+    def attend_heads(self, tokens, options, learned):
         """See `Factorization.attend_heads`.
 
-        Tokens are laid out by groups in P >= T slots.
+        Tokens are laid out by groups in P >= T slots, and outputs by tokens again.
         """
-        length = self.static_length(query)
+        length = self.static_length(tokens.query)
         size = min(self.group_size, length)
-        clusters = self._clusters(key, padding_mask, weights["centroids"])
-        slots, num_groups = _slots(clusters, self.num_clusters + 1, size, causal)  # [G, T]
-        tokens = _invert(slots, num_groups * size)  # [G, P], -1 where a slot is empty
-        filled = ops.greater_equal(tokens, 0)
-        tokens = ops.maximum(tokens, 0)
-        mask = None
-        if num_groups * size > length:
-            mask = filled
-        if padding_mask is not None:
-            mask = ops.logical_and(filled, _take(padding_mask, tokens))
-        laid_out = [_take(x, tokens) for x in (query, key, value)]  # [G, P, D]
-        if causal:
-            seen = _seen(slots // size, tokens, num_groups)  # [G, P, N]
-            outputs, attention_scores = _attend_causal(
-                *laid_out, mask, seen, size, pooling, dropout
-            )
+        clusters = self._clusters(tokens.key, tokens.mask, learned.weights["centroids"])
+        slots, num_groups = _slots(clusters, self.num_clusters + 1, size, options.causal)  # [G, T]
+        held = _invert(slots, num_groups * size)  # [G, P], -1 where a slot is empty
+        filled = ops.greater_equal(held, 0)
+        held = ops.maximum(held, 0)
+        in_slots = tokens._replace(mask=None).map(lambda x: _take(x, held))  # [G, P, D]
+        if tokens.mask is not None:
+            in_slots = in_slots._replace(mask=ops.logical_and(filled, _take(tokens.mask, held)))
+        elif num_groups * size > length:
+            in_slots = in_slots._replace(mask=filled)
+        if options.causal:
+            seen = _seen(slots // size, held, num_groups)  # [G, P, N]
+            terms = _causal_terms(in_slots.in_blocks(size), seen, options.pooling)
         else:
-            outputs, attention_scores = Fixed(size).attend_heads(
-                *laid_out, mask, causal, pooling, dropout, {}, None
-            )
+            terms = Fixed(size).terms(in_slots, options, learned)
+        dtype = tokens.value.dtype
+        outputs, attention_scores = attend(terms, num_groups * size, dtype, options.dropout)
 
         def scores_by_position():
             rows = _take(attention_scores(), slots)  # [G, T, P]
@@ -230,66 +228,53 @@ def _seen(groups, tokens, num_groups):
     return _take(members, tokens)
 
 
-def _attend_causal(query, key, value, mask, seen, size, pooling, dropout):
-    """Attention in slots, as the result of `Factorization.attend_heads`.
-
-    N groups of S slots each, which hold their members by position.
+def _causal_terms(groups, seen, pooling):
+    """`terms.Term`s of queries in slots, laid out one by one: logits `[G, P, 1, C]`.
 
     Args:
-        query: float tensor `[G, P, D]`, already divided by sqrt(D).
-        key: float tensor `[G, P, D]`.
-        value: float tensor `[G, P, V]`.
-        mask: bool tensor `[G, P]`, true in slots whose token counts.
+        groups: `blocks.Tokens` in N groups of S slots, which hold their members by position.
         seen: int tensor `[G, P, N]`, how many members of every group a query sees.
-        size: int, S.
         pooling: `summaries.Pooling`.
-        dropout: callable on attention weights, or None.
     """
-    num_slots = query.shape[1]
-    num_groups = num_slots // size
-    query, key, value = (blocks.split(x, size) for x in (query, key, value))  # [G, N, S, D]
-    mask = blocks.split_mask(mask, num_slots, size)
-    own = grids.line_term(query, key, value, mask, causal=True)
-    heads = ops.shape(query)[0]
-    direct_logits = ops.reshape(own.logits, (heads, num_slots, 1, size))
-    direct_mask = ops.broadcast_to(own.mask, (ops.shape(own.mask)[0], num_groups, size, size))
-    direct_mask = ops.reshape(direct_mask, (ops.shape(direct_mask)[0], num_slots, 1, size))
-    terms = [(direct_logits, direct_mask)]
-    if pooling.has_parts:
-        # One slot more, before which all members of the group stand.
-        lines = [ops.pad(x, [[0, 0], [0, 0], [0, 1], [0, 0]]) for x in (query, key, value)]
-        line_mask = None if mask is None else ops.pad(mask, [[0, 0], [0, 0], [0, 1]])
-        runs = grids.summarize_runs(*lines, line_mask, pooling)  # [G, N, S + 1, ...]
-        run = ops.arange(num_groups, dtype="int32") * (size + 1) + seen  # [G, P, N]
-        rows = ops.reshape(query, (heads, num_slots, 1, query.shape[3]))
-        part_key = _take_runs(runs.key, run)  # [G, P, N, D]
-        logits = products.matmul(rows, part_key, "part_logits", transpose_y=True)  # [G, P, 1, N]
-        bias = None if runs.bias is None else ops.expand_dims(_take_runs(runs.bias, run), 2)
-        own_group = ops.expand_dims(ops.arange(num_slots, dtype="int32") // size, 1)
-        other = ops.not_equal(own_group, ops.arange(num_groups, dtype="int32"))  # [P, N]
-        part_mask = ops.logical_and(_take_runs(runs.mask, run), other)
-        terms.append((logits, ops.expand_dims(part_mask, 2), bias))
-    weights = joint_softmax(terms)
+    heads, num_groups, size, key_dim = ops.shape(groups.query)
+    num_slots = num_groups * size
 
-    used = weights if dropout is None else [dropout(x) for x in weights]
-    used = [ops.cast(x, value.dtype) for x in used]
-    direct = ops.reshape(used[0], ops.shape(own.logits))
-    outputs = blocks.merge(products.matmul(direct, value, "direct_outputs"), num_slots)
-    if pooling.has_parts:
-        outputs = outputs + ops.squeeze(
-            products.matmul(used[1], _take_runs(runs.value, run), "part_outputs"), 2
-        )
+    def one_by_one(x):
+        return ops.reshape(x, (ops.shape(x)[0], num_slots, 1, ops.shape(x)[3]))
 
-    def attention_scores():
-        group = ops.arange(num_slots, dtype="int32") // size
-        matrix = scores.place(ops.squeeze(weights[0], 2), group, num_groups)
-        if pooling.has_parts:
-            local = _take_runs(runs.local_weights, run)[:, :, :, :size]  # [G, P, N, S]
-            shared = ops.expand_dims(ops.squeeze(weights[1], 2), 3) * local
-            matrix = matrix + ops.reshape(shared, ops.shape(matrix))
-        return ops.cast(matrix, value.dtype)
+    def in_groups(x):
+        return ops.reshape(x, (heads, num_groups, size, ops.shape(x)[3]))
 
-    return outputs, attention_scores
+    own = grids.line_term(groups, causal=True)
+    mask = ops.broadcast_to(own.mask, (ops.shape(own.mask)[0], num_groups, size, size))
+    own = own.laid_out(one_by_one, in_groups)._replace(mask=one_by_one(mask))
+    if not pooling.has_parts:
+        return [own]
+    # One slot more, before which all members of the group stand.
+    runs = grids.summarize_runs(*groups.map(_with_end), pooling)  # [G, N, S + 1, ...]
+    run = ops.arange(num_groups, dtype="int32") * (size + 1) + seen  # [G, P, N]
+    own_group = ops.expand_dims(ops.arange(num_slots, dtype="int32") // size, 1)
+    other = ops.not_equal(own_group, ops.arange(num_groups, dtype="int32"))  # [P, N]
+
+    def share(weights):
+        local = _take_runs(runs.local_weights, run)[:, :, :, :size]  # [G, P, N, S]
+        shared = ops.expand_dims(ops.squeeze(weights, 2), 3) * local
+        return ops.reshape(shared, (heads, num_slots, num_slots))
+
+    parts = part_term(
+        ops.reshape(groups.query, (heads, num_slots, 1, key_dim)),
+        _take_runs(runs.key, run),  # [G, P, N, D]
+        _take_runs(runs.value, run),
+        ops.expand_dims(ops.logical_and(_take_runs(runs.mask, run), other), 2),
+        None if runs.bias is None else ops.expand_dims(_take_runs(runs.bias, run), 2),
+        share,
+    )
+    return [own, parts]
+
+
+def _with_end(x):
+    """`[G, N, S, ...]` -> `[G, N, S + 1, ...]`, zeros (False) at the end."""
+    return ops.pad(x, [[0, 0], [0, 0], [0, 1]] + [[0, 0]] * (len(x.shape) - 3))
 
 
 def _take_runs(x, run):

@@ -33,9 +33,3 @@ def share(weights, local_weights):
     size = ops.shape(local_weights)[2]
     shared = ops.expand_dims(weights, 3) * ops.expand_dims(local_weights, 1)
     return ops.reshape(shared, (heads, length, num_parts * size))
-
-
-def flatten_blocks(weights):
-    """`[G, N, S, C]` -> `[G, N * S, C]`."""
-    heads, num_blocks, size, columns = ops.shape(weights)
-    return ops.reshape(weights, (heads, num_blocks * size, columns))

@@ -1,7 +1,6 @@
-"""One softmax over several groups of logits, with masked entries left out exactly."""
+"""Softmax with masked entries left out exactly, over one group of logits or several together."""
 
 import functools
-from typing import Any, NamedTuple
 
 from keras import backend, ops
 
@@ -10,27 +9,40 @@ from keras_combiner.factorizations import precision
 MASKED_BELOW = 30.0  # nats below the smallest logit: a weight of less than 1e-13
 
 
-class LogitGroup(NamedTuple):
-    """Some of the logits of a softmax.
+def masked_softmax(logits, mask=None):
+    """Softmax over the last axis, with masked entries left out exactly.
 
-    Attributes:
+    Args:
         logits: float tensor `[..., C]`.
         mask: bool tensor that broadcasts to the logits, true where an entry counts, or None if
             all of them do.
-        bias: float32 tensor that broadcasts to the logits and is added to them, at least zero and
-            small enough for its exponential, or None.
-        masked_are_lower: bool, whether it is known that in every row no masked logit exceeds all
-            that count, in this group or another. What does can drown them, and has to be filled.
+
+    Returns:
+        float32 tensor (float64 for such logits) shaped like the logits: non-negative weights that
+        sum to one, or are all zero in rows that have no entry that counts.
+
+    Example:
+
+    >>> import numpy as np
+    >>> weights = masked_softmax(np.array([[0.0, 1e4, 0.0]], "float32"), np.array([1, 0, 1], bool))
+    >>> np.array(weights).tolist()
+    [[0.5, 0.0, 0.5]]
     """
+    logits = _finite(logits)
+    mask = None if mask is None else ops.cast(mask, "bool")
+    if logits.shape[-1] == 1:  # Keras warns of a softmax over one entry, whose gradient is zero
+        weights = ops.ones_like(logits) + 0.0 * logits
+    elif mask is None:
+        return ops.softmax(logits, axis=-1)
+    else:
+        # Too light for float32 to notice in a sum, and then made zero: the range stays small.
+        fill = ops.stop_gradient(ops.min(logits, -1, keepdims=True)) - MASKED_BELOW
+        weights = ops.softmax(ops.where(mask, logits, fill), axis=-1)
+    return weights if mask is None else weights * ops.cast(mask, weights.dtype)
 
-    logits: Any
-    mask: Any = None
-    bias: Any = None
-    masked_are_lower: bool = False
 
-
-def joint_softmax(groups):
-    """Softmax over the last axes of all `groups` together.
+def joint_softmax(terms):
+    """Softmax over the last axes of all terms together.
 
     Masked entries get a weight of exactly zero, whatever their logits hold. They are filled with
     the smallest logit in sight before the exponential: a fill that can neither raise the
@@ -38,30 +50,29 @@ def joint_softmax(groups):
     as a large negative constant would.
 
     Args:
-        groups: list of `LogitGroup`, or of tuples that start like one; their logits have shapes
+        terms: list of `terms.Term`, of which the logits, masks and biases count; logits have shapes
             that agree in all but the last axis.
 
     Returns:
         A list of float32 tensors (float64 for such logits) shaped like the logits: non-negative
-        weights whose sum over all groups is one, or zero in rows that have no entry that counts.
+        weights whose sum over all terms is one, or zero in rows that have no entry that counts.
 
     Example:
 
     >>> import numpy as np
+    >>> from keras_combiner.factorizations.terms import Term
     >>> logits = np.zeros((1, 2), "float32")
-    >>> direct, parts = joint_softmax(
-    ...     [(logits, None), (logits + 1e4, np.array([[False, False]]))]
-    ... )
+    >>> masked = Term(logits + 1e4, mask=np.array([[False, False]]))
+    >>> direct, parts = joint_softmax([Term(logits), masked])
     >>> np.array(direct).tolist(), np.array(parts).tolist()
     ([[0.5, 0.5]], [[0.0, 0.0]])
     """
-    groups = [LogitGroup(*group) for group in groups]
-    logits = [_finite(group.logits) for group in groups]
-    # Keras warns of a softmax over one entry.
-    if len(groups) == 1 and groups[0].bias is None and logits[0].shape[-1] != 1:
-        return [_softmax(logits[0], groups[0].mask)]
-    factors = [_factor(group, precision.dtype_for(logits[0])) for group in groups]
-    fills = [group.mask is not None and not group.masked_are_lower for group in groups]
+    if len(terms) == 1 and terms[0].bias is None:
+        # Backends have a kernel for one softmax, which takes fewer passes over the logits.
+        return [masked_softmax(terms[0].logits, terms[0].mask)]
+    logits = [_finite(term.logits) for term in terms]
+    factors = [_factor(term, precision.dtype_for(logits[0])) for term in terms]
+    fills = [term.mask is not None and not term.masked_cannot_dominate for term in terms]
     if any(fills):
         # At most the largest logit that counts, and finite, whatever the masks.
         smallest = _reduce(
@@ -72,8 +83,8 @@ def joint_softmax(groups):
             ],
         )
         logits = [
-            ops.where(ops.cast(group.mask, "bool"), x, smallest) if fill else x
-            for group, x, fill in zip(groups, logits, fills, strict=True)
+            ops.where(ops.cast(term.mask, "bool"), x, smallest) if fill else x
+            for term, x, fill in zip(terms, logits, fills, strict=True)
         ]
     largest = _reduce(ops.maximum, [ops.max(x, -1, keepdims=True) for x in logits])
     weights = [ops.exp(x - largest) for x in logits]
@@ -86,26 +97,15 @@ def joint_softmax(groups):
     return [x * scale for x in weights]
 
 
-def _softmax(logits, mask):
-    """Of one group: backends have a kernel for it, which takes fewer passes over the logits."""
-    if mask is None:
-        return ops.softmax(logits, axis=-1)
-    mask = ops.cast(mask, "bool")
-    # Too light for float32 to notice in a sum, and then made zero: the range stays small.
-    fill = ops.stop_gradient(ops.min(logits, -1, keepdims=True)) - MASKED_BELOW
-    weights = ops.softmax(ops.where(mask, logits, fill), axis=-1)
-    return weights * ops.cast(mask, weights.dtype)
-
-
-def _factor(group, dtype):
+def _factor(term, dtype):
     """What the exponentials of the logits are multiplied with: mask and bias together, or None.
 
     Both are smaller than the logits as a rule, so that this takes one pass over these, not two.
     """
-    if group.bias is None:
-        return None if group.mask is None else ops.cast(group.mask, dtype)
-    factor = ops.exp(ops.cast(group.bias, dtype))
-    return factor if group.mask is None else factor * ops.cast(group.mask, dtype)
+    if term.bias is None:
+        return None if term.mask is None else ops.cast(term.mask, dtype)
+    factor = ops.exp(ops.cast(term.bias, dtype))
+    return factor if term.mask is None else factor * ops.cast(term.mask, dtype)
 
 
 def _finite(logits):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from keras import ops
 
 from keras_combiner.factorizations import precision, products
-from keras_combiner.factorizations.softmax import joint_softmax
+from keras_combiner.factorizations.softmax import masked_softmax
 from keras_combiner.factorizations.weight_spec import WeightSpec
 
 SUMMARIES = ("max", "mean", "deepset", "variational")
@@ -140,7 +140,7 @@ def summarize(query, key, value, mask, pooling, counts=None, bias=None):
     logits = products.matmul(key, ops.expand_dims(part_query, 3), "local_logits")  # [G, N, S, 1]
     logits = ops.swapaxes(logits, 2, 3)
     local_mask = None if mask is None else ops.expand_dims(mask, 2)
-    (local_weights,) = joint_softmax([(logits, local_mask)])
+    local_weights = masked_softmax(logits, local_mask)
     weights = ops.cast(local_weights, value.dtype)
     part_value = ops.squeeze(products.matmul(weights, value, "part_value"), 2)  # [G, N, V]
     local_weights = ops.squeeze(local_weights, 2)
@@ -168,11 +168,11 @@ def summarize(query, key, value, mask, pooling, counts=None, bias=None):
 def max_pool(x, mask):
     """Maximum of `[G, N, S, D]` over the tokens that count, `[G, N, D]`."""
     if mask is not None:
-        x = ops.where(ops.expand_dims(mask, -1), x, floor_of_maxima(x))
+        x = ops.where(ops.expand_dims(mask, -1), x, below_minimum(x))
     return ops.max(x, axis=2)
 
 
-def floor_of_maxima(x):
+def below_minimum(x):
     """Less than all of `[G, N, S, D]` along S, `[G, N, 1, D]`: what a maximum may be filled with.
 
     Finite, and never a maximum beside a token that counts, not even a tied one, which would share

@@ -412,7 +412,7 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             obstacle = "the fused kernel has no dropout"
         elif self.value_dim != self.key_dim:
             obstacle = "the fused kernel wants a `value_dim` that equals `key_dim`"
-        elif not self.plan.is_all_direct(shape[1]):
+        elif not self.plan.is_full_attention(shape[1]):
             obstacle = (
                 f"not all attention between {shape[1]} tokens is direct under the plan "
                 f"{type(self.plan).__name__}"

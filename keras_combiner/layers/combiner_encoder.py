@@ -137,7 +137,7 @@ class CombinerEncoder(keras.layers.Layer):
             name="attention",
         )
         self.attention.build(input_shape, input_shape)
-        if self.remat and self.attention.non_trainable_weights:
+        if self.remat and self.attention.plan.learns_without_gradients:
             raise ValueError(
                 "`remat` runs a block twice, and a plan that learns from the tokens it sees would "
                 "do so twice. Leave it out, or take another plan. Received: "

@@ -6,6 +6,7 @@ import zlib
 
 import keras
 
+from keras_combiner.layers import CombinerAttention
 from keras_combiner.models.language_model import LanguageModel
 from keras_combiner.training.shared_step import shared_step
 from keras_combiner.training.tf_config import check_tf_config
@@ -127,11 +128,13 @@ class Distributed(keras.callbacks.Callback):
                 "Quantization-aware training learns ranges that workers do not share: train "
                 "without `Distributed`."
             )
-        if any("centroids" in x.name for x in model.non_trainable_variables):
-            raise ValueError(
-                "The plan 'routing' learns centroids from the documents that it sees, of which "
-                "every replica sees others: train without `Distributed`, or with another plan."
-            )
+        for layer in model._flatten_layers():
+            if isinstance(layer, CombinerAttention) and layer.plan.learns_without_gradients:
+                raise ValueError(
+                    f"The plan {type(layer.plan).__name__} learns from the documents that it sees, "
+                    "of which every replica sees others: train without `Distributed`, or with "
+                    "another plan."
+                )
         if isinstance(model, LanguageModel):
             raise ValueError(
                 "The loss of a language model is a mean over its targets, of which every replica "

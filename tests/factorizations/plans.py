@@ -42,7 +42,7 @@ class LearnedPlan:
     def __init__(self, plan):
         self.plan = plan
         self.support = plan.support
-        self.depends_on_keys = any("centroids" in name for name in plan.weight_specs(1, 1, 1, 1))
+        self.depends_on_keys = plan.chooses is not None
 
     def learned(self, shape, value_dim, summary="max", seed=0):
         """`{"weights": dict of arrays, "inputs": array}` for heads of a shape [B, H, T, D]."""

@@ -13,20 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 
-from keras_combiner.factorizations import Fixed, Hierarchical, Logsparse, registry
+from keras_combiner.factorizations import Fixed, Hierarchical, Logsparse
 from keras_combiner.factorizations.summaries import NONE, SUMMARIES
 from tests import reference
-from tests.factorizations.plans import PLANS, LearnedPlan
+from tests.factorizations.plans import PLANS, SIZE, LearnedPlan
 
-SIZE = 4
-DECODING = {
-    "fixed": Fixed(SIZE),
-    "fixed, finer parts": Fixed(SIZE, part_size=2),
-    "fixed, finer parts and neighbors": Fixed(2, part_size=1, neighbors=3),
-    "logsparse": Logsparse(),
-    "hierarchical": Hierarchical(SIZE),
-    "hierarchical, binary": Hierarchical(2),
-}
+DECODING = {name: plan for name, plan in PLANS.items() if plan.decodes}
 plans = pytest.mark.parametrize("plan", DECODING.values(), ids=DECODING)
 summaries = pytest.mark.parametrize("summary", (*SUMMARIES, NONE))
 
@@ -243,7 +235,7 @@ def test_caches_made_for_something_else_are_refused():
     token = np.zeros((1, 2, 4), "float32")
     cache = Fixed(4).initial_cache(1, 2, 4, 4, max_length=10)
     for nothing in ({}, None):
-        with pytest.raises(ValueError, match="none that `initial_cache` made"):
+        with pytest.raises(ValueError, match="must be what `initial_cache` made"):
             Fixed(4).decode(token, token, token, nothing, 0)
     for plan, other in (
         (Fixed(2), token),
@@ -258,17 +250,19 @@ def test_caches_made_for_something_else_are_refused():
         Fixed(4).decode(token, token, token, cache, np.zeros(1, "int32"))
 
 
-def test_other_plans_name_those_that_decode():
-    others = [plan for plan in PLANS.values() if type(plan) not in (Fixed, Logsparse, Hierarchical)]
-    others += [registry.get(name) for name in registry.names()]
-    refused = set()
-    for plan in others:
-        try:
-            plan.initial_cache(1, 2, 4, 4, max_length=10)
-        except NotImplementedError as error:
-            assert "'fixed', 'hierarchical' and 'logsparse'" in str(error)
-            refused.add(type(plan).__name__)
-    assert refused == {"AxialVertical", "AxialHorizontal", "AxialRowmajor", "Routing", "Mixture"}
+@pytest.mark.parametrize("name", [name for name, plan in PLANS.items() if not plan.decodes])
+def test_other_plans_name_those_that_decode(name):
+    plan = PLANS[name]
+    for attempt in (
+        lambda: plan.initial_cache(1, 2, 4, 4, max_length=10),
+        lambda: plan.decode(None, None, None, {}, 0),
+    ):
+        with pytest.raises(NotImplementedError, match="does not decode one token at a") as error:
+            attempt()
+        refused, _, named = str(error.value).partition(" does not ")
+        assert refused == type(plan).__name__
+        assert all(type(x).__name__ in named for x in DECODING.values())
+        assert refused not in named
 
 
 JAX_PROGRAM = """

@@ -6,10 +6,12 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keras_combiner import factorizations
 from keras_combiner.factorizations import (
     AxialHorizontal,
     AxialRowmajor,
     AxialVertical,
+    Factorization,
     Fixed,
     Hierarchical,
     Logsparse,
@@ -335,13 +337,12 @@ def test_dropout_is_applied_to_all_weights_but_not_to_the_scores(plan):
 
 @every_plan
 def test_a_length_that_is_not_known_is_refused_or_served(plan):
-    # Only "fixed" lays out its pattern with the data at hand.
     @tf.function(input_signature=[tf.TensorSpec([None, 2, None, 3])] * 3)
     def attend(*arrays):
         return plan.attend(*arrays)
 
     arrays = reference.heads((1, 2, 9, 3))
-    if isinstance(plan.plan, Fixed):
+    if plan.plan.any_length:
         np.testing.assert_allclose(attend(*arrays), plan.attend(*arrays), atol=1e-6)
     else:
         with pytest.raises(ValueError, match="fixes its pattern at a static length"):
@@ -357,29 +358,28 @@ def test_the_config_gives_the_plan_back(plan):
 
 
 @pytest.mark.parametrize(
-    "plan",
+    ("plan", "length"),
     [
-        Fixed(30),
-        Fixed(8, part_size=2, neighbors=2),
-        Fixed(8, neighbors=100),
-        Logsparse(),
-        Hierarchical(13),
-        Hierarchical(64),
-        AxialVertical(13),
-        AxialVertical(64),
-        AxialHorizontal(1),
-        AxialHorizontal(64),
-        AxialRowmajor(64),
-        AxialRowmajor(64, "proj"),
-        Routing(13, num_clusters=1),
-        Routing(64, num_clusters=1),
-        Mixture(["fixed", "axial_rowmajor"]),
+        (Fixed(30), 13),
+        (Fixed(8, part_size=2, neighbors=2), 13),
+        (Fixed(8, neighbors=100), 13),
+        (Logsparse(), 2),
+        (Hierarchical(13), 13),
+        (Hierarchical(64), 13),
+        (AxialVertical(13), 13),
+        (AxialVertical(64), 13),
+        (AxialHorizontal(1), 13),
+        (AxialHorizontal(64), 13),
+        (AxialRowmajor(64), 13),
+        (AxialRowmajor(64, "proj"), 13),
+        (Routing(13, num_clusters=1), 13),
+        (Routing(64, num_clusters=1), 13),
+        (Mixture(["fixed", "axial_rowmajor"]), 13),
     ],
-    ids=lambda plan: type(plan).__name__,
+    ids=lambda x: type(x).__name__,
 )
 @summaries
-def test_what_is_all_direct_is_softmax_attention(plan, summary):
-    length = 2 if isinstance(plan, Logsparse) else 13
+def test_without_parts_is_softmax_attention(plan, length, summary):
     plan = LearnedPlan(plan)
     query, key, value = reference.heads((2, 2, length, 4))
     logits = query.astype("float64") @ np.swapaxes(key, 2, 3) / 2
@@ -391,9 +391,20 @@ def test_what_is_all_direct_is_softmax_attention(plan, summary):
 
 
 def test_every_kind_of_plan_is_in_the_list():
-    every = factorization.Factorization.__subclasses__()
-    kinds = {x for x in every if x.__module__.startswith("keras_combiner.")}
-    assert kinds == {type(x) for x in PLANS.values()}
+    public = [getattr(factorizations, name) for name in factorizations.__all__]
+    kinds = {x for x in public if isinstance(x, type) and issubclass(x, Factorization)}
+    assert kinds - {Factorization} == {type(x) for x in PLANS.values()}
+
+
+@every_plan
+@summaries
+def test_what_learns_without_gradients_says_so(plan, summary):
+    specs = plan.plan.all_weight_specs(summary, 2, 4, 3, plans.INPUT_DIM)
+    moved = {name for name, spec in specs.items() if not spec.trainable}
+    assert plan.plan.learns_without_gradients is bool(moved)
+    _, key, _ = reference.heads((1, 2, 9, 4))
+    weights = plan.learned((1, 2, 9, 4), 3, summary)["weights"]
+    assert set(plan.plan.updated_weights(weights, key)) == moved
 
 
 @both_ways

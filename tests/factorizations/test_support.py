@@ -52,8 +52,8 @@ def test_five_tokens_in_blocks_of_two():
 def test_a_plan_says_which_methods_it_lacks():
     with pytest.raises(NotImplementedError, match=r"Factorization must implement support\(\)"):
         Factorization().support(3)
-    with pytest.raises(NotImplementedError, match=r"must implement attend_heads\(\)"):
-        Factorization().attend_heads(*[None] * 9)
+    with pytest.raises(NotImplementedError, match=r"must implement terms\(\)"):
+        Factorization().terms(None, None, None)
 
 
 def test_finer_parts_and_neighbors():

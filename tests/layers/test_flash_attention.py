@@ -261,6 +261,6 @@ def test_fused_attention_is_the_plan_without_parts(kind, causal):
 def test_a_plan_knows_where_it_has_no_parts(length, neighbors, causal):
     plan = Fixed(4, neighbors=neighbors)
     parts = any(support.parts for support in plan.support(length, causal))
-    assert plan.is_all_direct(length) is (not parts)
-    assert not plan.is_all_direct(None)
-    assert not Hierarchical(4).is_all_direct(length)
+    assert plan.is_full_attention(length) is (not parts)
+    assert not plan.is_full_attention(None)
+    assert not Hierarchical(4).is_full_attention(length)

@@ -252,7 +252,7 @@ class TestRefusals:
             "tiny", 300, sequence_length=32, factorization="routing", static_length=True
         )
         model = LongDocumentClassifier(backbone, ByteTokenizer(), ["no", "yes"])
-        with pytest.raises(ValueError, match="'routing' learns centroids"):
+        with pytest.raises(ValueError, match="The plan Routing learns from the documents"):
             model.fit(["a", "b"], ["no", "yes"], callbacks=[Distributed("mirrored")], verbose=0)
 
     def test_a_language_model_is_refused(self):

@@ -1,0 +1,125 @@
+"""What a query attends to, as terms of one softmax, and how they become its output.
+
+A plan lays out tokens, summarizes parts and returns terms. Whatever follows is the same under every
+plan and is done here: one softmax over all terms, dropout, weighted sums, the effective matrix.
+
+Legend: G batch * heads, N blocks (or rows, or slots) that queries are laid out in, S queries a
+block, C keys of a term, D key dim, V value dim, T tokens.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from keras import ops
+
+from keras_combiner.factorizations import blocks, products
+from keras_combiner.factorizations.softmax import joint_softmax
+
+
+class Term(NamedTuple):
+    """Some of the logits of every query, and what their weights are good for.
+
+    Attributes:
+        logits: float tensor `[G, N, S, C]`.
+        mask: bool tensor that broadcasts to the logits, true where an entry counts, or None if
+            all of them do.
+        bias: float32 tensor that broadcasts to the logits and is added to them, at least zero and
+            small enough for its exponential, or None.
+        masked_cannot_dominate: bool, whether it is known that in every row no masked logit exceeds
+            all that count, in this term or another. What does can drown them, and has to be filled.
+        mix: callable that makes the term's share of the outputs, `[G, N, S, V]`, of its weights,
+            a tensor like the logits.
+        scores: callable that makes its share of the effective attention matrix of its weights:
+            `[G, T', T']`, whose first T rows and columns are those of the tokens.
+    """
+
+    logits: Any
+    mask: Any = None
+    bias: Any = None
+    masked_cannot_dominate: bool = False
+    mix: Callable | None = None
+    scores: Callable | None = None
+
+    def laid_out(self, there, back):
+        """The same term for queries that are laid out otherwise, such as by rows, not columns.
+
+        Args:
+            there: callable that brings logits and outputs into the other layout.
+            back: callable that brings weights back.
+
+        Returns:
+            `Term`, with mask and bias as they are.
+        """
+        return self._replace(
+            logits=there(self.logits),
+            mix=lambda weights: there(self.mix(back(weights))),
+            scores=lambda weights: self.scores(back(weights)),
+        )
+
+
+def direct_term(query, key, value, mask=None, scores=None, **options):
+    """`Term` of tokens, attended one by one.
+
+    Args:
+        query: float tensor `[..., S, D]`, already divided by sqrt(D).
+        key: float tensor `[..., C, D]`.
+        value: float tensor `[..., C, V]`.
+        mask: see `Term`.
+        scores: see `Term`.
+        **options: other fields of `Term`.
+    """
+    return _term("direct", query, key, value, mask=mask, scores=scores, **options)
+
+
+def part_term(query, key, value, mask=None, bias=None, scores=None, **options):
+    """`Term` of parts, attended through their summaries: as `direct_term`, with a bias."""
+    return _term("part", query, key, value, mask=mask, bias=bias, scores=scores, **options)
+
+
+def _term(kind, query, key, value, **options):
+    return Term(
+        products.matmul(query, key, f"{kind}_logits", transpose_y=True),
+        mix=lambda weights: products.matmul(weights, value, f"{kind}_outputs"),
+        **options,
+    )
+
+
+def attend(terms, length, dtype, dropout=None):
+    """Attends to all terms together.
+
+    Args:
+        terms: list of `Term`, whose logits agree in all axes but the last.
+        length: int, or a tensor, T.
+        dtype: str, of values and outputs.
+        dropout: callable on attention weights, or None.
+
+    Returns:
+        `(outputs, attention_scores)`: float tensor `[G, T, V]`, and a callable without arguments
+        that returns the effective attention matrix `[G, T, T]`, so that its quadratic cost is
+        paid only by those who ask.
+    """
+    outputs, weights = weighted_sum(terms, dtype, dropout)
+
+    def attention_scores():
+        matrix = _sum([term.scores(x) for term, x in zip(terms, weights, strict=True)])
+        return ops.cast(matrix[:, :length, :length], dtype)
+
+    return blocks.merge(outputs, length), attention_scores
+
+
+def weighted_sum(terms, dtype, dropout=None):
+    """Outputs `[G, N, S, V]` as the queries are laid out, and the weights before dropout.
+
+    Args:
+        terms: list of `Term`.
+        dtype: str, of values and outputs.
+        dropout: callable on attention weights, or None.
+    """
+    weights = joint_softmax(terms)
+    used = weights if dropout is None else [dropout(x) for x in weights]
+    used = [ops.cast(x, dtype) for x in used]
+    return _sum([term.mix(x) for term, x in zip(terms, used, strict=True)]), weights
+
+
+def _sum(tensors):
+    return sum(tensors[1:], tensors[0])
