@@ -17,7 +17,7 @@ from pathlib import Path
 
 import keras_tuner
 
-from keras_combiner import LongDocumentClassifier
+from keras_combiner import LongDocumentClassifier, factorizations
 from keras_combiner.datasets import generate_listops, listops, read_documents, write_jsonl
 from keras_combiner.text import ByteTokenizer, WordPieceTokenizer, learn_wordpiece_vocabulary
 
@@ -69,7 +69,7 @@ class Classifiers(keras_tuner.HyperModel):
             tokenizer=self._tokenizer,
             factorization=plan,
             block_size=hp.Choice("block_size", list(BLOCK_SIZES)),
-            static_length=plan != "fixed",  # all others need one
+            static_length=not factorizations.get(plan).any_length,
             hidden_dim=width,
             intermediate_dim=2 * width,
             num_heads=4,

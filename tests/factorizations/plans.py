@@ -16,22 +16,35 @@ from keras_combiner.factorizations import (
 
 SIZE = 4  # the block size or grid width of every plan below that has one
 
-PLANS = {
-    "fixed": Fixed(SIZE),
-    "fixed, finer parts": Fixed(SIZE, part_size=2),
-    "fixed, neighbors": Fixed(SIZE, neighbors=1),
-    "fixed, finer parts and neighbors": Fixed(2, part_size=1, neighbors=3),
-    "logsparse": Logsparse(),
-    "hierarchical": Hierarchical(SIZE),
-    "hierarchical, binary": Hierarchical(2),
-    "axial_vertical": AxialVertical(SIZE),
-    "axial_horizontal": AxialHorizontal(SIZE),
-    "axial_rowmajor": AxialRowmajor(SIZE),
-    "axial_rowmajor, proj": AxialRowmajor(SIZE, row_summary="proj"),
-    "routing": Routing(SIZE, num_clusters=3),
-    "mixture": Mixture(["fixed", AxialRowmajor(3)], block_size=SIZE),
-    "mixture, learned": Mixture([Routing(SIZE, 2), AxialRowmajor(3, "proj")]),
+# The plan that the contract is run for, and what makes it with a block size (or grid width) that
+# suits a long text, near the square root of its length; None where another row grows alike.
+TABLE = {
+    "fixed": (Fixed(SIZE), Fixed),
+    "fixed, finer parts": (Fixed(SIZE, part_size=2), None),
+    "fixed, neighbors": (Fixed(SIZE, neighbors=1), None),
+    "fixed, finer parts and neighbors": (
+        Fixed(2, part_size=1, neighbors=3),
+        lambda size: Fixed(size, size // 2, neighbors=1),
+    ),
+    "logsparse": (Logsparse(), lambda size: Logsparse()),
+    "hierarchical": (Hierarchical(SIZE), lambda size: Hierarchical(16)),
+    "hierarchical, binary": (Hierarchical(2), None),
+    "axial_vertical": (AxialVertical(SIZE), AxialVertical),
+    "axial_horizontal": (AxialHorizontal(SIZE), AxialHorizontal),
+    "axial_rowmajor": (AxialRowmajor(SIZE), AxialRowmajor),
+    "axial_rowmajor, proj": (
+        AxialRowmajor(SIZE, row_summary="proj"),
+        lambda size: AxialRowmajor(size, row_summary="proj"),
+    ),
+    "routing": (Routing(SIZE, num_clusters=3), Routing),
+    "mixture": (
+        Mixture(["fixed", AxialRowmajor(3)], block_size=SIZE),
+        lambda size: Mixture(["axial_vertical", Logsparse()], block_size=size),
+    ),
+    "mixture, learned": (Mixture([Routing(SIZE, 2), AxialRowmajor(3, "proj")]), None),
 }
+PLANS = {name: plan for name, (plan, _) in TABLE.items()}
+GROWING = {name: make for name, (_, make) in TABLE.items() if make is not None}
 
 INPUT_DIM = 5
 
@@ -79,17 +92,3 @@ distinct_plans = pytest.mark.parametrize(
     [LearnedPlan(x) for name, x in PLANS.items() if name not in VARIANTS],
     ids=[name for name in PLANS if name not in VARIANTS],
 )
-
-# Every plan again, with block sizes that suit a long text: near the square root of its length.
-GROWING = {
-    "fixed": Fixed,
-    "fixed, finer parts and neighbors": lambda size: Fixed(size, size // 2, neighbors=1),
-    "logsparse": lambda size: Logsparse(),
-    "hierarchical": lambda size: Hierarchical(16),
-    "axial_vertical": AxialVertical,
-    "axial_horizontal": AxialHorizontal,
-    "axial_rowmajor": AxialRowmajor,
-    "axial_rowmajor, proj": lambda size: AxialRowmajor(size, row_summary="proj"),
-    "routing": Routing,
-    "mixture": lambda size: Mixture(["axial_vertical", Logsparse()], block_size=size),
-}

@@ -9,30 +9,24 @@ from keras_combiner.factorizations import (
     AxialVertical,
     Fixed,
     Hierarchical,
-    Logsparse,
     Mixture,
     Routing,
 )
-
-# The name of a plan, its class, and the argument that the layer's block size is given to.
-NAMES = {
-    "fixed": (Fixed, "block_size"),
-    "hierarchical": (Hierarchical, "block_size"),
-    "logsparse": (Logsparse, None),
-    "axial_vertical": (AxialVertical, "width"),
-    "axial_horizontal": (AxialHorizontal, "width"),
-    "axial_rowmajor": (AxialRowmajor, "width"),
-    "routing": (Routing, "group_size"),
-}
+from tests.factorizations.plans import PLANS
 
 
-def test_every_name_gives_a_plan_of_the_block_size():
-    assert factorizations.names() == tuple(NAMES)
-    for name, (plan, argument) in NAMES.items():
-        received = factorizations.get(name, block_size=5)
-        assert type(received) is plan
-        if argument is not None:
-            assert received.get_config()[argument] == 5
+@pytest.mark.parametrize("name", factorizations.names())
+def test_every_name_gives_a_plan_of_the_block_size(name):
+    plan = factorizations.get(name, block_size=5)
+    assert type(plan) in {type(x) for x in PLANS.values()}
+    config = plan.get_config()
+    assert 5 in config.values() or not config
+
+
+def test_every_name_gives_a_plan_of_its_own():
+    kinds = {type(factorizations.get(name)) for name in factorizations.names()}
+    assert len(kinds) == len(factorizations.names())
+    assert type(factorizations.get("axial_vertical")) is AxialVertical
 
 
 def test_objects_are_returned_as_they_are():
@@ -50,6 +44,16 @@ def test_a_mixture_of_names_and_objects_survives_json():
     assert copy.support(9) == plan.support(9)
     assert copy.plans[0].block_size == 3
     assert copy.factorizations[0] == "fixed"
+
+
+@pytest.mark.parametrize("kind", [AxialVertical, AxialHorizontal])
+def test_a_plan_that_was_saved_from_another_file_loads(kind):
+    config = factorizations.serialize(kind(3))
+    module = {AxialVertical: "axial_vertical", AxialHorizontal: "axial_horizontal"}[kind]
+    plan = factorizations.deserialize(
+        {**config, "module": f"keras_combiner.factorizations.{module}"}
+    )
+    assert type(plan) is kind and plan.width == 3
 
 
 @pytest.mark.parametrize("plans", [[], None, "fixed"])
