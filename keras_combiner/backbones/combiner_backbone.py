@@ -2,11 +2,11 @@
 
 import keras
 
-from keras_combiner import factorizations
 from keras_combiner.backbones.arguments import check_keywords
 from keras_combiner.factorizations import blocks
 from keras_combiner.layers import CombinerEncoder, TokenAndPositionEmbedding, dtype_policies
 from keras_combiner.layers.dropout import Dropout
+from keras_combiner.layers.encoder_options import EncoderOptions
 
 SIZES = {
     "tiny": {"num_layers": 2, "num_heads": 4, "hidden_dim": 96, "intermediate_dim": 192},
@@ -39,25 +39,16 @@ class CombinerBackbone(keras.Model):
         num_heads: int, attention heads of each block.
         hidden_dim: int, features of a token.
         intermediate_dim: int, width of the feed-forward networks.
-        dropout: float, dropout rate.
-        activation: str or callable, activation of the feed-forward networks.
-        normalize_first: bool, pre-norm blocks and a last normalization if true, post-norm blocks
-            and a first one if false.
-        layer_norm_epsilon: float, epsilon of all normalizations.
-        use_causal_mask: bool, whether a position sees only itself and the past.
-        factorization: see `keras_combiner.layers.CombinerAttention`.
-        block_size: see `keras_combiner.layers.CombinerAttention`.
-        summary: see `keras_combiner.layers.CombinerAttention`.
-        num_key_value_heads: see `keras_combiner.layers.CombinerAttention`.
-        rotary: bool, whether attention rotates queries and keys by their positions as well; see
-            `keras_combiner.layers.CombinerAttention`. The learned position embeddings stay.
-        rotary_base: see `keras_combiner.layers.CombinerAttention`.
+        dropout: float, dropout rate, of the embeddings too.
         static_length: bool, whether documents always have exactly `sequence_length` token ids,
             padding included. Plans other than "fixed" need it wherever the length of a batch is
             not known beforehand, as in `fit` on a tf.data.Dataset, or in an export.
-        remat: see `keras_combiner.layers.CombinerEncoder`.
         dtype: dtype or dtype policy of the layers.
-        **kwargs: `name` and `trainable`.
+        **kwargs: what else `keras_combiner.layers.CombinerEncoder` takes for its blocks, with the
+            same defaults, for example `block_size`, `factorization`, `summary`, `activation`,
+            `use_causal_mask` or `remat`; and `name` and `trainable`. With `normalize_first` there
+            is a last normalization, without it a first one, with the same `layer_norm_epsilon`.
+            With `rotary` the learned position embeddings stay.
 
     Raises:
         TypeError: for an unknown argument.
@@ -80,79 +71,44 @@ class CombinerBackbone(keras.Model):
         hidden_dim,
         intermediate_dim,
         dropout=0.1,
-        activation="gelu",
-        normalize_first=True,
-        layer_norm_epsilon=1e-5,
-        use_causal_mask=False,
-        factorization="fixed",
-        block_size=64,
-        summary="variational",
-        num_key_value_heads=None,
-        rotary=False,
-        rotary_base=10000.0,
+        *,
         static_length=False,
-        remat=False,
         dtype=None,
         **kwargs,
     ):
+        of_encoders = {x: kwargs.pop(x) for x in EncoderOptions.names() if x in kwargs}
         check_keywords(self, kwargs)
         blocks.check_size("num_layers", num_layers, "the number of encoder blocks")
-        arguments = {
-            "vocabulary_size": vocabulary_size,
-            "sequence_length": sequence_length,
-            "num_layers": num_layers,
-            "num_heads": num_heads,
-            "hidden_dim": hidden_dim,
-            "intermediate_dim": intermediate_dim,
-            "dropout": dropout,
-            "activation": keras.activations.get(activation),
-            "normalize_first": normalize_first,
-            "layer_norm_epsilon": layer_norm_epsilon,
-            "use_causal_mask": use_causal_mask,
-            "factorization": factorizations.deserialize(factorization),
-            "block_size": block_size,
-            "summary": summary,
-            "num_key_value_heads": num_key_value_heads,
-            "rotary": rotary,
-            "rotary_base": rotary_base,
-            "static_length": static_length,
-            "remat": remat,
-            "dtype": keras.dtype_policies.get(dtype),
-        }
-        dtype = arguments["dtype"]
+        options = EncoderOptions(num_heads, intermediate_dim, dropout=dropout, **of_encoders)
+        dtype = keras.dtype_policies.get(dtype)
         length = sequence_length if static_length else None
         token_ids = keras.Input((length,), dtype="int32", name="token_ids")
         embedding = TokenAndPositionEmbedding(
             vocabulary_size, sequence_length, hidden_dim, dtype=dtype, name="embedding"
         )
-        norm = keras.layers.LayerNormalization(epsilon=layer_norm_epsilon, dtype=dtype, name="norm")
+        norm = keras.layers.LayerNormalization(
+            epsilon=options.layer_norm_epsilon, dtype=dtype, name="norm"
+        )
         x = embedding(token_ids)
-        if not normalize_first:
+        if not options.normalize_first:
             x = norm(x)
         x = Dropout(dropout, dtype=dtype, name="embedding_dropout")(x)
         for i in range(num_layers):
-            x = CombinerEncoder(
-                num_heads,
-                intermediate_dim,
-                dropout=dropout,
-                activation=arguments["activation"],
-                normalize_first=normalize_first,
-                layer_norm_epsilon=layer_norm_epsilon,
-                use_causal_mask=use_causal_mask,
-                factorization=arguments["factorization"],
-                block_size=block_size,
-                summary=summary,
-                num_key_value_heads=num_key_value_heads,
-                rotary=rotary,
-                rotary_base=rotary_base,
-                remat=remat,
-                dtype=dtype,
-                name=f"encoder_{i}",
-            )(x)
-        if normalize_first:
+            x = CombinerEncoder(**options.arguments(), dtype=dtype, name=f"encoder_{i}")(x)
+        if options.normalize_first:
             x = norm(x)
         super().__init__(inputs=token_ids, outputs=x, **kwargs)
-        self.arguments = arguments  # `summary` may not shadow keras.Model.summary()
+        # No attributes, of which `summary` would shadow that of keras.Model.
+        self.arguments = {
+            "vocabulary_size": vocabulary_size,
+            "sequence_length": sequence_length,
+            "num_layers": num_layers,
+            "hidden_dim": hidden_dim,
+            **options.arguments(),
+            "static_length": static_length,
+            "dtype": dtype,
+        }
+        self.options = options
         self.embedding = embedding
 
     @classmethod
@@ -252,8 +208,7 @@ class CombinerBackbone(keras.Model):
         """Returns the constructor's arguments as a dictionary."""
         return {
             **self.arguments,
-            "activation": keras.activations.serialize(self.arguments["activation"]),
-            "factorization": factorizations.serialize(self.arguments["factorization"]),
+            **self.options.get_config(),
             "dtype": dtype_policies.serialize(self, self.arguments["dtype"]),
             "name": self.name,
             "trainable": self.trainable,

@@ -3,11 +3,10 @@
 import keras
 from keras import ops
 
-from keras_combiner import factorizations
-from keras_combiner.factorizations import summaries
 from keras_combiner.layers import dtype_policies
-from keras_combiner.layers.combiner_attention import CombinerAttention, check_heads
+from keras_combiner.layers.combiner_attention import CombinerAttention
 from keras_combiner.layers.dropout import Dropout
+from keras_combiner.layers.encoder_options import EncoderOptions
 from keras_combiner.layers.rematerialization import rematerialized
 
 
@@ -39,16 +38,24 @@ class CombinerEncoder(keras.layers.Layer):
         rotary: see `CombinerAttention`.
         rotary_base: see `CombinerAttention`.
         remat: bool, whether training keeps only the block's input and computes the rest once more
-            for the gradient (rematerialization): less memory for more time, the same numbers.
+            for the gradient (rematerialization): less memory for more time, the same numbers. A
+            call that returns attention scores keeps everything.
+        kernel_initializer: initializer of the kernels of attention and of the feed-forward network.
+        bias_initializer: initializer of their biases.
+        kernel_regularizer: regularizer of their kernels, or None.
+        bias_regularizer: regularizer of their biases, or None.
         **kwargs: `name`, `dtype` and what else `keras.layers.Layer` takes.
 
     Call arguments:
         inputs: float tensor `[batch, length, features]`.
         mask: bool tensor `[batch, length]`, true at positions that count, or None.
         training: bool, whether to apply dropout.
+        return_attention_scores: bool, whether to return the effective attention matrix as well;
+            it takes memory that grows with the square of the length.
 
     Returns:
-        float tensor `[batch, length, features]`.
+        float tensor `[batch, length, features]`, or with `return_attention_scores` a pair of it
+        and the effective attention matrix `[batch, num_heads, length, length]`, before dropout.
 
     Raises:
         ValueError: if `num_heads` does not divide the features and `key_dim` is None, for `remat`
@@ -85,116 +92,122 @@ class CombinerEncoder(keras.layers.Layer):
         rotary=False,
         rotary_base=10000.0,
         remat=False,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
-        for name, size in (("num_heads", num_heads), ("intermediate_dim", intermediate_dim)):
-            if not isinstance(size, int) or size < 1:
-                raise ValueError(f"`{name}` must be an int of at least 1. Received: {size!r}.")
         self.supports_masking = True
-        self.num_heads = num_heads
-        self.intermediate_dim = intermediate_dim
-        self.key_dim = key_dim
-        self.dropout = dropout
-        self.activation = keras.activations.get(activation)
-        self.normalize_first = normalize_first
-        self.layer_norm_epsilon = layer_norm_epsilon
-        self.use_causal_mask = use_causal_mask
-        self.factorization = factorizations.deserialize(factorization)
-        factorizations.get(self.factorization, block_size)  # refuses now what cannot work later
-        summaries.check(summary)
-        check_heads(num_heads, num_key_value_heads)
-        self.block_size = block_size
-        self.summary = summary
-        self.num_key_value_heads = num_key_value_heads
-        self.rotary = rotary
-        self.rotary_base = rotary_base
-        self.remat = remat
+        self.options = EncoderOptions(
+            num_heads=num_heads,
+            intermediate_dim=intermediate_dim,
+            key_dim=key_dim,
+            dropout=dropout,
+            activation=activation,
+            normalize_first=normalize_first,
+            layer_norm_epsilon=layer_norm_epsilon,
+            use_causal_mask=use_causal_mask,
+            factorization=factorization,
+            block_size=block_size,
+            summary=summary,
+            num_key_value_heads=num_key_value_heads,
+            rotary=rotary,
+            rotary_base=rotary_base,
+            remat=remat,
+            kernel_initializer=kernel_initializer,
+            bias_initializer=bias_initializer,
+            kernel_regularizer=kernel_regularizer,
+            bias_regularizer=bias_regularizer,
+        )
+        for name, value in self.options.arguments().items():
+            setattr(self, name, value)  # as every layer of Keras has its arguments
 
     def build(self, input_shape):
         """Creates the sublayers for inputs of shape `[batch, length, features]`."""
-        features = input_shape[-1]
-        key_dim = self.key_dim
+        options, features = self.options, input_shape[-1]
+        key_dim = options.key_dim
         if key_dim is None:
-            if features % self.num_heads:
+            if features % options.num_heads:
                 raise ValueError(
                     f"`num_heads` must divide the {features} features of the input, or `key_dim` "
-                    f"be given. Received: num_heads={self.num_heads}."
+                    f"be given. Received: num_heads={options.num_heads}."
                 )
-            key_dim = features // self.num_heads
-        policy = self.dtype_policy
+            key_dim = features // options.num_heads
         self.attention = CombinerAttention(
-            self.num_heads,
-            key_dim,
-            dropout=self.dropout,
-            factorization=self.factorization,
-            block_size=self.block_size,
-            summary=self.summary,
-            num_key_value_heads=self.num_key_value_heads,
-            rotary=self.rotary,
-            rotary_base=self.rotary_base,
-            dtype=policy,
-            name="attention",
+            key_dim=key_dim, **options.for_attention(), dtype=self.dtype_policy, name="attention"
         )
         self.attention.build(input_shape, input_shape)
-        if self.remat and self.attention.plan.learns_without_gradients:
+        if options.remat and self.attention.plan.learns_without_gradients:
             raise ValueError(
                 "`remat` runs a block twice, and a plan that learns from the tokens it sees would "
                 "do so twice. Leave it out, or take another plan. Received: "
-                f"factorization={self.factorization!r}."
+                f"factorization={options.factorization!r}."
             )
         self.attention_norm = self._layer_norm("attention_norm")
         self.attention_norm.build(input_shape)
-        self.feedforward_intermediate = keras.layers.Dense(
-            self.intermediate_dim,
-            activation=self.activation,
-            dtype=dtype_policies.of_sublayer(self, "feedforward_intermediate"),
-            name="feedforward_intermediate",
+        self.feedforward_intermediate = self._dense(
+            "feedforward_intermediate", options.intermediate_dim, options.activation
         )
         self.feedforward_intermediate.build(input_shape)
-        self.feedforward_output = keras.layers.Dense(
-            features,
-            dtype=dtype_policies.of_sublayer(self, "feedforward_output"),
-            name="feedforward_output",
-        )
-        self.feedforward_output.build((*input_shape[:-1], self.intermediate_dim))
+        self.feedforward_output = self._dense("feedforward_output", features)
+        self.feedforward_output.build((*input_shape[:-1], options.intermediate_dim))
         self.feedforward_norm = self._layer_norm("feedforward_norm")
         self.feedforward_norm.build(input_shape)
-        self.dropout_layer = Dropout(self.dropout, dtype=policy, name="dropout")
+        self.dropout_layer = Dropout(options.dropout, dtype=self.dtype_policy, name="dropout")
 
     def _layer_norm(self, name):
         return keras.layers.LayerNormalization(
-            epsilon=self.layer_norm_epsilon, dtype=self.dtype_policy, name=name
+            epsilon=self.options.layer_norm_epsilon, dtype=self.dtype_policy, name=name
         )
 
-    def call(self, inputs, mask=None, training=None):
+    def _dense(self, name, units, activation=None):
+        return keras.layers.Dense(
+            units,
+            activation=activation,
+            **self.options.for_weights(),
+            dtype=dtype_policies.of_sublayer(self, name),
+            name=name,
+        )
+
+    def call(self, inputs, mask=None, training=None, return_attention_scores=False):
         """See the class docstring."""
-        if not (self.remat and training):
+        if return_attention_scores:
+            return self._block(inputs, mask, training, return_attention_scores=True)
+        if not (self.options.remat and training):
             return self._block(inputs, mask, training)
         return rematerialized(
             lambda x: self._block(x, mask, training),
             inputs,
-            self.dropout_layer.seed_generator if self.dropout else None,
+            self.dropout_layer.seed_generator if self.options.dropout else None,
         )
 
-    def _block(self, inputs, mask, training):
+    def _block(self, inputs, mask, training, return_attention_scores=False):
+        scores = None
+
         def attend(x):
-            return self.attention(
+            nonlocal scores
+            outputs = self.attention(
                 x,
                 x,
                 attention_mask=mask,
-                use_causal_mask=self.use_causal_mask,
+                use_causal_mask=self.options.use_causal_mask,
                 training=training,
+                return_attention_scores=return_attention_scores,
             )
+            outputs, scores = outputs if return_attention_scores else (outputs, None)
+            return outputs
 
         x = self._residual(inputs, attend, self.attention_norm, training)
-        return self._residual(x, self._feed_forward, self.feedforward_norm, training)
+        x = self._residual(x, self._feed_forward, self.feedforward_norm, training)
+        return (x, scores) if return_attention_scores else x
 
     def _feed_forward(self, x):
         return self.feedforward_output(self.feedforward_intermediate(x))
 
     def _residual(self, x, sublayer, norm, training):
-        if self.normalize_first:
+        if self.options.normalize_first:
             return x + self.dropout_layer(sublayer(norm(x)), training=training)
         return norm(x + self.dropout_layer(sublayer(x), training=training))
 
@@ -236,7 +249,7 @@ class CombinerEncoder(keras.layers.Layer):
         return x, new_cache
 
     def _check_decodes(self):
-        if not self.use_causal_mask:
+        if not self.options.use_causal_mask:
             raise ValueError(
                 f"Only causal blocks decode one token at a time: build {self.name!r} with "
                 "use_causal_mask=True."
@@ -250,24 +263,18 @@ class CombinerEncoder(keras.layers.Layer):
         """The shape of the input."""
         return input_shape
 
+    def compute_output_spec(self, inputs, mask=None, training=None, return_attention_scores=False):
+        """The input's shape, and that of the scores if they are asked for."""
+        outputs = super().compute_output_spec(inputs, mask=mask, training=training)
+        if not return_attention_scores:
+            return outputs
+        _, scores = self.attention.compute_output_spec(inputs, inputs, return_attention_scores=True)
+        return outputs, scores
+
     def get_config(self):
         """Returns the constructor's arguments as a dictionary."""
         return {
             **super().get_config(),
             "dtype": dtype_policies.serialize(self, self.dtype_policy),
-            "num_heads": self.num_heads,
-            "intermediate_dim": self.intermediate_dim,
-            "key_dim": self.key_dim,
-            "dropout": self.dropout,
-            "activation": keras.activations.serialize(self.activation),
-            "normalize_first": self.normalize_first,
-            "layer_norm_epsilon": self.layer_norm_epsilon,
-            "use_causal_mask": self.use_causal_mask,
-            "factorization": factorizations.serialize(self.factorization),
-            "block_size": self.block_size,
-            "summary": self.summary,
-            "num_key_value_heads": self.num_key_value_heads,
-            "rotary": self.rotary,
-            "rotary_base": self.rotary_base,
-            "remat": self.remat,
+            **self.options.get_config(),
         }

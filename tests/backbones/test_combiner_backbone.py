@@ -28,6 +28,8 @@ OPTIONS = {
         "normalize_first": False,
         "activation": gelu_approximate,
         "layer_norm_epsilon": 1e-12,
+        "kernel_initializer": keras.initializers.TruncatedNormal(stddev=0.02),
+        "kernel_regularizer": "l2",
     },
     "plan object": {"factorization": Fixed(5), "summary": "mean"},
 }

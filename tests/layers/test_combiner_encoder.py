@@ -76,6 +76,88 @@ def test_is_attention_then_feed_forward(normalize_first, causal):
     np.testing.assert_allclose(outputs, x, atol=1e-5 * np.abs(x).max())
 
 
+WEIGHTS = {
+    "attention/query",
+    "attention/key",
+    "attention/value",
+    "attention/attention_output",
+    "feedforward_intermediate",
+    "feedforward_output",
+}
+
+
+def of_kind(layer, kind):
+    """`{path of a sublayer in the block: its kernel or bias}`; `kind` is "kernel" or "bias"."""
+    paths = {x.path.removeprefix(f"{layer.path}/"): x for x in layer.weights}
+    return {path.removesuffix(f"/{kind}"): x for path, x in paths.items() if path.endswith(kind)}
+
+
+def test_initializers_make_every_kernel_and_bias():
+    layer = CombinerEncoder(
+        2,
+        8,
+        summary="mean",
+        kernel_initializer=keras.initializers.RandomUniform(2.0, 3.0),
+        bias_initializer="ones",
+    )
+    layer.build((None, None, FEATURES))
+    kernels, biases = of_kind(layer, "kernel"), of_kind(layer, "bias")
+    assert set(kernels) == set(biases) == WEIGHTS
+    for kernel in kernels.values():
+        assert 2 <= np.min(kernel) < np.max(kernel) <= 3
+    for bias in biases.values():
+        np.testing.assert_array_equal(bias, np.ones(bias.shape))
+    # An initializer that was used twice would give the same numbers.
+    first, second = (kernels[f"feedforward_{x}"].numpy() for x in ("intermediate", "output"))
+    assert first.shape == second.shape and not np.array_equal(first, second)
+
+
+def test_regularizers_add_to_the_loss_what_they_say():
+    layer = built(kernel_regularizer=keras.regularizers.L2(0.5), bias_regularizer="l1")
+    kernels, biases = of_kind(layer, "kernel"), of_kind(layer, "bias")
+    assert set(kernels) == set(biases) == WEIGHTS
+    expected = sum(0.5 * np.sum(np.square(x)) for x in kernels.values())
+    expected += sum(0.01 * np.sum(np.abs(x)) for x in biases.values())
+    np.testing.assert_allclose(sum(map(float, layer.losses)), expected, rtol=1e-5)
+    assert not built().losses
+
+
+@every_option
+def test_attention_scores_on_request(options):
+    layer = built(**options)
+    mask = reference.padding_mask("right", BATCH, LENGTH)
+    outputs, scores = layer(tokens(), mask=mask, return_attention_scores=True)
+    np.testing.assert_allclose(outputs, layer(tokens(), mask=mask), atol=1e-5)
+    normalized = layer.attention_norm(tokens()) if layer.normalize_first else tokens()
+    causal = layer.use_causal_mask
+    _, expected = layer.attention(
+        normalized,
+        normalized,
+        attention_mask=mask,
+        use_causal_mask=causal,
+        return_attention_scores=True,
+    )
+    np.testing.assert_allclose(scores, expected, atol=1e-6)
+    assert scores.shape == (BATCH, 2, LENGTH, LENGTH)
+    np.testing.assert_allclose(np.sum(scores, -1), np.ones(scores.shape[:3]), atol=1e-5)
+
+
+def test_attention_scores_in_a_functional_model_that_is_saved(tmp_path):
+    x = keras.Input((LENGTH, FEATURES))
+    model = keras.Model(x, built(remat=True, dropout=0.1)(x, return_attention_scores=True))
+    assert [y.shape for y in model.outputs] == [
+        (None, LENGTH, FEATURES),
+        (None, 2, LENGTH, LENGTH),
+    ]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for received, expected in zip(loaded(tokens()), model(tokens()), strict=True):
+        np.testing.assert_array_equal(received, expected)
+    outputs, scores = model(tokens(), training=True)
+    assert outputs.shape == (BATCH, LENGTH, FEATURES)
+    np.testing.assert_allclose(np.sum(scores, -1), np.ones(scores.shape[:3]), atol=1e-5)
+
+
 def test_key_dim_is_the_features_over_the_heads_unless_given():
     assert built().attention.key_dim == 4
     assert built(num_heads=3, key_dim=5).attention.key_dim == 5
@@ -148,6 +230,10 @@ def test_dropout_is_off_at_inference_and_on_in_training():
             "rotary": True,
             "rotary_base": 50.0,
             "key_dim": 4,
+            "kernel_initializer": keras.initializers.TruncatedNormal(stddev=0.02, seed=3),
+            "bias_initializer": "ones",
+            "kernel_regularizer": "l2",
+            "bias_regularizer": keras.regularizers.L1(0.1),
             "dtype": "mixed_bfloat16",
             "name": "block",
         },
@@ -172,11 +258,22 @@ def test_config_and_file_round_trip(options, tmp_path):
         assert inner.summary == "variational"
         assert (inner.num_key_value_heads, inner.rotary, inner.rotary_base) == (1, True, 50.0)
         assert loaded.layers[-1].attention_norm.epsilon == 1e-3
+        for kernel in of_kind(loaded.layers[-1], "kernel").values():
+            assert kernel.regularizer.get_config() == {"l2": 0.01}
 
 
 def test_a_config_of_before_is_loaded():
     config = built().get_config()
-    for name in ("num_key_value_heads", "rotary", "rotary_base"):
+    for name in (
+        "num_key_value_heads",
+        "rotary",
+        "rotary_base",
+        "remat",
+        "kernel_initializer",
+        "bias_initializer",
+        "kernel_regularizer",
+        "bias_regularizer",
+    ):
         del config[name]
     assert CombinerEncoder.from_config(config).get_config() == built().get_config() | {
         "name": config["name"]
@@ -212,6 +309,8 @@ def test_dtype_policy_reaches_every_sublayer():
         ({"num_key_value_heads": 3}, "`num_key_value_heads` must be an int that divides"),
         ({"rotary": True, "key_dim": 3}, "`key_dim` must be even"),
         ({"activation": "nonsense"}, "nonsense"),
+        ({"kernel_initializer": "nonsense"}, "nonsense"),
+        ({"bias_regularizer": "nonsense"}, "nonsense"),
     ],
 )
 def test_wrong_arguments(options, words):
