@@ -1,6 +1,7 @@
 """Backbones of this package as a source: an earlier pretraining, or a trained classifier."""
 
 import dataclasses
+import tempfile
 from pathlib import Path
 
 import keras
@@ -46,7 +47,8 @@ class CombinerWeights:
         table = extend_positions(table, sequence_length, positions)
         arguments = {**self.backbone.arguments, "sequence_length": sequence_length, **options}
         backbone = CombinerBackbone(**arguments)
-        known = {_place(x, self.backbone): x for x in self.backbone.weights}
+        source_backbone = _without_lora(self.backbone)
+        known = {_place(x, source_backbone): x for x in source_backbone.weights}
         for weight in backbone.weights:
             source = known.get(_place(weight, backbone))
             if weight is backbone.embedding.position_embeddings:
@@ -98,6 +100,18 @@ def as_combiner(source):
     if not isinstance(backbone, CombinerBackbone):
         return None
     return CombinerWeights(backbone), getattr(source, "tokenizer", None)
+
+
+def _without_lora(backbone):
+    """The backbone, or a copy in whose kernels is what LoRA adds to them."""
+    if not any(getattr(x, "lora_enabled", False) for x in backbone._flatten_layers()):
+        return backbone
+    copy = CombinerBackbone.from_config(backbone.get_config())
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder, "copy.weights.h5")  # files hold the sums
+        backbone.save_weights(weights)
+        copy.load_weights(weights)
+    return copy
 
 
 def _place(weight, backbone):

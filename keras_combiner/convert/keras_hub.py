@@ -76,6 +76,8 @@ def _arrays(layer):
             f"Expected weights as they were trained. The layer {layer.path!r} has been quantized: "
             "convert the model before that, and quantize what comes out."
         )
+    if getattr(layer, "lora_enabled", False):
+        return _array(layer.kernel), _array(layer.bias)  # a sum with what LoRA adds
     return tuple(_array(weight) for weight in layer.weights)
 
 

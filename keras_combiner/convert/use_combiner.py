@@ -118,7 +118,19 @@ def use_combiner(
         )
         return model, as_tokenizer(tokenizer)
     tokenizer = as_tokenizer(tokenizer, weights.pad_token_id)
-    return weights.to_backbone(sequence_length, positions, **plan, **options), tokenizer
+    backbone = weights.to_backbone(sequence_length, positions, **plan, **options)
+    _check_fits(tokenizer, backbone.arguments["vocabulary_size"])
+    return backbone, tokenizer
+
+
+def _check_fits(tokenizer, vocabulary_size):
+    """Raises a ValueError for a tokenizer with ids that the embedding does not have."""
+    if tokenizer is not None and tokenizer.vocabulary_size > vocabulary_size:
+        raise ValueError(
+            f"The tokenizer has {tokenizer.vocabulary_size} token ids, and the model embeddings of "
+            f"{vocabulary_size} only: this is not the vocabulary that it was trained with. Pass "
+            "`tokenizer`, the one that it was."
+        )
 
 
 def default_plan(block_size=64):

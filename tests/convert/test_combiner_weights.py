@@ -77,6 +77,22 @@ def test_files_bring_their_tokenizer(tmp_path):
         assert found.arguments["dropout"] == 0.3
 
 
+def test_what_lora_adds_is_kept():
+    source = backbone()
+    plain = np.array(source(IDS))
+    for layer in source._flatten_layers():
+        if isinstance(layer, (keras.layers.EinsumDense, keras.layers.Embedding)):
+            layer.enable_lora(2)
+    for weight in source.trainable_weights:
+        weight.assign(weight + 0.3)
+    expected = np.array(source(IDS))
+    assert np.abs(expected - plain).max() > 0.1
+    model, _ = use_combiner(source, sequence_length=40)
+    np.testing.assert_allclose(model(IDS), expected, atol=1e-5)
+    assert len(model.trainable_weights) == len(model.weights)
+    np.testing.assert_allclose(source(IDS), expected, atol=1e-6)
+
+
 def test_what_it_refuses(tmp_path):
     inputs = keras.Input((3,))
     keras.Model(inputs, keras.layers.Dense(2)(inputs)).save(tmp_path / "model.keras")

@@ -230,6 +230,9 @@ def test_tokenizers_it_refuses(tmp_path):
     (tmp_path / "tokenizer_config.json").write_text('{"tokenize_chinese_chars": false}')
     with pytest.raises(ValueError, match="every Chinese character a word"):
         use_combiner(tmp_path)
+    (tmp_path / "tokenizer_config.json").unlink()
+    with pytest.raises(ValueError, match=r"has 31 token ids, and the model embeddings of 30 only"):
+        use_combiner(tmp_path, tokenizer=[*VOCABULARY, "one more"])
 
 
 def test_missing_and_foreign_files(tmp_path):

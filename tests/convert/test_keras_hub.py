@@ -63,6 +63,17 @@ def test_hidden_states_are_those_of_the_backbone(name, keras_hub, token_ids, tmp
     assert backbone(np.ones((1, 100))).shape == (1, 100, 8)
 
 
+def test_what_lora_adds_is_kept(keras_hub, token_ids):
+    source = randomized(keras_hub.models.BertBackbone(**SMALL))
+    plain = states(source, token_ids)
+    source.enable_lora(2)
+    expected = states(randomized(source), token_ids)
+    valid = token_ids != 0
+    assert np.abs(expected - plain)[valid].max() > 0.1
+    backbone, _ = use_combiner(source, block_size=21)
+    np.testing.assert_allclose(np.array(backbone(token_ids))[valid], expected[valid], atol=1e-4)
+
+
 def test_robertas_start_token_is_ours_at_1(keras_hub):
     source = randomized(keras_hub.models.RobertaBackbone(**SMALL))
     backbone, _ = use_combiner(source)
