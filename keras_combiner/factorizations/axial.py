@@ -8,6 +8,7 @@ import keras
 
 from keras_combiner.factorizations import blocks, grids
 from keras_combiner.factorizations.factorization import Factorization, Support
+from keras_combiner.factorizations.terms import block_term
 
 
 class _Axial(Factorization):
@@ -39,10 +40,10 @@ class _Axial(Factorization):
         """See `Factorization.terms`."""
         length = self.static_length(tokens.query)
         rows = tokens.in_blocks(min(self.width, length))  # [G, N, W, D]
-        terms = [grids.line_term(rows, options.causal)]
+        terms = [block_term(rows, options.causal)]
         if length > self.width:
             columns = rows.map(grids.swap_lines)  # [G, W, N, D]
-            terms.append(grids.by_rows(grids.line_term(columns, options.causal, own=False)))
+            terms.append(grids.by_rows(block_term(columns, options.causal, own=False)))
             if options.pooling.has_parts:
                 terms += self._part_terms(rows, columns, options)
         return terms

@@ -7,6 +7,7 @@ from keras_combiner.factorizations import blocks, grids, products
 from keras_combiner.factorizations.factorization import CellPart, Factorization, Support
 from keras_combiner.factorizations.softmax import masked_softmax
 from keras_combiner.factorizations.summaries import Summaries, entropy, max_pool
+from keras_combiner.factorizations.terms import block_term
 from keras_combiner.factorizations.weight_spec import WeightSpec
 
 NORM_EPSILON = 1e-5  # keeps the normalization of a constant vector finite
@@ -98,7 +99,7 @@ class AxialRowmajor(Factorization):
         """See `Factorization.terms`. Shapes as in `grids`."""
         length = self.static_length(tokens.query)
         rows = tokens.in_blocks(min(self.width, length))  # [G, N, W, D]
-        terms = [grids.line_term(rows, options.causal)]
+        terms = [block_term(rows, options.causal)]
         if length > self.width and options.pooling.has_parts:
             parts = _summarize_rows(*rows, options.pooling)
             if self.row_summary == "proj":

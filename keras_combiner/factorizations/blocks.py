@@ -6,6 +6,7 @@ multiple of S: the last block is then filled up with positions that do not count
 
 from typing import Any, NamedTuple
 
+import numpy as np
 from keras import ops
 
 
@@ -113,6 +114,31 @@ def repeat(x, times, num_blocks):
     x = ops.tile(x, (1, 1, times, 1))
     x = ops.reshape(x, (heads, count * times, size, features))
     return x if count * times == num_blocks else x[:, :num_blocks]
+
+
+def pattern(size, name):
+    """bool `[S, S]`: which tokens of its block (second axis) a token has to do with.
+
+    For 3 tokens: "other" `[[0 1 1] [1 0 1] [1 1 0]]`, "before" `[[0 0 0] [1 0 0] [1 1 0]]`, "to"
+    `[[1 0 0] [1 1 0] [1 1 1]]`, "after" `[[0 1 1] [0 0 1] [0 0 0]]`.
+    """
+    token, other = np.arange(size)[:, np.newaxis], np.arange(size)
+    return {
+        "to": other <= token,
+        "other": other != token,
+        "before": other < token,
+        "after": other > token,
+    }[name]
+
+
+def mask_pairs(mask, pattern):
+    """`[G, N, S]` and `[S, S]`, either may be None -> broadcasts to `[G, N, S, S]`, or None."""
+    if pattern is not None:
+        pattern = ops.convert_to_tensor(pattern[np.newaxis, np.newaxis])
+    if mask is None:
+        return pattern
+    mask = ops.expand_dims(mask, 2)
+    return mask if pattern is None else ops.logical_and(mask, pattern)
 
 
 def check_size(name, size, meaning, at_least=1):

@@ -8,10 +8,10 @@ layout puts first: I lines of J cells, `[G, I, J, ...]`.
 import numpy as np
 from keras import ops
 
-from keras_combiner.factorizations import blocks, precision, products, scores
+from keras_combiner.factorizations import blocks, precision, products
 from keras_combiner.factorizations.softmax import masked_softmax
 from keras_combiner.factorizations.summaries import Summaries, below_minimum, entropy
-from keras_combiner.factorizations.terms import direct_term, part_term
+from keras_combiner.factorizations.terms import part_term
 
 
 def swap_lines(x):
@@ -66,7 +66,8 @@ def summarize_runs(query, key, value, mask, pooling, after=False):
         or None, local weights `[G, I, J, J]`, mask `[G, I, J]` (G may be 1).
     """
     length = ops.shape(key)[2]
-    run_mask = _and(mask, _pattern(length, "after" if after else "before"))  # [G, I, J, J]
+    pattern = blocks.pattern(length, "after" if after else "before")
+    run_mask = blocks.mask_pairs(mask, pattern)  # [G, I, J, J]
     query_features, key_features = pooling.features(query, key)
     if not pooling.averages:
         run_query = _running_max(query_features, mask, after)
@@ -97,29 +98,6 @@ def summarize_runs(query, key, value, mask, pooling, after=False):
     )
 
 
-def line_term(tokens, causal, own=True):
-    """`terms.Term` of the tokens in a cell's own line.
-
-    Args:
-        tokens: `blocks.Tokens` by lines: `[G, I, J, D]`, mask `[G, I, J]` (G may be 1) or None.
-        causal: bool, whether to leave out what comes after a cell.
-        own: bool, whether a cell attends to itself.
-    """
-    _, lines, length, _ = ops.shape(tokens.key)
-    if own:
-        pattern = _pattern(length, "to") if causal else None
-    else:
-        pattern = _pattern(length, "before" if causal else "other")
-    line = np.arange(lines * length) // length
-    return direct_term(
-        tokens.query,
-        tokens.key,
-        tokens.value,
-        _and(tokens.mask, pattern),
-        lambda weights: scores.place(blocks.join(weights), line, lines),
-    )
-
-
 def crossing_term(query, parts, earlier):
     """`terms.Term` of the parts that stand in a cell's own line, but for the cell's own.
 
@@ -130,12 +108,12 @@ def crossing_term(query, parts, earlier):
         earlier: bool, whether to leave out what stands after a cell as well.
     """
     bias = None if parts.bias is None else ops.expand_dims(swap_lines(parts.bias), 2)
-    pattern = _pattern(ops.shape(query)[2], "before" if earlier else "other")
+    pattern = blocks.pattern(ops.shape(query)[2], "before" if earlier else "other")
     return part_term(
         query,
         swap_lines(parts.key),
         swap_lines(parts.value),
-        _and(swap_lines(parts.mask), pattern),
+        blocks.mask_pairs(swap_lines(parts.mask), pattern),
         bias,
         lambda weights: _share(weights, parts.local_weights),
     )
@@ -171,31 +149,6 @@ def _share(weights, local_weights):
     local = ops.reshape(local, (heads * lines, 1, lines, length))
     weights = ops.reshape(weights, (heads * lines, length, 1, length))
     return ops.reshape(weights * local, (heads, lines * length, lines * length))
-
-
-def _pattern(length, name):
-    """bool `[J, J]`: which cells of a line (second axis) a cell has to do with.
-
-    For 3 cells: "other" `[[0 1 1] [1 0 1] [1 1 0]]`, "before" `[[0 0 0] [1 0 0] [1 1 0]]`, "to"
-    `[[1 0 0] [1 1 0] [1 1 1]]`, "after" `[[0 1 1] [0 0 1] [0 0 0]]`.
-    """
-    cell, other = np.arange(length)[:, np.newaxis], np.arange(length)
-    return {
-        "to": other <= cell,
-        "other": other != cell,
-        "before": other < cell,
-        "after": other > cell,
-    }[name]
-
-
-def _and(mask, pattern):
-    """`[G, I, J]` and `[J, J]`, either may be None -> broadcasts to `[G, I, J, J]`, or None."""
-    if pattern is not None:
-        pattern = ops.convert_to_tensor(pattern[np.newaxis, np.newaxis])
-    if mask is None:
-        return pattern
-    mask = ops.expand_dims(mask, 2)
-    return mask if pattern is None else ops.logical_and(mask, pattern)
 
 
 def _running_max(x, mask, after):

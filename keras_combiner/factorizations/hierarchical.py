@@ -11,7 +11,7 @@ from keras_combiner.factorizations.blocks import Tokens
 from keras_combiner.factorizations.decoding import DecodingFactorization
 from keras_combiner.factorizations.factorization import Support
 from keras_combiner.factorizations.summaries import summarize
-from keras_combiner.factorizations.terms import direct_term, part_term
+from keras_combiner.factorizations.terms import block_term, direct_term, part_term
 
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
@@ -77,13 +77,8 @@ class Hierarchical(DecodingFactorization):
         size = min(self.block_size, length)
         num_blocks = blocks.count(length, size)
         own = tokens.in_blocks(size)  # [G, N, S, D]
-        mask = None if own.mask is None else ops.expand_dims(own.mask, 2)
-        if options.causal:
-            past = np.tri(size, dtype=bool).reshape((1, 1, size, size))
-            mask = past if mask is None else ops.logical_and(mask, past)
-        position = np.arange(num_blocks * size)
-        place_own = functools.partial(_place, slots=position // size, num_slots=num_blocks)
-        terms, levels = [direct_term(own.query, own.key, own.value, mask, place_own)], []
+        own_block = np.arange(num_blocks * size) // size
+        terms, levels = [block_term(own, options.causal)], []
         if num_blocks > 1 and options.pooling.has_parts:
             levels = self._levels(own, options.pooling)
         for step, parts in enumerate(levels):
@@ -99,7 +94,7 @@ class Hierarchical(DecodingFactorization):
             mask = self._sibling_mask(step, num_blocks, ops.shape(key)[2], options.causal)
             if part_mask is not None:
                 mask = ops.logical_and(ops.swapaxes(part_mask, 2, 3), mask)
-            share = functools.partial(self._share, levels[: step + 1], position // size)
+            share = functools.partial(self._share, levels[: step + 1], own_block)
             terms.append(part_term(own.query, key, value, mask, bias, share))
         return terms
 
@@ -211,15 +206,11 @@ class Hierarchical(DecodingFactorization):
         num_tokens = len(own_block)
         num_parts = ops.shape(levels[-1].key)[1]
         parent = own_block // self.block_size ** len(levels)
-        weights = _place(weights, parent, blocks.count(num_parts, self.block_size))
+        num_parents = blocks.count(num_parts, self.block_size)
+        weights = scores.place(blocks.join(weights), parent, num_parents)
         for parts in reversed(levels):
             weights = scores.share(weights[:, :, : ops.shape(parts.key)[1]], parts.local_weights)
         return weights[:, :, :num_tokens]
-
-
-def _place(weights, slots, num_slots):
-    """`scores.place` of weights in blocks, `[G, N, S, C]`."""
-    return scores.place(blocks.join(weights), slots, num_slots)
 
 
 def _prefix(level):

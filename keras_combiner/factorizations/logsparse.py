@@ -1,5 +1,7 @@
 """The plan "logsparse": parts that double in size with their distance."""
 
+import functools
+
 import keras
 import numpy as np
 from keras import ops
@@ -8,7 +10,7 @@ from keras_combiner.factorizations import blocks, decoding, scores
 from keras_combiner.factorizations.decoding import DecodingFactorization
 from keras_combiner.factorizations.factorization import Support
 from keras_combiner.factorizations.summaries import summarize
-from keras_combiner.factorizations.terms import direct_term, part_term
+from keras_combiner.factorizations.terms import block_term, direct_term, part_term
 
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
@@ -56,18 +58,7 @@ class Logsparse(DecodingFactorization):
             tokens = tokens._replace(mask=full)  # up to a power of two
         num_pairs = blocks.count(length, 2)
         pairs = tokens.in_blocks(2)  # [G, N, 2, D]
-        mask = None if pairs.mask is None else ops.expand_dims(pairs.mask, 2)
-        if options.causal:
-            past = np.tri(2, dtype=bool).reshape((1, 1, 2, 2))
-            mask = past if mask is None else ops.logical_and(mask, past)
-        position = np.arange(2 * num_pairs)
-        direct = direct_term(
-            pairs.query,
-            pairs.key,
-            pairs.value,
-            mask,
-            lambda weights: scores.place(blocks.join(weights), position // 2, num_pairs),
-        )
+        direct = block_term(pairs, options.causal)
         levels = range(1, _num_levels(length)) if options.pooling.has_parts else ()
         parts = [summarize(*tokens.in_blocks(2**level), options.pooling) for level in levels]
         if not parts:
@@ -78,17 +69,8 @@ class Logsparse(DecodingFactorization):
         )  # [G, N, L, D], [G, N, L, V], [G, N, L, 1] or None
         bias = None if bias is None else ops.swapaxes(bias, 2, 3)
         mask = _part_mask(parts, levels, num_pairs, options.causal)
-        return [
-            direct,
-            part_term(
-                pairs.query,
-                key,
-                value,
-                mask,
-                bias,
-                lambda weights: _share_by_level(weights, parts, levels, position),
-            ),
-        ]
+        share = functools.partial(_share_by_level, parts, levels)
+        return [direct, part_term(pairs.query, key, value, mask, bias, share)]
 
     def cache_shapes(self, key_dim, value_dim, max_length):
         """See `DecodingFactorization.cache_shapes`. O(max_length).
@@ -179,9 +161,10 @@ def _siblings_of_pairs(levels, num_pairs):
     return ops.concatenate(columns, axis=2)
 
 
-def _share_by_level(weights, parts, levels, position):
+def _share_by_level(parts, levels, weights):
     """Weights of siblings `[G, N, 2, L]` -> of their tokens, `[G, 2 N, 2 N]`."""
     weights = blocks.join(weights)
+    position = np.arange(weights.shape[1])
     matrix = 0.0
     for column, (level, part) in enumerate(zip(levels, parts, strict=True)):
         far = weights[:, :, column : column + 1]

@@ -6,7 +6,7 @@ from keras import ops
 from keras_combiner.factorizations import blocks, grids, precision
 from keras_combiner.factorizations.factorization import Factorization, Support
 from keras_combiner.factorizations.fixed import Fixed
-from keras_combiner.factorizations.terms import attend, part_term
+from keras_combiner.factorizations.terms import attend, block_term, part_term
 from keras_combiner.factorizations.weight_spec import WeightSpec
 
 
@@ -245,7 +245,7 @@ def _causal_terms(groups, seen, pooling):
     def in_groups(x):
         return ops.reshape(x, (heads, num_groups, size, ops.shape(x)[3]))
 
-    own = grids.line_term(groups, causal=True)
+    own = block_term(groups, causal=True)
     mask = ops.broadcast_to(own.mask, (ops.shape(own.mask)[0], num_groups, size, size))
     own = own.laid_out(one_by_one, in_groups)._replace(mask=one_by_one(mask))
     if not pooling.has_parts:

@@ -10,9 +10,10 @@ block, C keys of a term, D key dim, V value dim, T tokens.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import numpy as np
 from keras import ops
 
-from keras_combiner.factorizations import blocks, products
+from keras_combiner.factorizations import blocks, products, scores
 from keras_combiner.factorizations.softmax import joint_softmax
 
 
@@ -74,6 +75,29 @@ def direct_term(query, key, value, mask=None, scores=None, **options):
 def part_term(query, key, value, mask=None, bias=None, scores=None, **options):
     """`Term` of parts, attended through their summaries: as `direct_term`, with a bias."""
     return _term("part", query, key, value, mask=mask, bias=bias, scores=scores, **options)
+
+
+def block_term(tokens, causal, own=True):
+    """`Term` of the tokens in the query's own block.
+
+    Args:
+        tokens: `blocks.Tokens` in blocks: `[G, N, S, D]`, mask `[G, N, S]` (G may be 1) or None.
+        causal: bool, whether to leave out what comes after the query.
+        own: bool, whether a token attends to itself.
+    """
+    _, num_blocks, size, _ = ops.shape(tokens.key)
+    if own:
+        pattern = blocks.pattern(size, "to") if causal else None
+    else:
+        pattern = blocks.pattern(size, "before" if causal else "other")
+    block = np.arange(num_blocks * size) // size
+    return direct_term(
+        tokens.query,
+        tokens.key,
+        tokens.value,
+        blocks.mask_pairs(tokens.mask, pattern),
+        lambda weights: scores.place(blocks.join(weights), block, num_blocks),
+    )
 
 
 def _term(kind, query, key, value, **options):

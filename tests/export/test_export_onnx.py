@@ -17,13 +17,8 @@ onnx_export = importlib.import_module("keras_combiner.export.onnx")
 
 TOLERANCE = 1e-5
 PLANS = {
-    "fixed": "fixed",
+    **{name: name for name in factorizations.names()},
     "fixed with parts and neighbors": factorizations.Fixed(8, part_size=4, neighbors=1),
-    "logsparse": "logsparse",
-    "hierarchical": "hierarchical",
-    "axial_vertical": "axial_vertical",
-    "axial_horizontal": "axial_horizontal",
-    "axial_rowmajor": "axial_rowmajor",
     "routing": factorizations.Routing(8, num_clusters=3),
     "mixture": factorizations.Mixture(["fixed", "axial_rowmajor"], block_size=8),
 }

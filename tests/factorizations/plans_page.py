@@ -16,7 +16,7 @@ from keras_combiner.factorizations import summaries
 from tests import on_backend, reference
 from tests.factorizations.backend_cases import Case, compute, compute_all
 from tests.factorizations.jax_memory import Program, temporary_bytes_of_all
-from tests.factorizations.plans import GROWING, PLANS, LearnedPlan
+from tests.factorizations.plans import GROWING, PLANS, LearnedPlan, cost
 from tests.factorizations.test_every_plan_litert import check as check_litert
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "plans.md"
@@ -62,11 +62,6 @@ def tried(attempt):
             return f"no: TensorFlow's {', '.join(sorted(set(missing)))} has no counterpart there"
         return "no: " + " ".join(str(error).split())[:200].replace("|", "/")
     return "yes"
-
-
-def cost(name):
-    words = " ".join(type(GROWING[name](4)).__doc__.split())
-    return re.search(r"Cost[^:]*: (.*?)(, which|[.;]) ", words)[1]
 
 
 def terms(name):

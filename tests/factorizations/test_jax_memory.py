@@ -8,10 +8,9 @@ import pytest
 from keras_combiner.factorizations.summaries import SUMMARIES
 from tests import on_backend
 from tests.factorizations.jax_memory import Program, temporary_bytes_of_all
-from tests.factorizations.plans import GROWING
+from tests.factorizations.plans import GROWING, cost
 
 LENGTHS = (1024, 4096, 16384)
-NEARLY_LINEAR = ("logsparse", "hierarchical")  # L log L; all others: L to the power of 1.5
 # On every change test_attend_memory.py looks at the graphs of all plans; compiling takes longer.
 QUICK = [Program(plan) for plan in ("fixed", "hierarchical", "axial_horizontal", "routing")]
 # Every plan in both directions, forward and backward, each time with another summary.
@@ -40,9 +39,9 @@ def temporary_bytes(request):
 
 
 def most(plan, short, long):
-    """By what the cost of the plan grows from one length to another."""
+    """By what the cost of the plan grows: like L log L, or like L to the power of 1.5."""
     times = long / short
-    return times * math.log(long, short) if plan in NEARLY_LINEAR else times**1.5
+    return times * math.log(long, short) if "log" in cost(plan) else times**1.5
 
 
 # What is short of the trend at 1k makes the first step steeper: there XLA shares buffers that it
