@@ -12,16 +12,9 @@ from benchmarks.ablation.rows import SUMMARIES, comparable
 from benchmarks.common.verdicts import BETTER, NOT_SETTLED, standard_error, verdict
 from benchmarks.conversion.page import default_name
 from benchmarks.deploy_report import rows as deploy_rows
+from benchmarks.quality import rows as quality_rows
 from benchmarks.quality.page import accuracies
-from benchmarks.quality.rows import (
-    COMBINER,
-    MAJORITY,
-    MODELS,
-    ROOT_OPERATOR,
-    TFIDF,
-    TFIDF_TRUNCATED,
-    title,
-)
+from benchmarks.quality.rows import title
 from benchmarks.speed.layers import DEFAULT_BLOCK_SIZE, WINDOW_SIZE
 from benchmarks.starting_points.page import mean
 from benchmarks.starting_points.rows import CONVERTED, TRUNCATED
@@ -174,13 +167,14 @@ def _data_set(name, figures):
     details, documents = settings["datasets"][name], data["documents"]
     count = documents["test"]
     means = {row: statistics.mean(x["accuracy"]) for row, x in rows.items()}
-    best, combiner = max(rows, key=means.get), max(COMBINER, key=means.get)
+    best, combiner = max(rows, key=means.get), max(quality_rows.COMBINER, key=means.get)
     error, of_two = (standard_error(*[means[best]] * x, count=count) for x in (1, 2))
     stopped = [x for x in rows if statistics.mean(rows[x].get("share", [1])) < 1]
     unbeaten = [
         x
         for x in rows
-        if x not in (*COMBINER, MAJORITY, ROOT_OPERATOR) and means[x] >= means[combiner]
+        if x not in (*quality_rows.COMBINER, quality_rows.MAJORITY, quality_rows.ROOT_OPERATOR)
+        and means[x] >= means[combiner]
     ]
     phrases = [
         f"{documents['train']:,} training, {documents['validation']:,} validation and {count:,} "
@@ -195,22 +189,25 @@ def _data_set(name, figures):
         f"and tested as they were: {_names(stopped, settings)}.",
         f"What no Combiner row beats on the average here: {_names(unbeaten, settings)}.",
     ]
-    if TFIDF in rows and TFIDF_TRUNCATED in rows:  # texts
+    if quality_rows.TFIDF in rows:  # texts
         phrases.append(
             f"the rarest class has {data['smallest_class']} training documents, so that "
             f"{details['token_dropout']:.0%} of the tokens are left out"
         )
-    if ROOT_OPERATOR in rows:
+    if quality_rows.ROOT_OPERATOR in rows:
         beyond = [
-            x for x in MODELS if verdict(*accuracies(rows, x, ROOT_OPERATOR), count) == BETTER
+            x
+            for x in quality_rows.MODELS
+            if verdict(*accuracies(rows, x, quality_rows.ROOT_OPERATOR), count) == BETTER
         ]
         assert not beyond, "the page says so"
         level = {
-            peer: _names(_level(rows, peer, count), settings) for peer in (ROOT_OPERATOR, MAJORITY)
+            peer: _names(_level(rows, peer, count), settings)
+            for peer in (quality_rows.ROOT_OPERATOR, quality_rows.MAJORITY)
         }
         phrases += [
-            f"As far as it with every seed: {level[ROOT_OPERATOR]}.",
-            f"No further than the commonest label with any: {level[MAJORITY]}.",
+            f"As far as it with every seed: {level[quality_rows.ROOT_OPERATOR]}.",
+            f"No further than the commonest label with any: {level[quality_rows.MAJORITY]}.",
         ]
     return phrases
 
@@ -219,7 +216,7 @@ def _level(rows, peer, count):
     """The networks that no seed tells apart from a row."""
     return [
         row
-        for row in MODELS
+        for row in quality_rows.MODELS
         if all(
             verdict([x], [y], count) == NOT_SETTLED
             for x, y in zip(*accuracies(rows, row, peer), strict=True)

@@ -2,23 +2,12 @@
 
 import pytest
 
-from benchmarks.deploy_report import length
+from benchmarks.deploy_report import length, rows
 from benchmarks.deploy_report.length import COMBINER, FULL, FULL_WITHOUT_MASK
-from benchmarks.deploy_report.rows import (
-    DYNAMIC,
-    FLOAT32,
-    INT4,
-    INT8,
-    PADDED,
-    PRUNED,
-    QAT,
-    ROWS,
-    WHOLE,
-)
 
 
 def row(size=1_000_000, whole=0.87, padded=0.58, milliseconds=(10.0, 12.0, 11.0)):
-    accuracies = {WHOLE: (whole, 0.87), PADDED: (padded, 0.58)}
+    accuracies = {rows.WHOLE: (whole, 0.87), rows.PADDED: (padded, 0.58)}
     return {
         "size": size,
         "compressed": size // 2,
@@ -47,13 +36,13 @@ def figures():
         "sequence_length": 2560,
         "rounds": 3,
         "rows": {
-            **{name: row() for name in ROWS},
-            FLOAT32: row(4_000_000, milliseconds=(20.0, 24.0, 22.0)),
-            DYNAMIC: row(1_160_000, whole=0.865, milliseconds=(20.0, 24.0, 22.0)),
-            INT8: row(padded=0.57),
-            INT4: row(whole=0.85),
-            PRUNED: row(whole=0.86),
-            QAT: row(padded=0.57),
+            **{name: row() for name in rows.ROWS},
+            rows.FLOAT32: row(4_000_000, milliseconds=(20.0, 24.0, 22.0)),
+            rows.DYNAMIC: row(1_160_000, whole=0.865, milliseconds=(20.0, 24.0, 22.0)),
+            rows.INT8: row(padded=0.57),
+            rows.INT4: row(whole=0.85),
+            rows.PRUNED: row(whole=0.86),
+            rows.QAT: row(padded=0.57),
         },
         "length": {
             "settings": length.SETTINGS,
