@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Callable
 
+from keras_combiner.data_warning import DataWarning
 from keras_combiner.datasets.compression import without_compression
 from keras_combiner.datasets.csv_files import CsvReader
 from keras_combiner.datasets.document_reader import DocumentReader
@@ -22,6 +23,9 @@ from keras_combiner.datasets.tfrecord import TFRecordReader
 
 # As TensorFlow's own tools number shards: reviews.tfrecord-00000-of-00010.
 _NUMBERED = re.compile(r"-\d+-of-\d+$")
+# Those of other tools, too, have an ending behind it: train-00000-of-00010.parquet.
+_SHARD = re.compile(r"-(\d+)-of-(\d+)(?=\.|$)")
+_MOST_NAMED = 3
 
 
 def read_documents(
@@ -121,6 +125,7 @@ def reader_of(
     if not shards:
         raise FileNotFoundError(errno.ENOENT, "No file is named so", shown)
     _warn_of_copies(shards.values())
+    _warn_of_missing(shards.values())
     return ShardsReader([reader(shard) for shard in shards.values()])
 
 
@@ -135,8 +140,41 @@ def _warn_of_copies(shards):
             warnings.warn(
                 f"{paths} are all read, though one seems to be the other, compressed. If they hold "
                 "the same documents, write a pattern that fits only one of them.",
+                DataWarning,
                 stacklevel=2,
             )
+
+
+def _warn_of_missing(shards):
+    """Warn of shards that are not there, and of two divisions, as their names tell."""
+    found = {}  # by the name without numbers: {how many there ought to be: numbers of those read}
+    for shard in shards:
+        name = _SHARD.search(shard.name)
+        if name:
+            whole = shard.with_name(_SHARD.sub("-*-of-*", shard.name))
+            found.setdefault(whole, {}).setdefault(int(name[2]), set()).add(int(name[1]))
+    for whole, divisions in found.items():
+        if len(divisions) > 1:
+            totals = " and ".join(map(str, sorted(divisions)))
+            warnings.warn(
+                f"{whole}: shards of {totals} are all read, as if somebody had divided the same "
+                "documents twice. If so, write a pattern that fits only the newer ones.",
+                DataWarning,
+                stacklevel=3,
+            )
+        for total, numbers in divisions.items():
+            first = 1 if 0 not in numbers and total in numbers else 0
+            missing = sorted(set(range(first, first + total)) - numbers)
+            if missing:
+                named = ", ".join(map(str, missing[:_MOST_NAMED]))
+                more = len(missing) - _MOST_NAMED
+                warnings.warn(
+                    f"{whole}: of {total} shards, as their names say, {len(missing)} are not read: "
+                    f"{named}{f' and {more} more' if more > 0 else ''}. Their documents are "
+                    "missing, unless that is meant.",
+                    DataWarning,
+                    stacklevel=3,
+                )
 
 
 def _reader(path, options):

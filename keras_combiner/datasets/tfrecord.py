@@ -1,11 +1,18 @@
 """TFRecordReader: documents from files of tf.train.Example."""
 
+import gzip
 import re
+import zlib
 
 import numpy as np
 
+from keras_combiner.datasets.compression import open_bytes
 from keras_combiner.datasets.fields import RecordError
 from keras_combiner.datasets.record_reader import RecordReader
+
+# Bytes around the content of a record: its length, and a checksum of both.
+_FRAME = 16
+_BUFFER = 2**20
 
 
 class TFRecordReader(RecordReader):
@@ -52,10 +59,11 @@ class TFRecordReader(RecordReader):
         import tensorflow as tf
         from google.protobuf.message import DecodeError
 
-        fields, settled, number = self._fields, False, 0
+        fields, settled, number, size = self._fields, False, 0, 0
         try:
             for content in self._records(tf):
                 number += 1
+                size += _FRAME + len(content)
                 try:
                     features = tf.train.Example.FromString(content).features.feature
                     if not settled:
@@ -70,6 +78,9 @@ class TFRecordReader(RecordReader):
             # Without the names of graph nodes around it.
             reason = re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:.*", "", error.message, flags=re.DOTALL)
             raise self._error(number + 1, f"no TFRecord data, or damaged: {reason}") from None
+        # Within the frame of a record, TensorFlow takes the end of a cut file for a good one.
+        if not self._holds(size):
+            raise self._error(number + 1, "the file ends in the middle of it. Was it copied whole?")
         if number == 0:
             raise ValueError(f"{self._path}: no records.")
 
@@ -81,10 +92,31 @@ class TFRecordReader(RecordReader):
 
     def _records(self, tf):
         """Yield the content of every record, without a graph or a thread of its own."""
-        compression = "GZIP" if self._path.suffix.lower() == ".gz" else ""
-        dataset = tf.data.TFRecordDataset(str(self._path), compression, buffer_size=2**20)
+        compression = "GZIP" if self._is_compressed else ""
+        dataset = tf.data.TFRecordDataset(str(self._path), compression, buffer_size=_BUFFER)
         for record in dataset:
             yield record.numpy()
+
+    @property
+    def _is_compressed(self):
+        return self._path.suffix.lower() == ".gz"
+
+    def _holds(self, size):
+        """Tell whether the file, decompressed, has `size` bytes."""
+        file_size = self._path.stat().st_size
+        if not self._is_compressed:
+            return file_size == size
+        with open(self._path, "rb") as file:
+            file.seek(max(0, file_size - 4))
+            # As gzip ends. Without a record it would be zeros, which stand at its start, too.
+            if size and int.from_bytes(file.read(), "little") == size % 2**32:
+                return True
+        # Several compressed files, one behind the other, end so as well: the last of them.
+        try:
+            with open_bytes(self._path) as file:
+                return sum(iter(lambda: len(file.read(_BUFFER)), 0)) == size
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            return False
 
 
 def _record(features, fields):

@@ -7,7 +7,8 @@ import tracemalloc
 
 import pytest
 
-from keras_combiner.datasets import Document, compression, read_documents, write_jsonl
+from keras_combiner.data_warning import DataWarning
+from keras_combiner.datasets import Document, compression, read_documents, readers, write_jsonl
 
 pyarrow = pytest.importorskip("pyarrow")
 zstd = compression.import_zstd()
@@ -380,3 +381,57 @@ def test_row_groups_are_not_read_whole(tmp_path):
         tracemalloc.stop()
     assert most < 30_000_000
     assert peak < 30_000_000
+
+
+@pytest.mark.parametrize("ending", ["tfrecord", "tfrecord.gz"])
+def test_a_cut_tfrecord_file_is_refused_wherever_it_was_cut(ending, tmp_path):
+    rows = [{"text": letter * 30, "label": "x"} for letter in "abc"]
+    whole = tmp_path / f"whole.{ending}"
+    write_tfrecord(whole, rows, "GZIP" if ending.endswith(".gz") else "")
+    content = whole.read_bytes()
+    assert len(list(read_documents(whole))) == 3
+    length = len(content) // 3
+    # At the end of a record, nothing tells that others followed.
+    whole_so_far = {0, length, 2 * length} if ending == "tfrecord" else {0}
+    cut = tmp_path / f"cut.{ending}"
+    for size in set(range(len(content))) - whole_so_far:
+        cut.write_bytes(content[:size])
+        with pytest.raises(ValueError, match=f"cut.{ending}: record [1234]: .*(ends|damaged)"):
+            list(read_documents(cut))
+
+
+def test_compressed_tfrecord_files_one_behind_the_other(tmp_path):
+    parts = []
+    for label in "xy":
+        write_tfrecord(tmp_path / "part.tfrecord.gz", [{"text": "a", "label": label}] * 2, "GZIP")
+        parts.append((tmp_path / "part.tfrecord.gz").read_bytes())
+    both = tmp_path / "both.tfrecord.gz"
+    both.write_bytes(b"".join(parts))
+    assert [x.label for x in read_documents(both)] == ["x", "x", "y", "y"]
+    both.write_bytes(b"".join(parts)[:-1])
+    with pytest.raises(ValueError, match="record 5: the file ends in the middle of it"):
+        list(read_documents(both))
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["a-00000-of-00003.jsonl", "a-00002-of-00003.jsonl"], "of 3 shards.*1 are not read: 1"),
+        (["a.jsonl-1-of-2", "a.jsonl-2-of-2"], None),
+        (["a-0-of-2.jsonl.gz", "a-1-of-2.jsonl.gz"], None),
+        (["a-1-of-9.csv"], "of 9 shards.* 8 are not read: 0, 2, 3 and 5 more"),
+        (["a-0-of-2.csv", "a-1-of-2.csv", "a-0-of-1.csv"], "shards of 1 and 2 are all read"),
+        (["x/a-0-of-1.csv", "y/a-0-of-2.csv"], r"y/a-\*-of-\*.csv: .* not read: 1"),
+        (["a-1.csv", "a-3.csv"], None),
+    ],
+)
+def test_shards_that_are_missing_by_the_names_of_the_others(names, words, tmp_path):
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    pattern = tmp_path / "**" / "a*"
+    if words is None:
+        readers.reader_of(pattern, str)
+    else:
+        with pytest.warns(DataWarning, match=words):
+            readers.reader_of(pattern, str)
