@@ -15,8 +15,9 @@ _KEPT_IN_FLOAT = r"/pooling(_\d+)?/"
 def quantize(content, quantization, token_ids, learns_ranges=False):
     """Makes a file of another kind out of a float32 one.
 
-    Softmax, layer normalization and the pooling stay in float32 in every kind: they are few
-    operations, and lose most in integers.
+    Softmax, layer normalization, the pooling and the results of the last layer stay in float32 in
+    every kind: they are few operations, and lose most in integers. (With `learns_ranges`, the last
+    layer has learned its range.)
 
     Args:
         content: bytes of a float32 .tflite file that `read_by_lookup` has gone over.
@@ -40,7 +41,7 @@ def quantize(content, quantization, token_ids, learns_ranges=False):
         if learns_ranges:
             content, ranges, recipe = _learned(content)
         else:
-            recipe = _recipe(quantization)
+            recipe = _recipe(quantization, _last_layer(content))
             if recipe.need_calibration():
                 ranges = _ranges(content, recipe, token_ids)
         result = quantizer.Quantizer(content, recipe.get_quantization_recipe()).quantize(
@@ -61,8 +62,8 @@ def import_quantizer():
     return quantizer
 
 
-def _recipe(quantization):
-    """What becomes of which operation.
+def _recipe(quantization, last_layer=None):
+    """What becomes of which operation; `last_layer` is a regular expression for its name.
 
     8 bits hold a table with one scale; 4 bits need one a row, and clipping where that lowers the
     error (OCTAV, Sakr et al., ICML 2022).
@@ -96,7 +97,26 @@ def _recipe(quantization):
             operations.ALL_SUPPORTED,
             algorithm_key=recipe_manager.AlgorithmName.NO_QUANTIZE,
         )
+        # Integers end where the calibration's answers did, and of numbers around 10,000 they would
+        # be too few: the converter has put a regression's mean and scale into this layer.
+        recipe.add_weight_only_config(last_layer, kernel, num_bits=8)
     return recipe
+
+
+def _last_layer(content):
+    """Matches the name of the last dense operation of every signature, and no other one."""
+    from ai_edge_litert.tools import flatbuffer_utils
+
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    names = []
+    for subgraph in model.subgraphs:
+        dense = [
+            x.outputs[0]
+            for x in subgraph.operators
+            if flatbuffer_utils.opcode_to_name(model, x.opcodeIndex) == "FULLY_CONNECTED"
+        ]
+        names += [subgraph.tensors[i].name.decode() for i in dense[-1:]]
+    return f"^({'|'.join(map(re.escape, names))});$"
 
 
 def _compute_with_integers(recipe, regex, bits):

@@ -25,11 +25,11 @@ def model(request):
     return make(request.param)
 
 
-def make(task, **options):
+def make(task, labels=None, **options):
     keras.utils.set_random_seed(0)
     model = LongDocumentClassifier.from_texts(
         TEXTS,
-        LABELS[task],
+        LABELS[task] if labels is None else labels,
         task=task,
         sequence_length=24,
         num_layers=1,
@@ -94,6 +94,21 @@ def test_litert(model, quantization, tmp_path):
     room = {"float32": 1e-4, "dynamic_int8": 0.1, "int8": 0.1}[quantization]
     np.testing.assert_allclose(received, expected, atol=room * getattr(model.task, "scale", 1))
     assert report.largest_difference == pytest.approx(np.abs(received - expected).max(), abs=1e-6)
+
+
+@pytest.mark.parametrize("quantization", ["int8", "int16x8"])
+def test_numbers_are_not_bound_by_those_of_the_calibration(quantization, tmp_path):
+    model = make("regression", labels=[1e4 + x for x in LABELS["regression"]])
+    path = tmp_path / "model.tflite"
+    model.export_litert(
+        path, quantization=quantization, calibration_data=TEXTS, documents=TEXTS, verbose=False
+    )
+    texts = [*TEXTS, "", "wind rain", "king of kings"]
+    expected = model.predict(texts, verbose=0)
+    received, _ = run_litert(path, model.tokenizer(texts, 24).numpy())
+    # Far from zero, as the mean is, and farther from it than those of the calibration.
+    assert expected[4:].max() > expected[:4].max() or expected[4:].min() < expected[:4].min()
+    np.testing.assert_allclose(received, expected, atol=0.2 * model.task.scale)
 
 
 def test_a_regression_has_no_accuracy_to_lose(tmp_path):
