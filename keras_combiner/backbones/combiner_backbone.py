@@ -110,6 +110,9 @@ class CombinerBackbone(keras.Model):
         }
         self.options = options
         self.embedding = embedding
+        # Keras has noted it of the backbone, and a model around it would train the layers.
+        for layer in self.layers if not self.trainable else ():
+            layer.trainable = False
 
     @classmethod
     def from_size(cls, size, vocabulary_size, sequence_length, **kwargs):
@@ -205,19 +208,29 @@ class CombinerBackbone(keras.Model):
         return [self.get_layer(f"encoder_{i}") for i in range(self.arguments["num_layers"])]
 
     def get_config(self):
-        """Returns the constructor's arguments as a dictionary."""
+        """Returns the constructor's arguments as a dictionary.
+
+        And "frozen_layers" (list of str) if there are some: a functional model keeps them.
+        """
+        frozen = [layer.name for layer in self.layers if not layer.trainable]
         return {
             **self.arguments,
             **self.options.get_config(),
             "dtype": dtype_policies.serialize(self, self.arguments["dtype"]),
             "name": self.name,
             "trainable": self.trainable,
+            **({"frozen_layers": frozen} if frozen or not self.trainable else {}),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Undoes `get_config`."""
-        return cls(**config)
+        config = dict(config)
+        frozen = config.pop("frozen_layers", None)
+        backbone = cls(**config)
+        for layer in backbone.layers if frozen is not None else ():
+            layer.trainable = layer.name not in frozen
+        return backbone
 
 
 def check_backbone(backbone):

@@ -197,6 +197,27 @@ def test_trainable_survives_the_config():
     assert not copy.trainable_weights
 
 
+def trained_with_it(model):
+    """Paths of the weights that a model around a backbone trains."""
+    ids = keras.Input((None,), dtype="int32")
+    return [x.path for x in keras.Model(ids, model(ids)).trainable_weights]
+
+
+@pytest.mark.parametrize("frozen", [[], ["embedding", "encoder_0"], "all", "all but norm"])
+def test_what_is_frozen_stays_so_in_files(frozen, tmp_path):
+    model = backbone()
+    if isinstance(frozen, str):
+        model.trainable = False
+        model.get_layer("norm").trainable = frozen != "all"
+    for name in frozen if isinstance(frozen, list) else ():
+        model.get_layer(name).trainable = False
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.trainable == model.trainable
+    assert trained_with_it(loaded) == trained_with_it(model)
+    assert trained_with_it(CombinerBackbone(**SMALL, trainable=False)) == []
+
+
 @pytest.mark.parametrize(
     "dtype", [pytest.param("mixed_float16", marks=pytest.mark.slow), "mixed_bfloat16"]
 )
