@@ -68,7 +68,7 @@ def export_litert(
       found anew in every run; activations are float32.
     - "int8": a quarter of the size. Matrix products, those of attention too, and GELU are of
       integers whose ranges are found in `calibration_data`; softmax, layer normalization, pooling
-      and the results of the last layer are float32. For accelerators of integers; on a CPU
+      and the values of a regression are float32. For accelerators of integers; on a CPU
       "dynamic_int8" is faster.
     - "int4": an eighth of the size, and 12 bytes for every row of a weight and every length;
       computes like "dynamic_int8".

@@ -15,9 +15,8 @@ _KEPT_IN_FLOAT = r"/pooling(_\d+)?/"
 def quantize(content, quantization, token_ids, learns_ranges=False):
     """Makes a file of another kind out of a float32 one.
 
-    Softmax, layer normalization, the pooling and the results of the last layer stay in float32 in
-    every kind: they are few operations, and lose most in integers. (With `learns_ranges`, the last
-    layer has learned its range.)
+    Softmax, layer normalization, the pooling and the values of a regression stay in float32 in
+    every kind: they are few operations, and lose most in integers.
 
     Args:
         content: bytes of a float32 .tflite file that `read_by_lookup` has gone over.
@@ -41,7 +40,7 @@ def quantize(content, quantization, token_ids, learns_ranges=False):
         if learns_ranges:
             content, ranges, recipe = _learned(content)
         else:
-            recipe = _recipe(quantization, _last_layer(content))
+            recipe = _recipe(quantization, _answering(content))
             if recipe.need_calibration():
                 ranges = _ranges(content, recipe, token_ids)
         result = quantizer.Quantizer(content, recipe.get_quantization_recipe()).quantize(
@@ -62,8 +61,8 @@ def import_quantizer():
     return quantizer
 
 
-def _recipe(quantization, last_layer=None):
-    """What becomes of which operation; `last_layer` is a regular expression for its name.
+def _recipe(quantization, answering=()):
+    """What becomes of which operation; `answering` are names, as of `_answering`.
 
     8 bits hold a table with one scale; 4 bits need one a row, and clipping where that lowers the
     error (OCTAV, Sakr et al., ICML 2022).
@@ -99,24 +98,23 @@ def _recipe(quantization, last_layer=None):
         )
         # Integers end where the calibration's answers did, and of numbers around 10,000 they would
         # be too few: the converter has put a regression's mean and scale into this layer.
-        recipe.add_weight_only_config(last_layer, kernel, num_bits=8)
+        for name in answering:
+            recipe.add_weight_only_config(f"^{re.escape(name)};$", kernel, num_bits=8)
     return recipe
 
 
-def _last_layer(content):
-    """Matches the name of the last dense operation of every signature, and no other one."""
+def _answering(content):
+    """Names of the dense operations whose results are outputs as they are: a regression's."""
     from ai_edge_litert.tools import flatbuffer_utils
 
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
-    names = []
-    for subgraph in model.subgraphs:
-        dense = [
-            x.outputs[0]
-            for x in subgraph.operators
-            if flatbuffer_utils.opcode_to_name(model, x.opcodeIndex) == "FULLY_CONNECTED"
-        ]
-        names += [subgraph.tensors[i].name.decode() for i in dense[-1:]]
-    return f"^({'|'.join(map(re.escape, names))});$"
+    return [
+        subgraph.tensors[operator.outputs[0]].name.decode()
+        for subgraph in model.subgraphs
+        for operator in subgraph.operators
+        if flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex) == "FULLY_CONNECTED"
+        and operator.outputs[0] in subgraph.outputs
+    ]
 
 
 def _compute_with_integers(recipe, regex, bits):
