@@ -23,8 +23,6 @@ DIRECTIONS = (False, True)
 LENGTH = 11  # a prime
 LONG = 1000
 LENGTHS = (1, 2, SIZE - 1, SIZE, SIZE + 1, LENGTH, LONG)
-# Numbers are judged here, not speed: XLA need not spend its time on fast machine code.
-XLA_FLAGS = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 
 
 def marked(cases, quick):
@@ -63,7 +61,7 @@ def results(request):
         for item in request.session.items
         if item.path == request.path and item.callspec.params["results"] == request.param
     }
-    return on_backend.call(request.param, compute_all, sorted(chosen), XLA_FLAGS=XLA_FLAGS)
+    return on_backend.call(request.param, compute_all, sorted(chosen))
 
 
 on_tensorflow = functools.cache(compute)

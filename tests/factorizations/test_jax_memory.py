@@ -35,7 +35,8 @@ def temporary_bytes(request):
         for item in request.session.items
         if item.path == request.path
     }
-    return on_backend.call("jax", temporary_bytes_of_all, sorted(chosen), LENGTHS)
+    # What XLA sets aside in programs as users compile them.
+    return on_backend.call("jax", temporary_bytes_of_all, sorted(chosen), LENGTHS, xla_flags="")
 
 
 def most(plan, short, long):

@@ -1,10 +1,5 @@
 """flash_attention: the backend's fused kernel where all attention is direct, and only there."""
 
-import json
-import os
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
@@ -12,7 +7,8 @@ import tensorflow as tf
 
 from keras_combiner.factorizations import Fixed, Hierarchical
 from keras_combiner.layers import CombinerAttention, fused_attention
-from tests import reference
+from tests import on_backend, reference
+from tests.layers import fused
 
 BATCH, LENGTH, FEATURES = 3, 9, 8
 # Options, padding, and whether attention is causal.
@@ -28,126 +24,6 @@ CASES = {
         True,
     ),
 }
-
-PROGRAM = """
-import json
-import sys
-
-import keras
-import numpy as np
-
-from keras_combiner.factorizations import Fixed
-from keras_combiner.layers import CombinerAttention
-
-if keras.config.backend() == "jax":
-    import jax
-else:
-    import torch
-
-data = dict(np.load(sys.argv[1]))
-cases = json.loads(str(data["cases"]))
-x, upstream = data["x"], data["upstream"]
-calls = []
-kernel = keras.ops.dot_product_attention
-
-
-def counted(*arguments, **keywords):
-    calls.append(keywords)
-    return kernel(*arguments, **keywords)
-
-
-keras.ops.dot_product_attention = counted
-
-
-def built(weights=None, **options):
-    options = {"block_size": x.shape[1], "kernel_initializer": "zeros", **options}
-    layer = CombinerAttention(2, 4, **options)
-    layer.build(x.shape, x.shape)
-    if weights is not None:
-        layer.set_weights(weights)
-    return layer
-
-
-def output_and_gradient(layer, **call):
-    if keras.config.backend() == "jax":
-
-        def loss(x):
-            outputs = layer(x, x, **call)
-            return (outputs * upstream).sum(), outputs
-
-        gradient, outputs = jax.jit(jax.grad(loss, has_aux=True))(x)
-        return outputs, gradient
-    tokens = torch.tensor(x, requires_grad=True)
-    outputs = layer(tokens, tokens, **call)
-    (outputs * torch.tensor(upstream)).sum().backward()
-    return outputs.detach(), tokens.grad
-
-
-def count(layer, tokens=x, **call):
-    calls.clear()
-    if keras.config.backend() == "jax":
-        with keras.StatelessScope():
-            jax.eval_shape(lambda x: layer(x, x, **call), tokens)
-    else:
-        layer(tokens, tokens, **call)
-    return len(calls)
-
-
-def error(**options):
-    call = options.pop("call", {})
-    try:
-        if options.pop("symbolic", False):
-            tokens = keras.Input(x.shape[1:])
-            built(flash_attention=True, **options)(tokens, tokens, **call)
-        else:
-            built(flash_attention=True, **options)(x, x, **call)
-    except ValueError as caught:
-        return str(caught)
-
-
-results = {}
-counts = {}
-for name, (options, kind, causal) in cases.items():
-    weights = [data[f"{name}/{i}"] for i in range(len(data)) if f"{name}/{i}" in data]
-    layer = built(weights, **options)
-    mask = data.get(kind)
-    call = {"attention_mask": mask, "use_causal_mask": causal}
-    counts[name] = count(layer, **call)
-    results[f"{name}/outputs"], results[f"{name}/gradient"] = map(
-        np.asarray, output_and_gradient(layer, **call)
-    )
-np.savez(sys.argv[2], **results)
-
-keras.config.disable_flash_attention()
-disabled = count(built())
-keras.config.enable_flash_attention()
-facts = {
-    "cases": counts,
-    "counts": {
-        "False": count(built(flash_attention=False)),
-        "disabled": disabled,
-        "parts": count(built(block_size=4)),
-        "neighbors": count(built(factorization=Fixed(5, neighbors=1))),
-        "scores": count(built(), return_attention_scores=True),
-        "dropout": count(built(dropout=0.5), training=True),
-        "other plan": count(built(factorization="hierarchical")),
-        "value_dim": count(built(value_dim=3)),
-        "empty": count(built(), tokens=x[:0]),
-    },
-    "errors": {
-        "parts": error(block_size=4),
-        "parts, symbolic": error(block_size=4, symbolic=True),
-        "other plan": error(factorization="logsparse"),
-        "scores": error(call={"return_attention_scores": True}),
-        "scores, symbolic": error(call={"return_attention_scores": True}, symbolic=True),
-        "dropout": error(dropout=0.5),
-        "value_dim": error(value_dim=3),
-        "machine": error(call={"attention_mask": data["left"]}),
-    },
-}
-with open(sys.argv[3], "w") as file:
-    json.dump(facts, file)
-"""
 
 
 def tokens(seed=0):
@@ -169,50 +45,36 @@ MASKS = {kind: reference.padding_mask(kind, BATCH, LENGTH) for kind in ("left", 
 
 
 @pytest.fixture(scope="module", params=["jax", pytest.param("torch", marks=pytest.mark.slow)])
-def results(request, tmp_path_factory):
+def backend(request):
     pytest.importorskip(request.param)
-    folder = tmp_path_factory.mktemp(request.param)
-    problem = {"x": tokens(), "upstream": tokens(1), "cases": json.dumps(CASES), **MASKS}
-    for name, (options, _, _) in CASES.items():
-        for i, weight in enumerate(built(**options).get_weights()):
-            problem[f"{name}/{i}"] = weight
-    np.savez(folder / "problem.npz", **problem)
-    files = [folder / name for name in ("problem.npz", "results.npz", "facts.json")]
-    subprocess.run(
-        [sys.executable, "-c", PROGRAM, *files],
-        env={
-            **os.environ,
-            "KERAS_BACKEND": request.param,
-            "JAX_PLATFORMS": "cpu",
-            "PYTHONPATH": os.pathsep.join(sys.path),
-        },
-        check=True,
-    )
-    return dict(np.load(files[1])), json.loads(files[2].read_text())
+    return request.param
 
 
-def test_the_fused_kernel_computes_the_same(results):
-    arrays, facts = results
-    assert facts["cases"] == dict.fromkeys(CASES, 1)
+def test_the_fused_kernel_computes_the_same(backend):
+    weights = {name: built(**options).get_weights() for name, (options, _, _) in CASES.items()}
+    results = on_backend.call(backend, fused.of_cases, CASES, weights, tokens(), tokens(1), MASKS)
     for name, (options, kind, causal) in CASES.items():
+        calls, received, received_gradient = results[name]
+        assert calls == 1
         layer = built(**options)
         x = tf.Variable(tokens())
         with tf.GradientTape() as tape:
             outputs = layer(x, x, attention_mask=MASKS.get(kind), use_causal_mask=causal)
             loss = tf.reduce_sum(outputs * tokens(1))
         gradient = tape.gradient(loss, x)
-        np.testing.assert_allclose(arrays[f"{name}/outputs"], outputs, atol=1e-5, err_msg=name)
-        np.testing.assert_allclose(arrays[f"{name}/gradient"], gradient, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(received, outputs, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(received_gradient, gradient, atol=1e-5, err_msg=name)
 
 
-def test_it_is_used_only_where_it_can_be(results):
+def test_it_is_used_only_where_it_can_be(backend):
     expected = dict.fromkeys(
         ("False", "disabled", "parts", "scores", "dropout", "other plan", "value_dim", "empty"), 0
     )
-    assert results[1]["counts"] == {**expected, "neighbors": 1}
+    counts = on_backend.call(backend, fused.counts, tokens())
+    assert counts == {**expected, "neighbors": 1}
 
 
-def test_true_says_why_it_cannot_be_honoured(results):
+def test_true_says_why_it_cannot_be_honoured(backend):
     words = {
         "parts": "not all attention between 9 tokens is direct under the plan Fixed",
         "parts, symbolic": "not all attention between 9 tokens is direct under the plan Fixed",
@@ -223,7 +85,7 @@ def test_true_says_why_it_cannot_be_honoured(results):
         "value_dim": "the fused kernel wants a `value_dim` that equals `key_dim`",
         "machine": "cannot be honoured: ",  # there is no accelerator here
     }
-    errors = results[1]["errors"]
+    errors = on_backend.call(backend, fused.errors, tokens(), MASKS["left"])
     assert errors.keys() == words.keys()
     for name, error in errors.items():
         assert words[name] in (error or ""), name

@@ -1,4 +1,4 @@
-"""Trainings under JAX over several devices, for a process of their own: see `tests.on_backend`."""
+"""Trainings under JAX over several devices, for another process: see `tests.on_backend`."""
 
 import functools
 import os
@@ -14,13 +14,6 @@ LENGTH = 32
 TOKEN_IDS = np.random.default_rng(0).integers(3, 200, size=(16, LENGTH), dtype="int32")
 TOKEN_IDS[1::3, 20:] = 0
 TARGETS = np.arange(16) % 2
-
-
-def environment(devices=4):
-    return {
-        "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-    }
 
 
 def classifier(plan="fixed", **options):

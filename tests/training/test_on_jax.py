@@ -51,7 +51,7 @@ def test_the_axis_has_the_name_that_the_mesh_gives_it():
 @pytest.fixture(scope="module")
 def in_three_ways(tmp_path_factory):
     path = tmp_path_factory.mktemp("jax") / "model.keras"
-    return *call("jax", jax_program.in_three_ways, path, **jax_program.environment()), path
+    return *call("jax", jax_program.in_three_ways, path), path
 
 
 @pytest.mark.slow
@@ -97,7 +97,7 @@ def test_a_sharded_model_is_saved_whole(in_three_ways):
 
 @pytest.mark.slow
 def test_every_plan_trains_on_four_devices():
-    losses = call("jax", jax_program.with_every_plan, **jax_program.environment())
+    losses = call("jax", jax_program.with_every_plan)
     assert losses.keys() == jax_program.PLANS.keys()
     for name, (one, four) in losses.items():
         assert np.isfinite(four).all(), name
@@ -114,7 +114,7 @@ def test_the_page_runs(tmp_path, monkeypatch):
             file.write(json.dumps({"text": text, "label": ("good", "bad")[i % 2]}) + "\n")
     blocks = pattern.findall(on_jax)
     assert len(blocks) == 4
-    call("jax", jax_program.run_page, blocks, tmp_path, **jax_program.environment())
+    call("jax", jax_program.run_page, blocks, tmp_path)
     monkeypatch.chdir(tmp_path)
     for block in pattern.findall(on_tensorflow):
         exec(compile(block, "tpu.md", "exec"), {})
