@@ -3,6 +3,7 @@
 import keras
 
 from keras_combiner.backbones.arguments import check_keywords
+from keras_combiner.backbones.trainable_layers import set_trainable_layers, trainable_layers
 from keras_combiner.factorizations import blocks
 from keras_combiner.layers import CombinerEncoder, TokenAndPositionEmbedding, dtype_policies
 from keras_combiner.layers.dropout import Dropout
@@ -208,28 +209,23 @@ class CombinerBackbone(keras.Model):
         return [self.get_layer(f"encoder_{i}") for i in range(self.arguments["num_layers"])]
 
     def get_config(self):
-        """Returns the constructor's arguments as a dictionary.
-
-        And "frozen_layers" (list of str) if there are some: a functional model keeps them.
-        """
-        frozen = [layer.name for layer in self.layers if not layer.trainable]
+        """Returns the constructor's arguments as a dictionary, and which inner layers are frozen."""
         return {
             **self.arguments,
             **self.options.get_config(),
             "dtype": dtype_policies.serialize(self, self.arguments["dtype"]),
             "name": self.name,
             "trainable": self.trainable,
-            **({"frozen_layers": frozen} if frozen or not self.trainable else {}),
+            "trainable_layers": trainable_layers(self),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Undoes `get_config`."""
         config = dict(config)
-        frozen = config.pop("frozen_layers", None)
+        trainable = config.pop("trainable_layers", {})  # files of earlier versions have none
         backbone = cls(**config)
-        for layer in backbone.layers if frozen is not None else ():
-            layer.trainable = layer.name not in frozen
+        set_trainable_layers(backbone, trainable)
         return backbone
 
 

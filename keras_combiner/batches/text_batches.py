@@ -32,6 +32,8 @@ class TextBatches:
             gives out of token ids, int32 `[batch, length]`, and keys, int64 `[batch, 2]`, the epoch
             and the place of every example, which chance may be a function of. `target` then says
             what the targets are that it makes.
+        facts: dict that JSON can hold: what else a training on the batches is a function of, such
+            as weights of classes, under names that tell users what it is.
 
     Attributes:
         seed: int, as above.
@@ -47,6 +49,7 @@ class TextBatches:
         padded_lengths=None,
         target=None,
         augment=None,
+        facts=None,
     ):
         check_divisible(len(documents.lengths), batch_size)
         pool_size = None
@@ -66,6 +69,7 @@ class TextBatches:
         self.target = target
         self._order = order
         self._augment = augment
+        self._facts = facts or {}
         self._pool = (None, None)
         lengths = self.plan.lengths
         self._length = int(lengths[0]) if len(lengths) == 1 else None
@@ -116,6 +120,7 @@ class TextBatches:
             "seed": self.seed,
             "batch_size": self.plan.batch_size,
             "order": self._order,
+            **self._facts,
             **{f"{name} of the {role} documents": x for name, x in documents},
         }
 

@@ -1,5 +1,6 @@
 """The name of a label: one rule, wherever labels come from."""
 
+import contextlib
 import decimal
 import difflib
 import enum
@@ -149,6 +150,32 @@ def alike(names: Iterable[str]) -> list[list[str]]:
     groups = {}
     for name in sorted(names):
         groups.setdefault(_visible(unicodedata.normalize("NFC", name)), []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def spelled_alike(names: Iterable[str]) -> list[list[str]]:
+    """Find names that may be one class in two spellings: that differ in case, or as 1 and 1.0.
+
+    Names that are text stay what they are, wherever they come from; files that hold text alone are
+    read by `text_label_name`, which makes one name of "true" and "True", or of "1" and "1.0".
+
+    Args:
+        names: iterable of str, all different.
+
+    Returns:
+        list of lists of str, those that look alike together; empty if all look different.
+
+    Example:
+
+    >>> spelled_alike(["True", "tale", "true", "1.0", "1", "10"])
+    [['1', '1.0'], ['True', 'true']]
+    """
+    groups = {}
+    for name in sorted(names):
+        spelled = name
+        with contextlib.suppress(LabelError):  # the word "nan", which is a name in Python
+            spelled = text_label_name(name)
+        groups.setdefault(_visible(spelled).casefold(), []).append(name)
     return [group for group in groups.values() if len(group) > 1]
 
 

@@ -7,7 +7,7 @@ from keras_combiner.atomic_files import atomic_write, refuse_existing
 from keras_combiner.export import dtypes, runners, verification
 from keras_combiner.export.document_windows import pooled_outputs, windows_of_ids
 from keras_combiner.export.quiet import quiet
-from keras_combiner.export.saved_model import require_tensorflow_backend
+from keras_combiner.export.saved_model import only_tokens, require_tensorflow_backend
 
 
 def export_onnx(
@@ -29,7 +29,8 @@ def export_onnx(
     model's `sequence_length`; a model that was built with `static_length=True` takes its one
     length. With `long="windows"` documents may have any length, and are read in windows as
     `classify` does it, eight at a time in an ONNX Loop; the last id that is not padding is the end
-    token, with which every window ends. All operators are standard ones of ONNX.
+    token, with which every window ends. An id that the model does not have counts as padding, as
+    in `serving_token_ids` of `export_saved_model`. All operators are standard ones of ONNX.
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`.
@@ -165,6 +166,7 @@ def _convert(classifier):
 
     @tf.function(input_signature=[spec])
     def serve(token_ids):
+        token_ids = only_tokens(token_ids, classifier)
         if classifier.long == "windows":
             # One document at least: ONNX has no largest of none.
             batch = tf.shape(token_ids)[0]

@@ -145,7 +145,7 @@ def _signatures(classifier):
         return {**task.signature(outputs, labels), **reading}
 
     def serve_token_ids(token_ids):
-        outputs = task.signature(reads.token_ids(_only_tokens(token_ids, classifier)), labels)
+        outputs = task.signature(reads.token_ids(only_tokens(token_ids, classifier)), labels)
         return {task.output: outputs[task.output]}
 
     def serve_scores(text):
@@ -264,8 +264,16 @@ def _by_token(token_ids, starts, ends, weights):
     }
 
 
-def _only_tokens(token_ids, classifier):
-    """Makes padding of the ids that no text of this classifier has."""
+def only_tokens(token_ids, classifier):
+    """Makes padding of the ids that no text of a classifier has.
+
+    Args:
+        token_ids: int32 tensor `[batch, length]`.
+        classifier: `keras_combiner.LongDocumentClassifier`.
+
+    Returns:
+        int32 tensor `[batch, length]`.
+    """
     is_known = (token_ids >= 0) & (token_ids < classifier.backbone.arguments["vocabulary_size"])
     is_start = token_ids == classifier.tokenizer.start_token_id
     is_first = tf.range(tf.shape(token_ids)[1]) == 0

@@ -177,7 +177,9 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             self._gate_dense.build(query_shape)
         self._value_dense = self._projection("value", key_heads, self.value_dim)
         self._value_dense.build(value_shape)
-        self._dropout_layer = Dropout(self.dropout, seed=self.seed, dtype=self.dtype_policy)
+        self._dropout_layer = Dropout(
+            self.dropout, seed=self.seed, dtype=self.dtype_policy, name="dropout"
+        )
         self._output_dense = self._make_output_dense(
             query_shape, self._projection_options("attention_output"), "attention_output"
         )

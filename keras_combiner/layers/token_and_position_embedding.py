@@ -27,7 +27,9 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
 
     Raises:
         ValueError: if a size is not an int of at least 1, or the sequence is longer than
-            `sequence_length`.
+            `sequence_length`. An id below 0 is, like one that is too large, what a backend makes of
+            a place outside of a table: an error under TensorFlow on a CPU and under PyTorch, NaN
+            under JAX.
 
     Example:
 
@@ -87,7 +89,7 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
         length = ops.shape(token_ids)[1]
         positions = ops.cast(self.position_embeddings, self.compute_dtype)
         # A quantized table may give float32, whatever its policy says.
-        tokens = ops.cast(self.token_embedding(token_ids), self.compute_dtype)
+        tokens = ops.cast(self.token_embedding(self._counted(token_ids)), self.compute_dtype)
         return tokens + ops.expand_dims(positions[:length], 0)
 
     def decode(self, token_ids, position):
@@ -101,8 +103,13 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
             float tensor `[batch, embedding_dim]`.
         """
         here = ops.take(self.position_embeddings, ops.cast(position, "int32"), axis=0)
-        tokens = self.token_embedding(token_ids)
+        tokens = self.token_embedding(self._counted(token_ids))
         return tokens + ops.expand_dims(ops.cast(here, tokens.dtype), 0)
+
+    def _counted(self, token_ids):
+        """Token ids of which none is counted from the end of the table, as Keras does it."""
+        token_ids = ops.cast(token_ids, "int32")
+        return ops.where(token_ids < 0, self.vocabulary_size, token_ids)
 
     def _check_length(self, shape):
         if shape[1] is not None and shape[1] > self.sequence_length:
@@ -144,8 +151,7 @@ class _TokenEmbedding(keras.layers.ReversibleEmbedding):
     def call(self, inputs, reverse=False):
         if reverse:
             return super().call(inputs, reverse=True)
-        token_ids = ops.cast(inputs, "int32")
-        return ops.cast(ops.take(1.0 * self.embeddings, token_ids, axis=0), self.compute_dtype)
+        return ops.cast(ops.take(1.0 * self.embeddings, inputs, axis=0), self.compute_dtype)
 
 
 def _quantization_config(policy):

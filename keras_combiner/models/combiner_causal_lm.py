@@ -8,6 +8,8 @@ import numpy as np
 from keras import ops
 
 from keras_combiner.backbones.combiner_backbone import check_backbone
+from keras_combiner.batches import text_inputs
+from keras_combiner.models import fit_arguments
 from keras_combiner.models.language_model import LanguageModel, next_tokens
 
 
@@ -71,6 +73,48 @@ class CombinerCausalLM(LanguageModel):
         """As `keras.Model.quantize`."""
         super().quantize(*args, **kwargs)
         self._forget_compiled()  # it reads variables that are gone
+
+    def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
+        """As `keras.Model.fit`, on token ids.
+
+        Args:
+            x: int array `[sequences, length]`, or a data set of token ids, as a tokenizer of
+                `keras_combiner.text` makes them of texts.
+            y: int array `[sequences, length]`, 0 where nothing is to be predicted; the next tokens
+                of `x` if None.
+            *args: as in `keras.Model.fit`.
+            validation_data: token ids, or a pair or triple as in `keras.Model.fit`.
+            **kwargs: as in `keras.Model.fit`.
+
+        Returns:
+            `keras.callbacks.History`.
+
+        Raises:
+            TypeError: for texts.
+            ValueError: for ids that the vocabulary does not have.
+        """
+        if validation_data is not None:
+            held_out, *targets = fit_arguments.unpacked(validation_data)
+            validation_data = (self._learned_from(held_out), *targets)
+        return super().fit(
+            self._learned_from(x), y, *args, validation_data=validation_data, **kwargs
+        )
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """As `keras.Model.evaluate`, on token ids; `x` and `y` as in `fit`."""
+        if not fit_arguments.is_validation(kwargs):
+            x = self._learned_from(x)
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def _learned_from(self, x):
+        """Token ids as `_checked_token_ids` returns them; raises a TypeError for texts."""
+        if text_inputs.is_text(x):
+            raise TypeError(
+                f"{type(self).__name__} learns from token ids. Received: texts. Pass the ids that "
+                "a tokenizer of keras_combiner.text makes of them: `fit(tokenizer(texts, "
+                "sequence_length))`."
+            )
+        return self._checked_token_ids(x)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """As `keras.Model.compute_loss`; the targets are the next tokens of `x` if `y` is None."""

@@ -325,7 +325,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
             self._compile_by_default()
         if not is_text(x):
             if not fit_arguments.is_validation(settings):
-                fit_arguments.refuse_strings_in_data_set(x)
+                x = self._checked_token_ids(x)
             return super().evaluate(x, y, batch_size=batch_size, **settings)
         batches = self._first_documents(x, y, batch_size, settings.pop("steps", None))
         if len(batches) == 0:

@@ -117,6 +117,63 @@ def unpacked(validation_data):
     return (*validation_data, None, None)[:3]
 
 
+def check_validation(x, y, sample_weight, sequence_length):
+    """Raises a ValueError for what cannot be validated on, which Keras finds after an epoch.
+
+    Args:
+        x: what is not texts, out of `validation_data`: arrays or a data set.
+        y: targets, or None.
+        sample_weight: as in `keras.Model.fit`, or None.
+        sequence_length: int, the most token ids that the model reads.
+
+    Example:
+
+    >>> check_validation(iter([]), None, None, 4096)
+    Traceback (most recent call last):
+    ValueError: `validation_data` must be a pair of texts and labels or of arrays of token ids and \
+targets, a triple with sample weights, a reader, a tf.data.Dataset or a keras.utils.PyDataset: \
+all epochs are validated on it. Received: list_iterator.
+    """
+    if is_data_set(x):
+        return
+    inputs = keras.tree.flatten(x)
+    if not inputs or not all(hasattr(array, "shape") for array in inputs):
+        raise ValueError(
+            "`validation_data` must be a pair of texts and labels or of arrays of token ids and "
+            "targets, a triple with sample weights, a reader, a tf.data.Dataset or a "
+            "keras.utils.PyDataset: all epochs are validated on it. Received: "
+            f"{type(x).__name__}."
+        )
+    for array in inputs:
+        if len(array.shape) != 2 or array.shape[1] > sequence_length:
+            raise ValueError(
+                "`validation_data` must have token ids of shape [documents, length], at most "
+                f"{sequence_length} long. Received: shape {tuple(array.shape)}."
+            )
+    lengths = {len(array) for array in inputs}
+    for name, values in (("targets", y), ("sample weights", sample_weight)):
+        arrays = keras.tree.flatten(values)
+        if values is None and name == "sample weights":
+            continue
+        if not all(hasattr(array, "shape") and len(array.shape) for array in arrays):
+            raise ValueError(
+                f"Beside token ids, the {name} of `validation_data` must be arrays of numbers. "
+                f"Received: {type(values).__name__}."
+            )
+        lengths.update(map(len, arrays))
+    if len(lengths) > 1 or 0 in lengths:
+        raise ValueError(
+            "`validation_data` must have as many targets, and sample weights if any, as rows of "
+            f"token ids, and at least one. Received: {' and '.join(map(str, sorted(lengths)))}."
+        )
+
+
+def is_data_set(x):
+    """Whether `x` gives batches, as often as need be."""
+    is_loader = type(x).__module__.startswith("torch.utils.data")
+    return hasattr(x, "element_spec") or isinstance(x, keras.utils.PyDataset) or is_loader
+
+
 def hold_strings(x):
     """Whether inputs of a model are strings and not token ids.
 
@@ -137,11 +194,15 @@ def refuse_strings(model, x):
         x: what it is called with.
     """
     if hold_strings(x):
-        raise TypeError(
-            f"{type(model).__name__} is called with token ids. Received: strings. Pass a list of "
-            "texts to `fit`, `evaluate`, `predict` or `classify`, or make ids of them: "
-            "`model.tokenizer(texts, model.sequence_length)`."
-        )
+        if getattr(model, "tokenizer", None) is None:
+            remedy = "Make ids of them with a tokenizer of keras_combiner.text: `tokenizer(texts, "
+            remedy += "sequence_length)`."
+        else:
+            remedy = "Pass a list of texts to `fit` or `evaluate` (and, of a classifier, `predict` "
+            remedy += "or `classify`), or make ids of them: `model.tokenizer(texts, "
+            remedy += "model.sequence_length)`."
+        kind = type(model).__name__
+        raise TypeError(f"{kind} is called with token ids. Received: strings. {remedy}")
 
 
 def refuse_cloning(model, keywords):
@@ -177,20 +238,27 @@ def refuse_strings_in_data_set(x):
 
     Args:
         x: `tf.data.Dataset` or `keras.utils.PyDataset`; anything else passes.
+
+    Returns:
+        list of the first batch of a `keras.utils.PyDataset`, which is asked for it once, or of the
+        specs of a `tf.data.Dataset`: inputs, and targets and weights, if any; empty for anything
+        else.
     """
     if hasattr(x, "element_spec"):
-        inputs = x.element_spec
+        batch = x.element_spec
     elif isinstance(x, keras.utils.PyDataset) and x.num_batches != 0:
-        inputs = x[0]
+        batch = x[0]
     else:
-        return
-    if hold_strings(inputs[0] if isinstance(inputs, (tuple, list)) else inputs):
+        return []
+    batch = list(batch) if isinstance(batch, (tuple, list)) else [batch]
+    if hold_strings(batch[:1]):
         raise TypeError(
             f"A {type(x).__name__} must hold token ids here. Received: one of strings. Pass lists "
             "of texts and labels, or a reader of keras_combiner.datasets (itself, and not its "
             "`dataset()`), or map it to ids: "
             "`data.map(lambda text, y: (model.tokenizer(text, model.sequence_length), y))`."
         )
+    return batch
 
 
 def _is_string(x):

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_combiner.backbones.arguments import check_keywords
+from keras_combiner.backbones.trainable_layers import set_trainable_layers, trainable_layers
 from keras_combiner.models.token_id_model import TokenIdModel
 
 
@@ -30,6 +31,10 @@ class LanguageModel(TokenIdModel, keras.Model):
         """int, the longest sequence, in tokens."""
         return self.backbone.arguments["sequence_length"]
 
+    def predict(self, x, *args, **kwargs):
+        """As `keras.Model.predict`, on token ids only."""
+        return super().predict(self._checked_token_ids(x), *args, **kwargs)
+
     def compile(self, optimizer="adam", loss=None, **kwargs):
         """As `keras.Model.compile`, with the cross-entropy of the targets as the default loss.
 
@@ -54,15 +59,20 @@ class LanguageModel(TokenIdModel, keras.Model):
             "backbone": keras.saving.serialize_keras_object(self.backbone),
             "name": self.name,
             "trainable": self.trainable,
+            "trainable_layers": trainable_layers(self),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Undoes `get_config`."""
-        backbone = keras.saving.deserialize_keras_object(
+        config = dict(config)
+        trainable = config.pop("trainable_layers", {})  # files of earlier versions have none
+        config["backbone"] = keras.saving.deserialize_keras_object(
             config["backbone"], custom_objects=custom_objects
         )
-        return cls(**{**config, "backbone": backbone})
+        model = cls(**config)
+        set_trainable_layers(model, trainable)
+        return model
 
 
 def next_tokens(token_ids):

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_combiner import tasks
 from keras_combiner.backbones.arguments import check_keywords
 from keras_combiner.backbones.combiner_backbone import CombinerBackbone, check_backbone, check_size
+from keras_combiner.backbones.trainable_layers import set_trainable_layers, trainable_layers
 from keras_combiner.batches import text_batches, text_inputs
 from keras_combiner.batches.encoded_documents import EncodedDocuments
 from keras_combiner.convert import use_combiner
@@ -21,6 +22,7 @@ from keras_combiner.models import calibration, fit_arguments
 from keras_combiner.models.class_weights import class_weights
 from keras_combiner.models.make_tokenizer import make_tokenizer
 from keras_combiner.models.not_finite_error import NotFiniteError
+from keras_combiner.models.target_shapes import refuse_other_shapes, shape_of_targets
 from keras_combiner.models.text_training import (
     TextTraining,
     check_found,
@@ -30,6 +32,12 @@ from keras_combiner.models.text_training import (
 
 LONG = ("cut", "windows")
 _TARGETS = 4096  # of documents, that are counted at once
+# By task, of who compiles with a loss that does not fit.
+_ADVICE = {
+    "single_label": "Compile with 'sparse_categorical_crossentropy' and sparse metrics, or pass "
+    "targets in one-hot rows beside token ids",
+    "multi_label": "Pass targets of shape [documents, labels]",
+}
 
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
@@ -140,6 +148,8 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         self.task = task
         self.long = long
         self._label_weights = None
+        # Those that the task was calibrated with, where it comes out of a configuration.
+        self._expects_weights = task.is_calibrated
 
     @classmethod
     def from_texts(
@@ -335,6 +345,9 @@ class LongDocumentClassifier(TextTraining, keras.Model):
                 lambda: _targets_of(x, y, settings["steps_per_epoch"]),
                 has_class_ids=True,
             )
+            self._check_compiled_for(shape_of_targets(x, y))
+            if y is not None:
+                self.task.check_targets(lambda: [keras.ops.convert_to_numpy(y)])
             if validation_data is not None:
                 settings = self._validated_on(validation_data, batch_size, settings)
             settings["class_weight"] = self._for_keras(weights)
@@ -347,7 +360,9 @@ class LongDocumentClassifier(TextTraining, keras.Model):
                 x, y, validation_split, sample_weight
             )
         order = "shuffled" if settings.pop("shuffle", True) else "given"
+        self._check_compiled_for([None, *self.task.target_shape(self.labels)])
         weights = self._class_weights(class_weight, lambda: self._targets(x, y))
+        self.task.check_targets(lambda: self._targets(x, y))
         has_weights = sample_weight is not None or getattr(x, "has_weights", False)
         batches = self._batches(
             x,
@@ -357,6 +372,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             seed=order_seed(seed, settings["callbacks"]),
             weights=sample_weight,
             class_weights=self._for_keras(weights) if has_weights else None,
+            facts={"class_weight": None if weights is None else weights.tolist()},
             training=True,
         )
         if validation_data is not None:
@@ -364,7 +380,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         # Keras takes no class weights beside those of documents.
         settings["class_weight"] = None if has_weights else self._for_keras(weights)
         with self._weighing_labels(weights):
-            return self._fit_batches(batches, accumulate, settings, {"class_weight": weights})
+            return self._fit_batches(batches, accumulate, settings)
 
     def evaluate(self, x=None, y=None, batch_size=16, sample_weight=None, **kwargs):
         """Loss and metrics on texts, or as `keras.Model.evaluate` on token ids.
@@ -394,10 +410,12 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             return super().evaluate(x, **settings)
         if not text_inputs.is_text(x):
             if not fit_arguments.is_validation(settings):
-                fit_arguments.refuse_strings_in_data_set(x)
+                self._check_compiled_for(shape_of_targets(x, y))
+                x = self._checked_token_ids(x)
             return super().evaluate(
                 x, y, batch_size=batch_size, sample_weight=sample_weight, **settings
             )
+        self._check_compiled_for([None, *self.task.target_shape(self.labels)])
         steps = settings.pop("steps", None)
         batches = self._first_documents(x, y, batch_size, steps, weights=sample_weight)
         if len(batches) == 0:
@@ -454,7 +472,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         """
         batch_size, settings = self._evaluation_settings("predict", batch_size, kwargs)
         if not text_inputs.is_text(x):
-            fit_arguments.refuse_strings_in_data_set(x)
+            x = self._checked_token_ids(x)
             return super().predict(x, batch_size=batch_size, **settings)
         steps = settings.pop("steps", None)
         batches = self._first_documents(x, None, batch_size, steps, with_targets=False)
@@ -562,7 +580,8 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         label. Labels are given where their probability is above their threshold, by `classify`,
         SavedModels, and whatever reads `thresholds.txt`.
 
-        Calibrating again replaces what was found before. `fit` on the model makes it void.
+        Calibrating again replaces what was found before. Training the model makes it void, and so
+        do `set_weights` and `load_weights`, with a warning.
 
         Args:
             texts: texts as in `fit`, or a reader, whose weights do not count here.
@@ -619,6 +638,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         self.task, report = calibration.calibrated(
             self.task, found, outputs, targets, self.labels, precision=precision
         )
+        self._expects_weights = False
         return report
 
     def _features(self, texts, labels, batch_size):
@@ -661,15 +681,47 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         for weight in (head._kernel, *lora, head.bias):
             weight.assign(weight * factor)
 
-    def _before_training(self):
-        """Makes a calibration void that is of other weights than those to come."""
+    def _before_training(self, stacklevel=5):
+        self._void_calibration("Training makes", stacklevel)
+
+    def _void_calibration(self, what_makes, stacklevel=4):
+        """Drops a calibration that is of other weights than those to come."""
         if self.task.is_calibrated:
             warnings.warn(
-                "Training makes the calibration of this model void: its thresholds are dropped. "
+                f"{what_makes} the calibration of this model void: its thresholds are dropped. "
                 "Call `calibrate` again when it is trained.",
-                stacklevel=4,
+                stacklevel=stacklevel,
             )
             self.task = self.task.uncalibrated()
+
+    def train_on_batch(self, x, *args, **kwargs):
+        """As `keras.Model.train_on_batch`, on token ids; makes a calibration void, as `fit`."""
+        self._check_token_ids(x)  # a refused training leaves it as it is
+        self._before_training(stacklevel=4)
+        return super().train_on_batch(x, *args, **kwargs)
+
+    def set_weights(self, weights):
+        """As `keras.Model.set_weights`; makes a calibration void.
+
+        The first weights of a model that `from_config` made are those that it was calibrated with.
+        """
+        self._before_other_weights()
+        super().set_weights(weights)
+        self._expects_weights = False
+
+    def load_weights(self, filepath, *args, **kwargs):
+        """As `keras.Model.load_weights`; makes a calibration void, as `set_weights` does."""
+        self._before_other_weights()
+        super().load_weights(filepath, *args, **kwargs)
+
+    def load_own_variables(self, store):
+        """As `keras.Model.load_own_variables`, which loading a file comes by."""
+        super().load_own_variables(store)
+        self._expects_weights = False
+
+    def _before_other_weights(self):
+        if not self._expects_weights:
+            self._void_calibration("Other weights make")
 
     def _documents(self, x, y, batch_size, weights=None, with_targets=True):
         return self._batches(x, y, batch_size, with_targets=with_targets, weights=weights)
@@ -684,6 +736,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         with_targets=True,
         weights=None,
         class_weights=None,
+        facts=None,
         training=False,
     ):
         documents = EncodedDocuments(
@@ -705,6 +758,7 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             seed=seed,
             padded_lengths=self._padded_lengths(order),
             target=target if with_targets else None,
+            facts=facts,
         )
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -733,6 +787,18 @@ class LongDocumentClassifier(TextTraining, keras.Model):
         if several and class_weight and self._compiled_by_user:
             _check_loss_of_labels(self.loss, len(self.labels))
         return class_weights(class_weight, self.labels, targets, several, has_class_ids)
+
+    def _check_compiled_for(self, shape):
+        """Raises a ValueError for a user's loss or metrics that do not go with targets of a shape.
+
+        Args:
+            shape: list of int or None, of a batch of targets; None if it is not known.
+        """
+        units = self.task.units(self.labels)
+        is_one_number = shape is not None and (len(shape) == 1 or tuple(shape[1:]) == (1,))
+        if is_one_number and units > 1 and self._compiled_by_user:
+            compiled = self._compile_config.config
+            refuse_other_shapes(compiled, units, f"{_ADVICE[self.task.name]}.")
 
     def _for_keras(self, weights):
         """Weights by class id; None for several labels, which `compute_loss` weighs."""
@@ -781,17 +847,21 @@ class LongDocumentClassifier(TextTraining, keras.Model):
             "long": self.long,
             "name": self.name,
             "trainable": self.trainable,
+            "trainable_layers": trainable_layers(self),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Undoes `get_config`."""
         config = dict(config)
+        trainable = config.pop("trainable_layers", {})  # files of earlier versions have none
         for name in ("backbone", "tokenizer"):
             config[name] = keras.saving.deserialize_keras_object(
                 config[name], custom_objects=custom_objects
             )
-        return cls(**config)
+        model = cls(**config)
+        set_trainable_layers(model, trainable)
+        return model
 
 
 def _targets_of(x, y, steps):

@@ -174,7 +174,8 @@ class TextTraining(TokenIdModel):
         batch_size = settings.get("validation_batch_size") or batch_size
         x, y, sample_weight = fit_arguments.unpacked(validation_data)
         if not text_inputs.is_text(x):
-            fit_arguments.refuse_strings_in_data_set(x)
+            x = self._checked_token_ids(x, needs_targets=True)
+            fit_arguments.check_validation(x, y, sample_weight, self.sequence_length)
             named = {"validation_data": (x, y, sample_weight), "validation_batch_size": batch_size}
             return {**settings, **named}
         steps = settings.get("validation_steps")
@@ -228,7 +229,7 @@ class TextTraining(TokenIdModel):
     ):
         """As `keras.Model.fit`, by the recipe unless the user compiled another."""
         try:
-            fit_arguments.refuse_strings_in_data_set(x)
+            x = self._checked_token_ids(x)
             if settings.get("validation_data") is not None:
                 validation_split = 0.0
             if validation_split:
@@ -244,14 +245,13 @@ class TextTraining(TokenIdModel):
         finally:
             self._validation = None
 
-    def _fit_batches(self, batches, gradient_accumulation_steps, settings, facts=None):
+    def _fit_batches(self, batches, gradient_accumulation_steps, settings):
         """As `keras.Model.fit`, on `TextBatches`; what the callbacks ask for, they are told.
 
         Args:
             batches: `TextBatches`, of the training.
             gradient_accumulation_steps: int or None.
             settings: dict, what `_fit_settings` returned and `_validated_on` added to.
-            facts: dict, what else makes one training differ from another.
 
         Returns:
             `keras.callbacks.History`.
@@ -270,7 +270,7 @@ class TextTraining(TokenIdModel):
             if checkpoints is not None:
                 _check_resumes_alone(settings["callbacks"], epoch)
                 settings["callbacks"] = _with_checkpoints_last(settings["callbacks"], checkpoints)
-                facts = {**self._facts(batches, settings), **(facts or {})}
+                facts = self._facts(batches, settings)
                 epoch, step = checkpoints.start_from(self, facts, settings["callbacks"])
                 settings["initial_epoch"] = epoch
             for callback in settings["callbacks"]:

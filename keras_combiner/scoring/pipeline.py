@@ -99,7 +99,12 @@ class _Write(beam.DoFn):
         elif FileSystems.exists(paths["bad"]):
             FileSystems.delete([paths["bad"]])  # of an earlier run, before the shard was mended
         _write_whole(paths["scores"], _lines(scores))
-        report = {"stamp": shard.stamp, "scored": len(scores), "bad": len(bad)}
+        report = {
+            "stamp": shard.stamp,
+            "model": shard.model,
+            "scored": len(scores),
+            "bad": len(bad),
+        }
         _write_whole(paths["done"], json.dumps(report))
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from keras_combiner.scoring.beam_import import import_beam
 from keras_combiner.scoring.local_run import run_locally
-from keras_combiner.scoring.shard import find_shards
+from keras_combiner.scoring.shard import find_shards, refuse_other_models
 from keras_combiner.scoring.shard_records import shard_reader
 from keras_combiner.version_folders import no_saved_model, saved_models
 
@@ -44,6 +44,7 @@ def score_corpus(
     For every shard there appears in `output` a file of scores, one of bad records if there are any,
     and one that says that it is finished; see `keras_combiner.scoring.shard.Shard`. Shards that are
     finished are not scored again, unless they or the model or the other arguments have changed.
+    Answers of two models are not mixed: where those of another one would stay, scoring is refused.
 
     Args:
         model: str or path, the SavedModel's directory, or one of numbered ones, whose newest is
@@ -66,7 +67,8 @@ def score_corpus(
     Raises:
         ImportError: if Apache Beam is missing (extra "beam").
         FileNotFoundError: if there is no such file, or no such model.
-        ValueError: if a file's ending is none of those that have records, or for a wrong name.
+        ValueError: if a file's ending is none of those that have records, for a wrong name, or if
+            `output` holds answers of another model to other shards.
         RuntimeError: if the pipeline raised an error.
     """
     import_beam()
@@ -82,6 +84,7 @@ def score_corpus(
     # What results follow from, beside the shard; a smaller batch must not cost what is done.
     stamp = {"model": _fingerprint(model), "labels": labels, "text_field": text_field}
     shards = find_shards(input, output, stamp)
+    refuse_other_models(output, shards)
     unfinished = [shard for shard in shards if shard.finished(output) is None]
     for shard in unfinished:
         if os.path.exists(shard.path):

@@ -21,16 +21,18 @@ class Shard(NamedTuple):
         path: str, where it is, on any file system that Beam knows.
         name: str, what it is called: its path below the first folder of a pattern.
         stamp: str, what tells whether a shard has been scored as it would be now.
+        model: str, what tells one model from another.
 
     Example:
 
-    >>> Shard("in/a.jsonl", "a.jsonl", "").results("out")["scores"]
+    >>> Shard("in/a.jsonl", "a.jsonl", "", "").results("out")["scores"]
     'out/a.jsonl.scores.jsonl'
     """
 
     path: str
     name: str
     stamp: str
+    model: str
 
     def results(self, output):
         """Names the files of results.
@@ -73,7 +75,8 @@ def find_shards(pattern, output, settings):
     Args:
         pattern: str, a path or a pattern of files (`*`, `?`, `[...]` and `**`).
         output: str, the directory of output, in which no shards are looked for.
-        settings: what else results follow from, to be written as JSON.
+        settings: dict, what else results follow from, to be written as JSON: "model", what tells
+            one model from another, and options.
 
     Returns:
         list of `Shard`, in the order of their names.
@@ -88,15 +91,46 @@ def find_shards(pattern, output, settings):
     magic = _MAGIC.search(pattern)
     fixed = pattern[: magic.start()] if magic else pattern
     prefix = fixed[: fixed.rfind("/") + 1]
-    shards = []
+    shards, model = [], _digest(settings["model"])
     for file in sorted(found, key=lambda x: x.path):
         if file.path.startswith(inside):
             continue
-        content = [file.size_in_bytes, file.last_updated_in_seconds, settings]
-        stamp = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-        shards.append(Shard(file.path, file.path.removeprefix(prefix), stamp))
+        stamp = _digest([file.size_in_bytes, file.last_updated_in_seconds, settings])
+        shards.append(Shard(file.path, file.path.removeprefix(prefix), stamp, model))
     if not shards:
         raise FileNotFoundError(
             f"There is no file {pattern}. Name files of documents, as in 'shards-*.jsonl.gz'."
         )
     return shards
+
+
+def refuse_other_models(output, shards):
+    """Refuses a directory where answers of another model would stay beside those to come.
+
+    Those of the same shards are replaced.
+
+    Args:
+        output: str, the directory of output.
+        shards: list of `Shard`, those to be scored.
+
+    Raises:
+        ValueError: if there are results of other shards by another model.
+    """
+    filesystems = import_beam().io.filesystems.FileSystems
+    replaced = {shard.results(output)["done"] for shard in shards}
+    models = {shard.model for shard in shards}
+    for file in filesystems.match([f"{output.rstrip('/')}/**.done.json"])[0].metadata_list:
+        if file.path in replaced:
+            continue
+        with filesystems.open(file.path) as content:
+            model = json.loads(content.read()).get("model")
+        if model is not None and model not in models:  # earlier versions do not say
+            raise ValueError(
+                f"{output} holds answers of another model, which would stay beside those to come: "
+                f"{file.path.removesuffix('.done.json')}.scores.jsonl is of a file that is not "
+                "among those to be scored now. Name another directory of output, or delete them."
+            )
+
+
+def _digest(content):
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,15 +1,20 @@
 """Regression: a document has a number."""
 
+import warnings
+
 import keras
 import numpy as np
 
 from keras_combiner.batches.text_inputs import each
+from keras_combiner.data_warning import DataWarning
 from keras_combiner.datasets.float32 import number_of
 from keras_combiner.factorizations import precision
 from keras_combiner.tasks.task import Task, total_weight, total_weight_line
 
 # In how many steps of float32 the spread of targets must be told, at least.
 _LEAST_STEPS = 100
+# Times the spread of the targets that a model was built for, or as a part of it: other targets.
+_FAR = 10
 
 
 class Regression(Task):
@@ -68,6 +73,26 @@ class Regression(Task):
     def targets(self, names):
         """To the number, float32 `[1]`."""
         return lambda label: np.array([self._number(label)], "float32")
+
+    def check_targets(self, batches):
+        """Of another mean or spread by far, which the last layer keeps none the less."""
+        targets = [np.ravel(x).astype("float64") for x in batches()]
+        targets = np.concatenate(targets) if targets else np.zeros(0)
+        if not len(targets):
+            return
+        mean, spread = targets.mean(), targets.std()
+        is_other = abs(mean - self.mean) > _FAR * self.scale or spread > _FAR * self.scale
+        # Few targets may lie close together by chance.
+        is_narrow = len(targets) >= _FAR and 0 < spread < self.scale / _FAR
+        if is_other or is_narrow:
+            warnings.warn(
+                f"The targets lie around {mean:.6g} and spread by {spread:.3g}. This model was "
+                f"built for targets around {self.mean:.6g} that spread by {self.scale:.3g}, keeps "
+                "that unit, and hardly learns from these. Build one for these targets, with "
+                "`from_texts` or `from_pretrained`, or convert them into its unit.",
+                DataWarning,
+                stacklevel=3,
+            )
 
     def target_shape(self, names):
         """A number, in a row of its own."""

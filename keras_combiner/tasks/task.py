@@ -1,13 +1,15 @@
 """Task: what all of them answer for."""
 
 import abc
+import warnings
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_combiner.batches.text_inputs import as_list, each, is_stream
-from keras_combiner.datasets.label_names import alike
+from keras_combiner.data_warning import DataWarning
+from keras_combiner.datasets.label_names import alike, spelled_alike
 from keras_combiner.factorizations import precision
 
 # As Keras does, so that one sure and wrong answer does not make a loss infinite.
@@ -51,16 +53,28 @@ class Task(abc.ABC):
             pair of `Task` and list of str.
 
         Raises:
-            ValueError: for labels of another kind, missing ones, or names that look alike, unless
-                the labels are those of a reader that warns of these (of class folders).
+            ValueError: for labels of another kind, missing ones, or names that differ in white
+                space only, unless the labels are those of a reader that warns of these (of class
+                folders). Of names that differ in case only, or as "1" and "1.0", a `DataWarning`
+                says that they look alike.
         """
         names = set()
         for found in each(self._names, self._listed(labels)):
             names.update(found)
-        for group in () if getattr(labels, "keeps_alike_labels", False) else alike(names):
+        in_spaces = alike(names)
+        for group in () if getattr(labels, "keeps_alike_labels", False) else in_spaces:
             raise ValueError(
                 f"The labels {' and '.join(map(repr, group))} look alike: they differ in white "
                 "space only. Write them in one way."
+            )
+        for group in spelled_alike(names):
+            if group in in_spaces:  # the reader has warned of it
+                continue
+            warnings.warn(
+                f"The labels {' and '.join(map(repr, group))} look alike: they are different "
+                "classes. Write them in one way if they are the same.",
+                DataWarning,
+                stacklevel=3,
             )
         return self, sorted(names)
 
@@ -88,6 +102,14 @@ class Task(abc.ABC):
             of `target_shape` and `target_dtype`, and raises a ValueError if the label is of another
             kind, or unknown.
         """
+
+    def check_targets(self, batches):
+        """Warns if targets that a model is to be trained on are others than it was built for.
+
+        Args:
+            batches: callable without arguments: an iterable of arrays of targets.
+        """
+        return None
 
     @abc.abstractmethod
     def target_shape(self, names):

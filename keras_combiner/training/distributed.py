@@ -95,6 +95,8 @@ class Distributed(keras.callbacks.Callback):
             "epochs": epochs,
             "steps": steps,
             "epoch and step to begin with": position,
+            # Every worker has to say as much as the others, with weights of documents or without.
+            "weights of the training documents": None,
             **batches.fingerprint(),
         }
 

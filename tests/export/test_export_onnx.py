@@ -204,3 +204,11 @@ np.save("rows.npy", session.run(["probabilities"], {"token_ids": np.load("ids.np
     subprocess.run(command, cwd=tmp_path, check=True)
     expected = classifier.predict(documents, verbose=0)
     np.testing.assert_allclose(np.load(tmp_path / "rows.npy"), expected, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("unknown", [-1, 10_000, 2**31 - 1])
+def test_ids_that_there_are_not_count_as_padding(exported, unknown):
+    ids = np.array([[2, 5, 6, unknown, 7, 3]], "int32")
+    padding = np.where(ids == unknown, 0, ids).astype("int32")
+    received, expected = (run_onnx(exported[0], x)[0] for x in (ids, padding))
+    np.testing.assert_allclose(received, expected, atol=1e-6)

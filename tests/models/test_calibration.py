@@ -378,6 +378,48 @@ def test_training_makes_it_void(multi, monkeypatch):
     model.fit(texts, labels, verbose=0)  # without a warning
 
 
+def test_other_weights_make_it_void(multi, tmp_path):
+    model, texts, labels = multi
+    ids, targets = model.tokenizer(texts, 24).numpy(), np.zeros((80, 3), "float32")
+    model.save_weights(tmp_path / "model.weights.h5")
+    model.compile("sgd", "binary_crossentropy", run_eagerly=True)
+    model.optimizer.build(model.trainable_variables)  # files hold its state
+    for change in (
+        lambda model: model.train_on_batch(ids[:4], targets[:4]),
+        lambda model: model.set_weights([2 * x for x in model.get_weights()]),
+        lambda model: model.load_weights(tmp_path / "model.weights.h5"),
+    ):
+        model.calibrate(texts, labels)
+        model.save(tmp_path / "model.keras")
+        for calibrated in (model, LongDocumentClassifier.load(tmp_path / "model.keras")):
+            assert calibrated.task.is_calibrated
+            with pytest.warns(UserWarning, match="the calibration of this model void"):
+                change(calibrated)
+            assert not calibrated.task.is_calibrated
+            change(calibrated)  # without a warning
+    model.calibrate(texts, labels)
+    with pytest.raises(ValueError, match="Expected token ids"):
+        model.train_on_batch(ids - 9, targets)
+    assert model.task.is_calibrated
+
+
+def test_a_copy_is_calibrated_for_the_weights_that_it_gets(multi, tmp_path):
+    model, texts, labels = multi
+    model.calibrate(texts, labels)
+    model.save_weights(tmp_path / "model.weights.h5")
+    for give in (
+        lambda copy: copy.set_weights(model.get_weights()),
+        lambda copy: copy.load_weights(tmp_path / "model.weights.h5"),
+    ):
+        copy = LongDocumentClassifier.from_config(model.get_config())
+        give(copy)  # without a warning
+        assert copy.task.get_config() == model.task.get_config()
+        expected = model.predict(texts[:4], verbose=0)
+        np.testing.assert_allclose(copy.predict(texts[:4], verbose=0), expected, atol=1e-5)
+        with pytest.warns(UserWarning, match="Other weights make the calibration"):
+            give(copy)
+
+
 def test_lora_is_scaled_too(single):
     model, _, _ = single
     head, x = model.get_layer("probabilities"), np.random.default_rng(0).normal(size=(9, 16))

@@ -52,6 +52,11 @@ def make(**options):
     return LongDocumentClassifier.from_texts(TEXTS, LABELS, **{**SMALL, **options})
 
 
+def make_several():
+    labels = [[x] for x in LABELS]
+    return LongDocumentClassifier.from_texts(TEXTS, labels, task="multi_label", **SMALL)
+
+
 def make_masked_lm(**options):
     return CombinerMaskedLM.from_texts(TEXTS, **{**SMALL, **options})
 
@@ -516,6 +521,55 @@ def test_validation_that_is_refused_before_training(fits, kind, wrong, words, sh
     assert not fits
 
 
+def pairs(ids, y):
+    yield ids, y
+
+
+class Inputs(keras.utils.PyDataset):
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return np.ones((2, 4), "int32")
+
+
+IDS = np.ones((10, 16), "int32")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (pairs(TEXTS, LABELS), "must be a pair of texts .* Received: generator"),
+        (pairs(IDS, TARGETS), "Received: generator"),
+        (iter([(IDS, TARGETS)]), "Received: list_iterator"),
+        (pairs, "Received: function"),
+        (5, "Received: int"),
+        ({"a": 1}, "Received: dict"),
+        ({1, 2}, "Received: set"),
+        ((None, None), "Received: NoneType"),
+        (IDS, "targets .* must be arrays of numbers. Received: NoneType"),
+        ((IDS,), "targets .* must be arrays of numbers. Received: NoneType"),
+        ((IDS, LABELS), "targets .* must be arrays of numbers. Received: list"),
+        ((IDS, TARGETS[:3]), "as many targets, .* Received: 3 and 10"),
+        ((IDS, TARGETS, np.ones(9)), "Received: 9 and 10"),
+        ((IDS[:0], TARGETS[:0]), "at least one. Received: 0"),
+        ((np.ones((2, 3, 4), int), TARGETS[:2]), r"at most 16 long. Received: shape \(2, 3, 4\)"),
+        ((np.ones((2, 17), int), TARGETS[:2]), r"Received: shape \(2, 17\)"),
+        (
+            tf.data.Dataset.from_tensors(IDS),
+            "set must have targets. Received: a .*Dataset of inputs",
+        ),
+        (Inputs(), "set must have targets. Received: a Inputs of inputs"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["texts", "token ids"])
+def test_unusable_validation_is_refused_at_once(fits, kind, wrong, words, shared):
+    x, y = (TEXTS, LABELS) if kind == "texts" else (token_ids(shared), TARGETS)
+    with pytest.raises(ValueError, match=words):
+        shared.fit(x, y, validation_data=wrong, verbose=0)
+    assert not fits
+
+
 def test_masked_language_models_validate_too(fits):
     lm = make_masked_lm()
     for kind in (TEXTS, (TEXTS,), (TEXTS, None)):
@@ -550,6 +604,75 @@ def test_validation_steps_and_batch_size(eager, source, tmp_path):
         expected = model.evaluate(TEXTS[:6], LABELS[:6], verbose=0, return_dict=True)
         assert history["val_loss"] == pytest.approx([expected["loss"]], rel=1e-5)
         assert history["val_accuracy"] == pytest.approx([expected["accuracy"]], rel=1e-5)
+
+
+# Losses and metrics that compare the number of a class with every output
+
+
+def ordinal(y, y_pred):
+    """A loss of somebody's own, which broadcasts on purpose."""
+    ranks = keras.ops.arange(y_pred.shape[-1], dtype="float32")
+    away = keras.ops.abs(ranks - keras.ops.reshape(keras.ops.cast(y, "float32"), (-1, 1)))
+    return keras.ops.sum(away * y_pred, axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("compiled", "words"),
+    [
+        ({"loss": "mse"}, "The loss 'mse' takes a target for each of 2 outputs"),
+        ({"loss": keras.losses.MeanAbsoluteError(name="mine")}, "The loss mine takes"),
+        ({"loss": keras.losses.huber}, "The loss .*huber.* takes a target"),
+        ({"loss": "binary_crossentropy"}, "The loss 'binary_crossentropy' takes"),
+        ({"loss": "categorical_crossentropy"}, "Compile with 'sparse_categorical_crossentropy'"),
+        ({"metrics": ["accuracy", "AUC"]}, "The metric 'AUC' takes"),
+        ({"metrics": [keras.metrics.F1Score()]}, "The metric f1_score takes"),
+        ({"metrics": {"probabilities": ["mae"]}}, "The metric 'mae' takes"),
+        ({"weighted_metrics": [keras.metrics.Precision()]}, "The metric precision.* takes"),
+    ],
+)
+def test_losses_and_metrics_of_other_shapes(fits, compiled, words, shared):
+    model = copy.copy(shared)
+    model.compile(**{"loss": "sparse_categorical_crossentropy", **compiled})
+    ids = token_ids(model)
+    for y in (TARGETS, TARGETS.reshape(-1, 1), keras.ops.convert_to_tensor(TARGETS)):
+        with pytest.raises(ValueError, match=words):
+            model.fit(ids, y, verbose=0)
+    data = tf.data.Dataset.from_tensor_slices((ids, TARGETS)).batch(2)
+    for arguments in ((TEXTS, LABELS), (data,)):
+        with pytest.raises(ValueError, match=words):
+            model.fit(*arguments, verbose=0)
+    assert not fits
+    if "loss" in compiled or "metrics" in compiled:
+        model.fit(ids, np.eye(2)[TARGETS], verbose=0)  # which they are for
+        assert len(fits) == 1
+
+
+@pytest.mark.parametrize(
+    "compiled",
+    [
+        {"loss": ordinal},
+        {"loss": keras.losses.SparseCategoricalCrossentropy(), "metrics": ["accuracy"]},
+        {"metrics": ["acc", "crossentropy", keras.metrics.SparseTopKCategoricalAccuracy(2)]},
+        {"metrics": [ordinal, keras.metrics.MeanMetricWrapper(ordinal)]},
+    ],
+)
+def test_losses_and_metrics_of_the_right_shapes(fits, compiled, shared):
+    model = copy.copy(shared)
+    model.compile(**{"loss": "sparse_categorical_crossentropy", **compiled})
+    for x, y in ((TEXTS, LABELS), (token_ids(model), TARGETS)):
+        model.fit(x, y, verbose=0)
+    assert len(fits) == 2
+
+
+def test_targets_of_several_labels_are_rows(fits):
+    model = make_several()
+    model.compile("sgd", "mse")
+    for y in (TARGETS, TARGETS.reshape(-1, 1)):
+        with pytest.raises(ValueError, match=r"Pass targets of shape \[documents, labels\]"):
+            model.fit(token_ids(model), y, verbose=0)
+    model.fit(TEXTS, [[x] for x in LABELS], verbose=0)
+    model.fit(token_ids(model), np.eye(2)[TARGETS], verbose=0)
+    assert len(fits) == 2
 
 
 # Strings where there should be token ids
@@ -603,15 +726,17 @@ def test_a_data_set_is_asked_for_its_kind_once_and_not_in_every_epoch(eager):
             asked.append(index)
             return np.ones((2, 4), "int32"), TARGETS[:2]
 
-    model, asked, counts = make(), [], []
-    for epochs in (1, 3):
+    def times_asked(fit, *arguments, **options):
         asked.clear()
-        model.fit(TEXTS, LABELS, epochs=epochs, validation_data=Ids(), verbose=0)
-        counts.append(len(asked))
-    keras_asks = (counts[1] - counts[0]) / 2
-    asked.clear()
-    keras.Model.evaluate(model, Ids(), verbose=0)
-    assert keras_asks <= len(asked)
+        fit(*arguments, validation_data=Ids(), verbose=0, **options)
+        return len(asked)
+
+    model, asked = make(), []
+    for epochs in (1, 3):
+        ours = times_asked(model.fit, TEXTS, LABELS, epochs=epochs)
+        of_keras = times_asked(keras.Model.fit, model, token_ids(model), TARGETS, epochs=epochs)
+        assert of_keras >= epochs
+        assert ours == of_keras + 1
 
 
 def test_every_call_is_checked_once(monkeypatch):
@@ -732,9 +857,10 @@ def test_clones_of_backbones_and_of_models_that_hold_one():
 def test_the_recipe_is_told_from_what_the_user_compiles(fits):
     model = make()
     model.fit(TEXTS, LABELS, verbose=0)
-    model.compile(model.optimizer, "mse")
+    own = keras.losses.SparseCategoricalCrossentropy()
+    model.compile(model.optimizer, own)
     model.fit(TEXTS, LABELS, verbose=0)
-    assert model.loss == "mse"
+    assert model.loss is own
 
 
 def test_batches_that_change_no_weight_are_said(monkeypatch):

@@ -168,6 +168,10 @@ def test_every_window_has_the_weight_of_its_document(monkeypatch):
     assert seen == set(weights)
     plain = fitted_on(monkeypatch, model, texts, labels)["batches"]
     assert "weights of the training documents" not in plain.fingerprint()
+    assert plain.fingerprint()["class_weight"] is None
+    name = model.labels[0]
+    of_classes = fitted_on(monkeypatch, model, texts, labels, class_weight={name: 2.0})["batches"]
+    assert of_classes.fingerprint()["class_weight"] == [2.0] + [1.0] * (len(model.labels) - 1)
     others = fitted_on(monkeypatch, model, texts, labels, sample_weight=weights + 1)["batches"]
     assert others.fingerprint() != caught["batches"].fingerprint()
 

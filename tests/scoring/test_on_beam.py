@@ -162,6 +162,22 @@ def test_relative_paths_and_a_newer_model(corpus):
         assert list(row["probabilities"]) == [f"{label} long", f"{label} short"]
 
 
+def test_answers_of_two_models_are_not_mixed(model, corpus):
+    assert score(model, corpus, "--input", str(corpus / "shard-[0-3]*")).returncode == 0
+    before = contents(corpus)
+    write_stand_in(corpus / "other" / "1", name="second")
+    ran = score(corpus / "other", corpus, "--input", str(corpus / "shard-[2-5]*"))
+    assert ran.returncode == 1
+    assert "out holds answers of another model" in ran.stderr.splitlines()[-1]
+    assert "shard-0.jsonl.gz.scores.jsonl is of a file that is not among" in ran.stderr
+    assert contents(corpus) == before
+    # The same model goes on, and another one may replace all that there is.
+    assert score(model, corpus, "--input", str(corpus / "shard-[4-5]*")).returncode == 0
+    assert_each_is_scored_once(corpus)
+    assert score(corpus / "other", corpus).returncode == 0
+    assert {row["label"][:6] for row in rows(corpus, "scores")} == {"second"}
+
+
 def test_a_runner_that_is_named(model, corpus):
     ran = score(model, corpus, "--", "--runner=FnApiRunner")
     assert ran.returncode == 0, ran.stderr

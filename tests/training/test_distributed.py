@@ -115,7 +115,8 @@ def test_two_processes_train_as_one(tmp_path):
     assert "wrote ['best.keras', 'last.npz']" in logs[0]
     assert "wrote []" in logs[1]
     for log in logs:
-        assert "refused: The workers disagree about: documents." in log
+        for name in ("documents", "class_weight", "weights of the training documents"):
+            assert f"refused: The workers disagree about: {name}." in log
 
 
 @pytest.mark.slow

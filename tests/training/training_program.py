@@ -15,7 +15,7 @@ LABELS = [("weather", "tale")[i % 3 == 0] for i in range(21)]
 WEIGHTS = [(1.0, 0.5, 3.0, 0.0)[i % 4] for i in range(21)]
 
 
-def train(callbacks=(), eager=False, several=False, weights=None, **options):
+def train(callbacks=(), eager=False, several=False, weights=None, classes="balanced", **options):
     """History and weights of a training without dropout, which replicas would draw otherwise."""
     keras.utils.set_random_seed(0)
     labels = [[x] for x in LABELS] if several else LABELS
@@ -44,7 +44,7 @@ def train(callbacks=(), eager=False, several=False, weights=None, **options):
         epochs=2,
         batch_size=5,
         seed=1,
-        class_weight="balanced",
+        class_weight=classes,
         sample_weight=weights,
         gradient_accumulation_steps=None if eager else 2,
         callbacks=list(callbacks),
@@ -149,10 +149,15 @@ def worker(folder):
     distributed.agree()
     print("wrote", sorted(x.name for x in own.iterdir()))
     save(folder / f"worker-{distributed.is_chief:d}.npz", history, model)
-    try:
-        distributed.agree(documents=distributed.is_chief)
-    except ValueError as error:
-        print(f"refused: {error}")
+    for refused in (
+        lambda: distributed.agree(documents=distributed.is_chief),
+        lambda: train([distributed], classes={"tale": 2.0} if distributed.is_chief else None),
+        lambda: train([distributed], weights=WEIGHTS if distributed.is_chief else None),
+    ):
+        try:
+            refused()
+        except ValueError as error:
+            print(f"refused: {error}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,53 @@
+"""Which layers of a model are frozen, as a part of its configuration.
+
+Keras keeps `trainable` with the layers that a functional model is made of. A model that makes them
+in its constructor makes them anew when it is loaded, and has to say itself which ones to freeze.
+"""
+
+
+def trainable_layers(model):
+    """Returns the layers that are frozen, or not, unlike the layer that holds them.
+
+    Args:
+        model: `keras.Model`.
+
+    Returns:
+        dict of str to bool, `trainable` of layers by their names from the model down, outer ones
+        first; empty if all are as the model itself.
+
+    Example:
+
+    >>> import keras
+    >>> inputs = keras.Input((3,))
+    >>> model = keras.Model(inputs, keras.layers.Dense(2, name="head")(inputs))
+    >>> model.get_layer("head").trainable = False
+    >>> trainable_layers(model)
+    {'head': False}
+    """
+    return {
+        path: layer.trainable
+        for path, layer, outer in _walk(model)
+        if layer.trainable != outer.trainable
+    }
+
+
+def set_trainable_layers(model, trainable):
+    """Freezes the layers of a model as those of another one of the same configuration.
+
+    Args:
+        model: `keras.Model`.
+        trainable: dict, what `trainable_layers` returned.
+    """
+    # Outer layers first: what they are set to, they set their inner ones to.
+    for path, layer, outer in _walk(model):
+        wanted = trainable.get(path, outer.trainable)
+        if layer.trainable != wanted:
+            layer.trainable = wanted
+
+
+def _walk(outer, path=""):
+    """Yields the inner layers of a layer, outer ones first: path, layer, and what holds it."""
+    for layer in outer._flatten_layers(include_self=False, recursive=False):
+        inner = f"{path}{layer.name}"
+        yield inner, layer, outer
+        yield from _walk(layer, f"{inner}/")
