@@ -1,24 +1,13 @@
 """EncodedDocuments: documents as token ids, surveyed once and read as often as need be."""
 
 import array
-import collections
-import concurrent.futures
 import hashlib
 import itertools
-import os
 import zlib
 
 import numpy as np
 
-from keras_combiner.batches.text_inputs import (
-    as_pairs,
-    as_texts,
-    as_weights,
-    each,
-    is_reader,
-    place_of,
-)
-from keras_combiner.batches.windows import split_into_windows
+from keras_combiner.batches.text_inputs import each, place_of
 from keras_combiner.text.tokenizer import as_bytes
 from keras_combiner.text.unknown_tokens import (
     UNKNOWN_TO_REFUSE,
@@ -26,11 +15,7 @@ from keras_combiner.text.unknown_tokens import (
     unknown_share,
 )
 
-# Texts that a thread makes into ids at once. Tokenizers pad within them, so a long one goes alone.
-_CHUNK = 16
-_LONG_BYTES = 65536
 _FRAME = 2  # start and end token
-_THREADS = min(8, os.cpu_count() or 1)
 # What an example is made of, in the order in which it holds them.
 _PARTS = ("texts", "labels", "weights")
 
@@ -43,17 +28,9 @@ class EncodedDocuments:
     those of a reader are made anew whenever they are asked for.
 
     Args:
-        texts: texts in any container that `keras_combiner.batches.text_inputs.as_texts` takes, or a
-            reader of `keras_combiner.datasets`.
-        labels: labels, one a text; None with a reader, or without targets.
-        tokenizer: `keras_combiner.text.Tokenizer`.
-        sequence_length: int, the most ids of an example.
-        long: "cut", or "windows" for several examples of a document that is longer.
+        documents: `Documents`; every window of a document has its label and its weight.
+        encoder: `DocumentEncoder`, which makes examples of a text.
         target: callable, label to a numpy number or array; None for examples without targets.
-        split: callable, the ids of a longer document and `sequence_length` to its windows: one of
-            `keras_combiner.batches.windows`.
-        weights: numbers, one a text; of a reader, those that it brings. Every window of a document
-            has its weight.
         class_weights: dict of class id to float: what the weights are multiplied with, where the
             targets are class ids.
 
@@ -69,57 +46,42 @@ class EncodedDocuments:
             that the tokenizer does not know.
 
     Raises:
-        TypeError: for what is no text.
-        ValueError: if texts and labels differ in number, `target` refuses a label, or a reader
+        ValueError: if there are no labels for the targets, `target` refuses a label, or a reader
             finds something wrong in a file.
     """
 
-    def __init__(
-        self,
-        texts,
-        labels,
-        tokenizer,
-        sequence_length,
-        long="cut",
-        target=None,
-        split=split_into_windows,
-        weights=None,
-        class_weights=None,
-    ):
-        self.sequence_length = sequence_length
-        self.is_stream = is_reader(texts)
+    def __init__(self, documents, encoder, target=None, class_weights=None):
+        self.sequence_length = encoder.sequence_length
+        self.is_stream = documents.is_stream
         if target is not None:
-            texts, labels = as_pairs(texts, labels)
-        elif not self.is_stream:
-            texts = as_texts(texts)
-        self._texts, self._targets = texts, None
-        self._tokenizer = tokenizer
-        self._long = long
+            documents.check_labelled()
+        self._source = documents
+        self._encoder = encoder
         self._target = target
-        self._split = split
-        self._kept = None
+        self._targets = self._kept = None
         self._class_weights = class_weights
-        self._has_weights = target is not None and getattr(texts, "has_weights", False)
-        self.weights = as_weights(weights, texts)
+        self._reads_weights = target is not None and documents.is_stream and documents.has_weights
+        self.weights = documents.weights
         if target is not None and not self.is_stream:
             # A label that is wrong shows before the texts are read.
-            self._targets = list(each(target, labels))
-            if weights is not None and class_weights is not None:
-                self.weights *= [class_weights[int(x)] for x in self._targets]
+            self._targets = list(each(target, documents.labels))
+            if self.weights is not None and class_weights is not None:
+                factors = [class_weights[int(x)] for x in self._targets]
+                self.weights = (self.weights * factors).astype("float32")
         # Arrays, and not lists of ints: of a reader's documents, this is all that is held.
         lengths, windows, tokens = (array.array("i") for _ in range(3))
         checksums, read_weights = array.array("I"), array.array("f")
         is_long, kept, unknown = bytearray(), [], array.array("i")
         for examples, num_tokens in self._documents():
-            if self._has_weights:
+            if self._reads_weights:
                 read_weights.append(examples[0][-1])
             windows.append(len(examples))
             lengths.extend(len(token_ids) for token_ids, *_ in examples)
             for example in examples:
                 checksums.extend(_checksums(example))
-            is_long.append(num_tokens > sequence_length)
-            tokens.append(num_tokens if long == "windows" else min(num_tokens, sequence_length))
-            unknown.append(self._num_unknown(examples))
+            is_long.append(num_tokens > self.sequence_length)
+            tokens.append(encoder.tokens_read(num_tokens))
+            unknown.append(encoder.count_unknown(token_ids for token_ids, *_ in examples))
             if not self.is_stream:
                 kept.extend(examples)
         if not self.is_stream:
@@ -129,7 +91,7 @@ class EncodedDocuments:
         )
         self.is_long = np.array(is_long, bool)
         self.unknown = np.array(unknown, "int32")
-        if self._has_weights:
+        if self._reads_weights:
             self.weights = np.array(read_weights, "float32")
         num_parts = len(checksums) // max(1, len(lengths))
         self.checksums = np.array(checksums, "uint32").reshape(len(lengths), num_parts)
@@ -200,10 +162,10 @@ class EncodedDocuments:
         """
         ends = np.cumsum(self.windows, dtype="int64")
         wanted = sorted(set(np.searchsorted(ends, examples, side="right").tolist()))
-        if not hasattr(self._texts, "places"):
+        if not hasattr(self._source.texts, "places"):
             return [f"document {i}" for i in wanted]
         # Where a reader is needed once, to explain an error, it may read all over again.
-        named = itertools.islice(self._texts.places(), wanted[-1] + 1)
+        named = itertools.islice(self._source.texts.places(), wanted[-1] + 1)
         chosen = set(wanted)
         return [place for i, place in enumerate(named) if i in chosen]
 
@@ -222,7 +184,7 @@ class EncodedDocuments:
         Raises:
             ValueError: as there.
         """
-        if self._tokenizer.unknown_token_id is not None:
+        if self._encoder.tokenizer.unknown_token_id is not None:
             most_unknown = UNKNOWN_TO_REFUSE if training else 1.0
             check_unknown_tokens(self.unknown, self._sizes(), most_unknown, each=each)
 
@@ -232,26 +194,13 @@ class EncodedDocuments:
         ends = np.cumsum(self.windows, dtype="int64")
         return totals[ends] - totals[ends - self.windows]
 
-    def _num_unknown(self, examples):
-        unknown = self._tokenizer.unknown_token_id
-        if unknown is None:
-            return 0
-        return sum(np.count_nonzero(token_ids == unknown) for token_ids, *_ in examples)
-
     def _documents(self, first=0):
         """Yields every document's examples, and how many ids it has, more than are read if cut."""
-        waiting = collections.deque()
-        with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
-            for texts, targets in _chunks(itertools.islice(self._pairs(), first, None)):
-                # Outside of any graph, and so in threads of ours: a tf.data pipeline in the one
-                # that Keras reads from would wait for a thread that this one holds.
-                waiting.append((threads.submit(self._encode, texts), targets))
-                if len(waiting) > 2 * _THREADS:
-                    yield from self._framed(*waiting.popleft())
-            while waiting:
-                yield from self._framed(*waiting.popleft())
+        rows = itertools.islice(self._rows(), first, None)
+        for pieces, num_tokens, rest in self._encoder.encoded(rows):
+            yield [(piece, *rest) for piece in pieces], num_tokens
 
-    def _pairs(self):
+    def _rows(self):
         """Yields the texts as bytes, each in a tuple with its target and weight, if there are."""
         rows = self._of_reader() if self.is_stream else self._of_lists()
         for i, (text, *rest) in enumerate(rows):
@@ -259,61 +208,24 @@ class EncodedDocuments:
 
     def _of_lists(self):
         columns = [x for x in (self._targets, self.weights) if x is not None]
-        return zip(self._texts, *columns, strict=True)
+        return zip(self._source.texts, *columns, strict=True)
 
     def _of_reader(self):
-        for i, document in enumerate(self._texts):
+        for i, document in enumerate(self._source.texts):
             row = [document[0]]
             if self._target is not None:
                 try:
                     row.append(self._target(document[1]))
                 except ValueError as error:
-                    place = place_of(self._texts, i, "document")
+                    place = place_of(self._source.texts, i, "document")
                     raise ValueError(f"{place}: {error}") from None
-            if self._has_weights:
+            if self._reads_weights:
                 classes = self._class_weights
                 factor = 1 if classes is None else classes[int(row[1])]
                 row.append(np.float32(document.weight * factor))
             yield row
 
-    def _encode(self, texts):
-        # One id more than there may be shows which texts are too long. No number of bytes bounds
-        # that of tokens: normalization makes four words of one character of three bytes.
-        limit = None if self._long == "windows" else self.sequence_length + 1
-        ids = self._tokenizer.encode(texts, limit)
-        return np.split(ids.values.numpy(), ids.row_splits.numpy()[1:-1])
-
-    def _framed(self, encoded, targets):
-        for token_ids, target in zip(encoded.result(), targets, strict=True):
-            if len(token_ids) <= self.sequence_length:
-                pieces = [token_ids]
-            elif self._long == "windows":
-                pieces = self._split(token_ids, self.sequence_length)
-            else:
-                # As the tokenizer cuts: the end token stays.
-                pieces = [np.append(token_ids[: self.sequence_length - 1], token_ids[-1])]
-            yield [(piece, *target) for piece in pieces], len(token_ids)
-
 
 def _checksums(example):
     """A number for each part of an example, in 32 bits."""
     return [zlib.crc32(np.ascontiguousarray(part)) for part in example]
-
-
-def _chunks(rows):
-    """Yields lists of texts that are made into ids together, with lists of the rest of the rows."""
-    texts, targets = [], []
-    for text, *target in rows:
-        if len(text) > _LONG_BYTES:
-            if texts:
-                yield texts, targets
-                texts, targets = [], []
-            yield [text], [target]
-            continue
-        texts.append(text)
-        targets.append(target)
-        if len(texts) == _CHUNK:
-            yield texts, targets
-            texts, targets = [], []
-    if texts:
-        yield texts, targets

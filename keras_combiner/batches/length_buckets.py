@@ -58,3 +58,25 @@ def choose_lengths(lengths, longest, most=12, batch_size=1):
             break
         chosen.append(candidates[last])
     return np.array(chosen[::-1])
+
+
+def halved_lengths(longest):
+    """Returns `longest`, its half and so on down to some 64, in ascending order.
+
+    They do not depend on the documents, so that what is compiled for them serves others too.
+
+    Args:
+        longest: int, the most token ids that there may be.
+
+    Returns:
+        list of int.
+
+    Example:
+
+    >>> halved_lengths(500)
+    [63, 125, 250, 500]
+    """
+    lengths = [longest]
+    while lengths[0] >= 128:
+        lengths.insert(0, -(-lengths[0] // 2))
+    return lengths

@@ -7,11 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_combiner.batches.batch_plan import BatchPlan
-from keras_combiner.batches.text_inputs import as_pairs, as_texts, as_weights, is_reader
 
 # Of a reader, as much is held in memory to draw batches from.
 POOL_EXAMPLES = 4096
 POOL_TOKENS = 2**25
+_BATCHES = "batches_of_texts"  # an attribute of data sets
 
 
 class TextBatches:
@@ -196,6 +196,15 @@ class TextBatches:
             dataset = dataset.map(self._augment)
         return dataset.prefetch(tf.data.AUTOTUNE)
 
+    def whole_dataset(self):
+        """Gives the batches of the first epoch as a data set, which `batches_of` leads back from.
+
+        Keras hands on nothing but the data set to whoever evaluates on it.
+        """
+        dataset = self.dataset(count=len(self))
+        setattr(dataset, _BATCHES, self)
+        return dataset
+
     def finite(self):
         """Gives the batches of the first epoch, as `batches` does."""
         return itertools.islice(self.batches(), len(self))
@@ -265,74 +274,6 @@ def check_divisible(num_examples, batch_size):
         )
 
 
-def take(texts, labels, weights, count):
-    """Returns the first documents as a triple of texts, labels and weights.
-
-    Args:
-        texts: as in `keras_combiner.batches.text_inputs.as_texts`, or a reader.
-        labels: labels, one a text, or None.
-        weights: numbers, one a text, or None.
-        count: int, the most documents that are taken.
-    """
-    if is_reader(texts):
-        return texts.take(count), labels, weights
-    if labels is None:
-        texts = as_texts(texts)
-    else:
-        texts, labels = as_pairs(texts, labels)
-    weights = as_weights(weights, texts)
-    return tuple(None if x is None else x[:count] for x in (texts, labels, weights))
-
-
-def hold_out(texts, labels, share, weights=None):
-    """Splits documents into `((texts, labels, weights), (texts, labels, weights))`.
-
-    Args:
-        texts: list of str, or a reader, which brings labels and weights.
-        labels: list of labels; None with a reader, or without labels.
-        share: float between 0 and 1, of the documents that go to validation.
-        weights: numbers, one a text, in any container; None with a reader, or without weights.
-
-    Returns:
-        Two triples, training and validation. The draw is always the same for the same number of
-        documents.
-
-    Raises:
-        ValueError: if `share` is not a number between 0 and 1, or for weights that
-            `keras_combiner.batches.text_inputs.as_weights` refuses.
-    """
-    check_share(share)
-    weights = as_weights(weights, texts)
-    if is_reader(texts):
-        return tuple((part, None, None) for part in texts.split(share))
-    order = np.random.default_rng(0).permutation(len(texts))
-    held_out = max(1, round(len(texts) * share))
-
-    def pick(indices):
-        columns = (texts, labels, weights)
-        return tuple(None if x is None else [x[i] for i in indices] for x in columns)
-
-    return pick(order[held_out:]), pick(order[:held_out])
-
-
-def check_share(share):
-    """Refuses a share that leaves nothing to train or to validate on.
-
-    Args:
-        share: float, the `validation_split`.
-
-    Raises:
-        ValueError: unless it is a number between 0 and 1, exclusive.
-
-    Example:
-
-    >>> check_share("0.2")
-    Traceback (most recent call last):
-    ValueError: `validation_split` must lie between 0 and 1. Received: '0.2'.
-    """
-    try:
-        lies_between = bool(0 < share < 1)
-    except TypeError:
-        lies_between = False
-    if not lies_between:
-        raise ValueError(f"`validation_split` must lie between 0 and 1. Received: {share!r}.")
+def batches_of(dataset):
+    """Returns the `TextBatches` whose `whole_dataset` a data set is; None for anything else."""
+    return getattr(dataset, _BATCHES, None)

@@ -1,11 +1,110 @@
 """Calibration: from logits and the truth to a task with a temperature and thresholds."""
 
+import keras
 import numpy as np
 
+from keras_combiner.batches import text_inputs
+from keras_combiner.batches.documents import Documents
 from keras_combiner.models import temperature
 from keras_combiner.models.calibration_report import CalibrationReport, figures_of
 
 LEAST_DOCUMENTS = 10
+
+
+def calibrate(classifier, texts, labels=None, precision=None, batch_size=16):
+    """Calibrates a classifier; see `keras_combiner.LongDocumentClassifier.calibrate`.
+
+    Args:
+        classifier: `keras_combiner.LongDocumentClassifier`, of which the last layer and the task
+            are changed.
+        texts: as there.
+        labels: as there.
+        precision: as there.
+        batch_size: as there.
+
+    Returns:
+        `CalibrationReport`.
+    """
+    task, names = classifier.task, classifier.labels
+    if task.name == "regression":
+        task.calibrated(1.0, None, None, None)  # says why not
+    if precision is not None and not 0 < precision < 1:
+        raise ValueError(
+            f"`precision` is a share between 0 and 1, both excluded. Received: {precision!r}."
+        )
+    if classifier.get_layer(task.output).quantization_mode is not None:
+        raise ValueError(
+            "The last layer is quantized by Keras, and its weights cannot be scaled. Calibrate "
+            "the model first and call `quantize` on it then."
+        )
+    if not text_inputs.is_text(texts):
+        raise ValueError(f"`calibrate` takes texts, or a reader. Received: {type(texts).__name__}.")
+    features, windows, targets = features_of(classifier, Documents(texts, labels), batch_size)
+    logits = logits_of(classifier, features, windows)
+    found = fitted_temperature(task, logits, targets, names)
+    before = _answers(classifier, features, windows)
+    classifier._scale_logits(task.temperature / found[0])
+    # Not from the logits: thresholds are for what the model says, rounding and all.
+    after = _answers(classifier, features, windows)
+    classifier.task, report = calibrated(
+        task, found, (before, after), targets, names, precision=precision
+    )
+    classifier._expects_weights = False
+    return report
+
+
+def features_of(classifier, documents, batch_size=16):
+    """Computes what the last layer gets of documents.
+
+    Args:
+        classifier: `keras_combiner.LongDocumentClassifier`.
+        documents: `Documents`.
+        batch_size: int, windows a step.
+
+    Returns:
+        triple of float array `[windows, features]`; int array `[documents]`, windows of each; and
+        array `[documents, ...]` of targets.
+    """
+    batches = classifier._batches(documents, batch_size)
+    targets = list(classifier._targets(documents))
+    head = classifier.get_layer(classifier.task.output)
+    windows = batches.documents.windows
+    if not targets:
+        return np.zeros((0, head.input.shape[-1])), windows, np.zeros(0)
+    model = keras.Model(classifier.input, head.input)
+    features = batches.in_order(model.predict(batches.whole_dataset(), verbose=0))
+    return features, windows, np.concatenate(targets)
+
+
+def logits_of(classifier, features, windows):
+    """Computes logits of documents, the mean of those of their windows.
+
+    Args:
+        classifier: `keras_combiner.LongDocumentClassifier`.
+        features: float array `[windows, features]`, as `features_of` returns them.
+        windows: int array `[documents]`, how many are of each.
+
+    Returns:
+        float64 array `[documents, units]`.
+    """
+    if not len(features):
+        return np.zeros((0, classifier.task.units(classifier.labels)))
+    head = classifier.get_layer(classifier.task.output)
+    # Not from probabilities: where one is nearly 1, they no longer tell the logit. And not from
+    # the layer with another activation, while other threads call it.
+    kernel, bias = (
+        keras.ops.convert_to_numpy(keras.ops.cast(x, "float32")).astype("float64")
+        for x in (head.kernel, head.bias)
+    )
+    logits = np.asarray(features, "float64") @ kernel + bias
+    firsts = np.cumsum(windows) - windows
+    return np.add.reduceat(logits, firsts) / np.expand_dims(windows, -1)
+
+
+def _answers(classifier, features, windows):
+    """What the model says of documents, `[documents, units]`, as `predict` returns it."""
+    outputs = classifier.get_layer(classifier.task.output)(features, training=False)
+    return classifier.pooled(keras.ops.convert_to_numpy(outputs), windows)
 
 
 def fitted_temperature(task, logits, targets, names):

@@ -1,12 +1,47 @@
-"""Class weights: from what `fit` takes to a number a class."""
+"""Class weights: from what `fit` takes to a number a class, and to the loss."""
 
+import dataclasses
 import math
 import numbers
 
+import keras
 import numpy as np
 
 from keras_combiner.datasets.float32 import weight_of
 from keras_combiner.datasets.label_places import LabelPlaces
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ClassWeights:
+    """What a training weighs its classes with.
+
+    Attributes:
+        values: float32 array `[classes]`; None if all weigh the same.
+        by_label: bool, whether a document may have several labels, and the loss of each is weighed.
+    """
+
+    values: np.ndarray | None = None
+    by_label: bool = False
+
+    def by_class_id(self):
+        """Returns what Keras takes, a dict; None if it weighs nothing, or labels are weighed."""
+        if self.values is None or self.by_label:
+            return None
+        return dict(enumerate(self.values.tolist()))
+
+    def options(self, with_documents):
+        """Returns what the batches of a training are made with, a dict.
+
+        Args:
+            with_documents: bool, whether the weights of documents are multiplied with these.
+        """
+        facts = {"class_weight": None if self.values is None else self.values.tolist()}
+        weights = self.by_class_id() if with_documents else None
+        return {"facts": facts} if weights is None else {"facts": facts, "class_weights": weights}
+
+    def by_label_or_none(self):
+        """Returns the weight of every label for `weighed_labels`; None if it weighs nothing."""
+        return self.values if self.by_label else None
 
 
 def class_weights(class_weight, names, targets, several=False, has_class_ids=False):
@@ -99,3 +134,45 @@ def _balanced(number, batches, several):
         return np.where(is_mixed, (total - counts) / np.maximum(1, counts), 1).astype("float32")
     share = total / max(1, np.count_nonzero(counts))
     return np.where(counts > 0, share / np.maximum(1, counts), 1).astype("float32")
+
+
+def weighed_labels(y, y_pred, sample_weight, weights):
+    """Makes a loss a label of a loss a document, each with its weight.
+
+    Args:
+        y: tensor `[batch, labels]`, 1 for the labels that a document has.
+        y_pred: tensor `[batch, labels]`.
+        sample_weight: tensor `[batch]`, or None.
+        weights: float array `[labels]`, of the documents that have the label.
+
+    Returns:
+        triple of what `keras.Model.compute_loss` takes as `y`, `y_pred`, `[batch, labels, 1]`, and
+        `sample_weight`, `[batch, labels]`.
+    """
+    by_label = 1 + keras.ops.cast(y, "float32") * (weights - 1)
+    if sample_weight is not None:
+        by_label *= keras.ops.reshape(keras.ops.cast(sample_weight, "float32"), (-1, 1))
+    return keras.ops.expand_dims(y, -1), keras.ops.expand_dims(y_pred, -1), by_label
+
+
+def check_loss_of_labels(loss, num_labels):
+    """Raises a ValueError unless a loss is the mean of one for each label."""
+    generator = np.random.default_rng(0)
+    y = (np.arange(num_labels) == np.array([[0], [num_labels - 1]])).astype("float32")
+    y_pred = generator.uniform(0.1, 0.9, y.shape).astype("float32")
+    try:
+        function = keras.losses.get(loss)
+        function = getattr(function, "call", function)
+        # As in `weighed_labels`, where weights come between.
+        by_label = np.asarray(function(y[..., None], y_pred[..., None]))
+        is_mean = by_label.shape == y.shape and np.allclose(
+            by_label.mean(-1), np.asarray(function(y, y_pred)), rtol=1e-4
+        )
+    except Exception:  # whatever a loss raises that takes other shapes
+        is_mean = False
+    if not is_mean:
+        raise ValueError(
+            "`class_weight` of several labels weighs the loss of each label, and so needs a loss "
+            "that is the mean of one for each, such as 'binary_crossentropy'. The model is "
+            f"compiled with {loss!r}: compile it with another, or leave `class_weight` out."
+        )

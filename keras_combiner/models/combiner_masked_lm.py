@@ -5,29 +5,25 @@ import tensorflow as tf
 from keras import ops
 
 from keras_combiner.backbones.combiner_backbone import CombinerBackbone, check_backbone, check_size
-from keras_combiner.batches import text_batches
+from keras_combiner.batches.document_encoder import DocumentEncoder, check_long
+from keras_combiner.batches.documents import Documents
 from keras_combiner.batches.encoded_documents import EncodedDocuments
-from keras_combiner.batches.text_inputs import as_texts, is_reader, is_text, stream_or_texts
+from keras_combiner.batches.text_batches import TextBatches
+from keras_combiner.batches.text_inputs import stream_or_texts
 from keras_combiner.batches.windows import split_into_parts
 from keras_combiner.convert import use_combiner
-from keras_combiner.models import fit_arguments
 from keras_combiner.models.at_mask_positions import at_mask_positions
 from keras_combiner.models.language_model import LanguageModel
 from keras_combiner.models.make_tokenizer import make_tokenizer
 from keras_combiner.models.masked_accuracy import MaskedAccuracy
-from keras_combiner.models.text_training import (
-    TextTraining,
-    check_found,
-    check_sequence_length,
-    order_seed,
-)
+from keras_combiner.models.text_training import TextTraining
+from keras_combiner.models.tokenizer_checks import check_fits, check_found, check_sequence_length
 from keras_combiner.text.whole_word_masking import (
     WholeWordMasking,
     check_mask_token,
     check_masked_share,
 )
 
-LONG = ("cut", "windows")
 # Of a text of two tokens, which frame it, there is nothing to hide.
 _FRAME = 2
 
@@ -117,15 +113,10 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
                 "use_causal_mask=False, or take CombinerCausalLM."
             )
         check_masked_share(masked_share)
-        _check_long(long)
+        check_long(long)
         if tokenizer is not None:
             check_mask_token(tokenizer)
-            if backbone.arguments["vocabulary_size"] < tokenizer.vocabulary_size:
-                raise ValueError(
-                    f"The tokenizer has {tokenizer.vocabulary_size} token ids, the backbone only "
-                    f"{backbone.arguments['vocabulary_size']}: build the backbone with "
-                    f"vocabulary_size={tokenizer.vocabulary_size}."
-                )
+            check_fits(backbone, tokenizer)
         super().__init__(backbone, **kwargs)
         self.input_spec = None  # there may be positions beside the token ids
         self.tokenizer = tokenizer
@@ -171,7 +162,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
         """
         # What cannot work shows before a vocabulary is learned, which takes a while.
         check_masked_share(masked_share)
-        _check_long(long)
+        check_long(long)
         check_size(size)
         check_sequence_length(sequence_length)
         texts = stream_or_texts(texts)
@@ -215,7 +206,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
                 `masked_share` out of range, or for what `use_combiner` refuses.
         """
         check_masked_share(masked_share)
-        _check_long(long)
+        check_long(long)
         backbone, tokenizer = use_combiner(source, sequence_length=sequence_length, **kwargs)
         check_backbone(backbone)
         check_found(tokenizer)
@@ -239,99 +230,6 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
         wanted = ops.take(ops.reshape(hidden_states, (-1, features)), rows, axis=0)
         return self.backbone.embedding.token_embedding(wanted, reverse=True)
 
-    def fit(
-        self,
-        x=None,
-        y=None,
-        batch_size=16,
-        epochs=1,
-        validation_split=0.0,
-        validation_data=None,
-        seed=None,
-        gradient_accumulation_steps=None,
-        **kwargs,
-    ):
-        """Pretrains on texts, or as `keras.Model.fit` on token ids with masks, and their targets.
-
-        Texts of about the same length share a batch, and are padded to one of a dozen lengths at
-        most. With `shuffle=False` they stay in the order in which they come.
-
-        Args:
-            x: list of str (or an array, a tensor, a column of pandas or Arrow), a
-                `keras_combiner.datasets.DocumentReader` (streamed, never held in memory as a
-                whole), or what `keras.Model.fit` takes.
-            y: None for texts.
-            batch_size: int, texts (or windows) a step.
-            epochs: int, passes over the texts.
-            validation_split: float, share of the texts held out for validation, drawn with a
-                fixed seed.
-            validation_data: list of str, a reader, or token ids and targets as `keras.Model.fit`
-                takes them; wins over `validation_split`.
-            seed: int, of the order of the texts and of the masks, which are functions of it and
-                the epoch; drawn from Python's own generator if None.
-            gradient_accumulation_steps: int, steps whose gradients `fit`'s own recipe averages for
-                each change of the weights; None for one.
-            **kwargs: as in `LongDocumentClassifier.fit`.
-
-        Returns:
-            `keras.callbacks.History`.
-
-        Raises:
-            TypeError: for an unknown argument, what is not a callback, or a data set of strings.
-            ValueError: for a number out of range, a data set without an end and without
-                `steps_per_epoch`; for texts without a tokenizer, with `y` or without a word, and
-                for `gradient_accumulation_steps` with a model that you compiled.
-        """
-        batch_size, accumulate, settings = self._fit_settings(
-            batch_size, epochs, gradient_accumulation_steps, kwargs
-        )
-        if not is_text(x):
-            if validation_data is not None:
-                settings = self._validated_on(validation_data, batch_size, settings)
-            return self._fit_token_ids(x, y, batch_size, validation_split, accumulate, settings)
-        _refuse_targets(y)
-        if validation_split and validation_data is None:
-            x = x if is_reader(x) else as_texts(x)
-            training, validation = text_batches.hold_out(x, None, validation_split)
-            x, validation_data = training[0], validation[0]
-        order = "shuffled" if settings.pop("shuffle", True) else "given"
-        seed = order_seed(seed, settings["callbacks"])
-        batches = self._batches(x, batch_size, order=order, seed=seed, training=True)
-        if validation_data is not None:
-            settings = self._validated_on(validation_data, batch_size, settings)
-        return self._fit_batches(batches, accumulate, settings)
-
-    def evaluate(self, x=None, y=None, batch_size=16, **kwargs):
-        """Loss and accuracy on texts, or as `keras.Model.evaluate` on token ids.
-
-        The same words of the same texts are hidden in every call.
-
-        Args:
-            x: as in `fit`.
-            y: as in `fit`.
-            batch_size: int, texts (or windows) a step.
-            **kwargs: what else `keras.Model.evaluate` takes, for example `return_dict=True`.
-                `steps` times `batch_size` is how many texts are read, from the first.
-
-        Returns:
-            Whatever `keras.Model.evaluate` returns.
-
-        Raises:
-            TypeError: for an unknown argument, or a data set of strings.
-            ValueError: as in `fit`, and without a text.
-        """
-        batch_size, settings = self._evaluation_settings("evaluate", batch_size, kwargs)
-        if not self.compiled:
-            self._compile_by_default()
-        if not is_text(x):
-            if not fit_arguments.is_validation(settings):
-                x = self._checked_token_ids(x)
-            return super().evaluate(x, y, batch_size=batch_size, **settings)
-        batches = self._first_documents(x, y, batch_size, settings.pop("steps", None))
-        if len(batches) == 0:
-            raise ValueError("There is no document to evaluate on.")
-        return super().evaluate(batches.dataset(count=len(batches)), **settings)
-
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """As `keras.Model.compute_loss`; there must be targets."""
         if y is None:
@@ -341,44 +239,45 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
             )
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
-    def _recipe(self):
+    def loss_and_metrics(self):
+        """The loss of `compile`, and the share of the hidden tokens that are found."""
         return {"metrics": [MaskedAccuracy()]}
 
-    def _documents(self, x, y, batch_size, weights=None):
-        _refuse_targets(y)
+    def _documents(self, x, y=None, weights=None):
+        if y is not None:
+            raise ValueError("Texts are their own targets: leave `y` out.")
         if weights is not None:
             raise ValueError("Texts that are their own targets have no weights: leave them out.")
-        return self._batches(x, batch_size)
+        return Documents(x)
 
-    def _batches(self, texts, batch_size, order="grouped", seed=0, training=False):
+    def _batches(self, documents, batch_size, order="grouped", seed=0, training=False, facts=None):
         if self.tokenizer is None:
             raise ValueError(
                 "The model has no tokenizer: build it with one to train on texts, as "
                 "CombinerMaskedLM.from_texts does, or give it token ids."
             )
         masking = WholeWordMasking(self.tokenizer, self.masked_share, seed)
-        documents = EncodedDocuments(
-            texts,
-            None,
-            self.tokenizer,
-            self.sequence_length,
-            long=self.long,
-            split=split_into_parts,
+        encoded = EncodedDocuments(
+            documents,
+            DocumentEncoder(
+                self.tokenizer, self.sequence_length, self.long, split=split_into_parts
+            ),
         )
-        if len(documents.lengths) and documents.lengths.max() <= _FRAME:
+        if len(encoded.lengths) and encoded.lengths.max() <= _FRAME:
             raise ValueError(
-                f"There is no word to be hidden in {len(documents.windows):,} document(s): all of "
+                f"There is no word to be hidden in {len(encoded.windows):,} document(s): all of "
                 "them are empty."
             )
-        documents.check_unknown(training=training)
-        return text_batches.TextBatches(
-            documents,
+        encoded.check_unknown(training=training)
+        return TextBatches(
+            encoded,
             batch_size,
             order=order,
             seed=seed,
             padded_lengths=self._padded_lengths(order),
             target=tf.TensorSpec([None], tf.int32),
             augment=lambda token_ids, keys: at_mask_positions(*masking(token_ids, keys)),
+            facts=facts,
         )
 
     def get_config(self):
@@ -401,13 +300,3 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
                 tokenizer, custom_objects=custom_objects
             )
         return super().from_config({**config, "tokenizer": tokenizer}, custom_objects)
-
-
-def _refuse_targets(y):
-    if y is not None:
-        raise ValueError("Texts are their own targets: leave `y` out.")
-
-
-def _check_long(long):
-    if long not in LONG:
-        raise ValueError(f"`long` must be one of {', '.join(map(repr, LONG))}. Received: {long!r}.")

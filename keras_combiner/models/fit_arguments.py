@@ -4,6 +4,8 @@ import inspect
 import operator
 
 import keras
+import numpy as np
+import tensorflow as tf
 
 _KNOWN = {
     name: set(inspect.signature(getattr(keras.Model, name)).parameters)
@@ -54,6 +56,29 @@ def whole_number(name, value, least):
     if number is None or number < least:
         raise ValueError(f"`{name}` must be an int of at least {least}. Received: {value!r}.")
     return number
+
+
+def evaluation_settings(method, batch_size, keywords):
+    """Checks what `evaluate` or `predict` takes.
+
+    Args:
+        method: "evaluate" or "predict".
+        batch_size: as there.
+        keywords: dict, the other keyword arguments.
+
+    Returns:
+        pair of the batch size and a dict, the keyword arguments with callbacks in a list.
+    """
+    refuse_unknown(method, keywords)
+    callbacks = keywords.get("callbacks")
+    if not isinstance(callbacks, keras.callbacks.CallbackList):  # `fit` passes its own
+        keywords = {**keywords, "callbacks": listed_callbacks(callbacks)}
+    return checked_batch_size(batch_size), keywords
+
+
+def checked_batch_size(batch_size):
+    """Returns `batch_size` as an int; None is what it is if it is left out."""
+    return 16 if batch_size is None else whole_number("batch_size", batch_size, 1)
 
 
 def listed_callbacks(callbacks):
@@ -259,6 +284,30 @@ def refuse_strings_in_data_set(x):
             "`data.map(lambda text, y: (model.tokenizer(text, model.sequence_length), y))`."
         )
     return batch
+
+
+def batches_of_targets(x, y, steps):
+    """Returns the targets beside token ids, an iterable of arrays, to be counted.
+
+    Args:
+        x: arrays, or a data set that brings its own targets.
+        y: array, or None with a data set.
+        steps: int, batches of an epoch; None for all.
+
+    Raises:
+        ValueError: for a data set that does not say how many batches it has, or has no end.
+    """
+    if y is not None:
+        return [np.asarray(keras.ops.convert_to_numpy(y))]
+    cardinality = (
+        int(x.cardinality()) if hasattr(x, "cardinality") else tf.data.INFINITE_CARDINALITY
+    )
+    if cardinality == tf.data.INFINITE_CARDINALITY or (cardinality < 0 and steps is not None):
+        raise ValueError(
+            "`class_weight='balanced'` needs targets that can be counted: arrays, or a data set "
+            "that ends. Pass a dict of weights."
+        )
+    return (np.asarray(batch[1]) for batch in x)
 
 
 def _is_string(x):

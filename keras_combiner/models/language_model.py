@@ -26,11 +26,6 @@ class LanguageModel(TokenIdModel, keras.Model):
         super().__init__(inputs=token_ids, outputs=logits, **kwargs)
         self.backbone = backbone
 
-    @property
-    def sequence_length(self):
-        """int, the longest sequence, in tokens."""
-        return self.backbone.arguments["sequence_length"]
-
     def predict(self, x, *args, **kwargs):
         """As `keras.Model.predict`, on token ids only."""
         return super().predict(self._checked_token_ids(x), *args, **kwargs)

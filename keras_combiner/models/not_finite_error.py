@@ -1,5 +1,7 @@
 """NotFiniteError: a model that computes something else than numbers."""
 
+import numpy as np
+
 
 class NotFiniteError(ValueError):
     """The model's outputs for a document are NaN or infinite, and so are not an answer.
@@ -23,3 +25,14 @@ class NotFiniteError(ValueError):
             "Train the model again, with a smaller learning rate."
         )
         self.document = document
+
+
+def refuse_not_finite(outputs):
+    """Raises a `NotFiniteError` that names the first document with other outputs.
+
+    Args:
+        outputs: float array `[documents, units]`.
+    """
+    wrong = np.flatnonzero(~np.isfinite(outputs.astype("float64")).all(-1))
+    if len(wrong):
+        raise NotFiniteError(int(wrong[0]))

@@ -1,201 +1,208 @@
 """TextTraining: what models that train on texts have in common, whatever they learn of them."""
 
+import contextlib
 import dataclasses
 import math
-import random
 import warnings
 from pathlib import Path
 
 import keras
-import tensorflow as tf
 
 from keras_combiner.atomic_files import atomic_write
 from keras_combiner.batches import text_batches, text_inputs
-from keras_combiner.data_warning import DataWarning
+from keras_combiner.batches.documents import check_share
+from keras_combiner.batches.length_buckets import halved_lengths
 from keras_combiner.keras_files import load_model
-from keras_combiner.models import fit_arguments, recipe_schedule
+from keras_combiner.models import default_recipe, fit_arguments, recipe_schedule
+from keras_combiner.models.class_weights import ClassWeights
+from keras_combiner.models.fit_settings import FitSettings
+from keras_combiner.models.text_training_callback import TextTrainingCallback
 from keras_combiner.models.token_id_model import TokenIdModel
-from keras_combiner.text.tokenizer import MIN_SEQUENCE_LENGTH
-
-# What else `keras.Model.fit` takes that makes one training differ from another.
-_OF_THE_TRAINING = ("validation_freq", "validation_steps")
-_SET_THE_LEARNING_RATE = (
-    keras.callbacks.LearningRateScheduler,
-    keras.callbacks.ReduceLROnPlateau,
-)
-
-# Share of the batches that may be left over when gradients are accumulated, without a word.
-_MOST_LEFT_OVER = 0.05
 
 
 class TextTraining(TokenIdModel):
-    """A part of a `keras.Model` with a `backbone`: a recipe of its own, batches of texts, files.
+    """A part of a `keras.Model` with a `backbone`: `fit` and `evaluate` on texts, and files.
 
-    A model that was never compiled is trained with AdamW, gradient clipping, and a learning rate
-    that warms up and decays along a cosine over the epochs asked for. `compile` replaces that.
-    With LearningRateScheduler or ReduceLROnPlateau among the callbacks, the learning rate is
-    theirs to set: it starts at its highest.
+    A model that was never compiled is trained by `default_recipe`; `compile` replaces that.
 
     A subclass sets `backbone` and `learning_rate` (float, the highest one; None for one by the
-    width of a backbone that starts from random weights), and writes `_recipe` and `_documents`.
+    width of a backbone that starts from random weights), and writes `loss_and_metrics`,
+    `_documents` and `_batches`.
     """
 
     learning_rate = None
-    _recipe_compilation = None
-    _validation = None
+    default_compilation = None  # what Keras holds of the default recipe, once it is compiled
 
-    def _recipe(self):
-        """What `compile` takes besides an optimizer: a dict of loss and metrics."""
+    def loss_and_metrics(self):
+        """Returns what `compile` takes by default besides an optimizer, a dict."""
         raise NotImplementedError
 
-    def _documents(self, x, y, batch_size, weights=None, **options):
-        """The `TextBatches` of texts, labels and weights that a model is evaluated on."""
+    def _documents(self, x, y=None, weights=None):
+        """The `Documents` to train or evaluate on; raises what is wrong with their targets."""
         raise NotImplementedError
+
+    def _batches(self, documents, batch_size, order="grouped", seed=0, training=False, **options):
+        """The `TextBatches` of `Documents`."""
+        raise NotImplementedError
+
+    def _targets(self, documents):
+        """Yields the targets of `Documents` in arrays, to be counted; of classes alone."""
+        raise NotImplementedError
+
+    def _class_weights(self, class_weight, targets, has_class_ids=False):
+        """The `ClassWeights` that `fit` asks for; `targets` is a callable, for "balanced"."""
+        if class_weight:
+            raise ValueError(
+                "`class_weight` is for classes, which texts that are their own targets have none "
+                "of: leave it out."
+            )
+        return ClassWeights()
+
+    def _check_shape_of_targets(self, x, y):
+        """Raises for targets beside token ids that the loss of a user does not go with."""
+
+    def _check_targets(self, targets):
+        """Warns of targets that the model was not built for; `targets` is a callable."""
+
+    def _weighing_labels(self, weights):
+        """A context in which steps of training have `ClassWeights` that Keras does not know."""
+        return contextlib.nullcontext()
 
     def _before_training(self):
         """Called once nothing that `fit` checks speaks against training."""
 
     @property
     def _compiled_by_user(self):
-        if not self.compiled or self.optimizer is None:  # that is while `save` is at work
-            return False
-        return self._compile_config is not self._recipe_compilation
+        return default_recipe.is_compiled_by_user(self)
 
-    def _compile_by_default(self, steps=None, gradient_accumulation_steps=None):
-        """AdamW; a tenth of the steps to warm up, then a cosine to zero, if `steps` is known."""
-        # The wider the layers, the smaller the steps that they bear.
-        learning_rate = self.learning_rate
-        if learning_rate is None:
-            learning_rate = min(2e-3, 0.2 / self.backbone.arguments["hidden_dim"])
-        if steps is not None:
-            learning_rate = recipe_schedule.cosine(learning_rate, steps)
-        self.compile(
-            keras.optimizers.AdamW(
-                learning_rate,
-                weight_decay=0.01,
-                clipnorm=1.0,
-                gradient_accumulation_steps=gradient_accumulation_steps,
-            ),
-            **self._recipe(),
-        )
-        # Every `compile` makes another one, which tells this from those of the user.
-        self._recipe_compilation = self._compile_config
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=16,
+        epochs=1,
+        validation_split=0.0,
+        validation_data=None,
+        class_weight=None,
+        sample_weight=None,
+        seed=None,
+        gradient_accumulation_steps=None,
+        **kwargs,
+    ):
+        """Trains on texts, or as `keras.Model.fit` on token ids.
 
-    def _compile_for_fit(self, num_batches, settings, gradient_accumulation_steps):
-        """By the recipe, unless the user compiled; refuses what does not go together.
+        Texts of about the same length share a batch, and are padded to one of a dozen lengths at
+        most. With `shuffle=False` they stay in the order in which they come.
 
         Args:
-            num_batches: int, of an epoch; None or infinity as in `recipe_schedule.num_batches`.
-            settings: dict, what `_fit_settings` returned.
-            gradient_accumulation_steps: int or None.
-        """
-        callbacks, steps_per_epoch = settings["callbacks"], settings["steps_per_epoch"]
-        if num_batches == math.inf and steps_per_epoch is None:
-            raise ValueError(
-                "The data set has no end. Pass `steps_per_epoch` to say where an epoch ends."
-            )
-        if not self._compiled_by_user:
-            epochs = max(0, settings["epochs"] - settings["initial_epoch"])
-            num_batches = None if num_batches == math.inf else num_batches
-            steps = recipe_schedule.num_steps(num_batches, epochs, steps_per_epoch)
-            _check_accumulation(gradient_accumulation_steps, steps)
-            if any(isinstance(x, _SET_THE_LEARNING_RATE) for x in callbacks):
-                steps = None  # they assign to it, which a schedule does not let them
-            elif steps is None:
-                warnings.warn(
-                    "The data set does not say how many batches it has, so that the learning rate "
-                    "neither warms up nor decays. Pass `steps_per_epoch`, or give the data set a "
-                    "cardinality: `data.apply(tf.data.experimental.assert_cardinality(batches))`.",
-                    stacklevel=4,
-                )
-            self._compile_by_default(steps, gradient_accumulation_steps)
-            # Left to the first step, these variables make Keras trace it a second time.
-            self.optimizer.build(self.trainable_variables)
-        averages = getattr(self.optimizer, "use_ema", True)
-        if not averages and any(isinstance(x, keras.callbacks.SwapEMAWeights) for x in callbacks):
-            raise ValueError(
-                "SwapEMAWeights needs an optimizer that averages: compile with one that has "
-                "`use_ema=True`."
-            )
-
-    def _fit_settings(self, batch_size, epochs, gradient_accumulation_steps, settings):
-        """Checks what `fit` takes, texts or not, before anything is read.
-
-        Args:
-            batch_size: as in `fit`.
-            epochs: as in `fit`.
-            gradient_accumulation_steps: as in `fit`.
-            settings: dict, the other keyword arguments.
+            x: list of str (or an array, a tensor, a column of pandas or Arrow), a
+                `keras_combiner.datasets.DocumentReader` (streamed, never held in memory as a
+                whole), or what `keras.Model.fit` takes.
+            y: labels, one a text, in any of these containers: what stands at the same position
+                belongs together, whatever the index. A label is text, a number or a boolean, as
+                `keras_combiner.datasets.label_names` reads them; a list of such for a task of
+                "multi_label", a number for "regression". None if `x` is a reader, or texts that
+                are their own targets.
+            batch_size: int, documents (or windows) a step.
+            epochs: int, passes over the documents.
+            validation_split: float, share of the texts held out for validation, drawn with a
+                fixed seed.
+            validation_data: pair `(texts, labels)`, triple with weights, a reader, a list of texts
+                that are their own targets, or token ids as `keras.Model.fit` takes them; wins over
+                `validation_split`.
+            class_weight: dict of label to weight (1 for those that are left out), or "balanced":
+                every class then weighs as much as any other. With several labels, a weight is that
+                of the documents that have the label, and "balanced" lets them weigh as much, for
+                this label, as the others. Beside token ids, keys that are numbers are class ids, as
+                in Keras; strings are labels.
+            sample_weight: numbers, one a text, that its loss is multiplied with, and with its class
+                weight besides; each window of a text has its weight. Of a reader with a
+                `weight_field`, they come from there. Beside token ids, as in Keras.
+            seed: int, of the order of the texts and of what is hidden of them, which are functions
+                of it and the epoch; drawn from Python's own generator, which
+                `keras.utils.set_random_seed` sets, if None.
+            gradient_accumulation_steps: int, steps whose gradients `fit`'s own recipe averages for
+                each change of the weights; None for one.
+            **kwargs: what else `keras.Model.fit` takes. `callbacks` may hold those of
+                `keras_combiner.training`, which need texts. With `steps_per_epoch`, an epoch goes
+                on where the last one stopped. `fit`'s own learning rate runs over all epochs from
+                `initial_epoch` on; with a LearningRateScheduler or ReduceLROnPlateau it starts at
+                its highest, and is theirs to set.
 
         Returns:
-            triple of batch size, `gradient_accumulation_steps` (None for 1), and what goes to
-            `keras.Model.fit`: a dict with at least callbacks (a list), epochs, initial_epoch and
-            steps_per_epoch.
+            `keras.callbacks.History`.
+
+        Raises:
+            TypeError: for an unknown argument, what is not a callback, or a data set of strings.
+            ValueError: for a number out of range, a data set without an end and without
+                `steps_per_epoch`; if texts and labels differ in number, a label is unknown, there
+                is nothing to train or validate on, `class_weight` does not go with the task, or
+                `gradient_accumulation_steps` with a model that you compiled.
         """
-        fit_arguments.refuse_unknown("fit", settings)
-        accumulate = gradient_accumulation_steps
-        if accumulate is not None:
-            if self._compiled_by_user:
-                raise ValueError(
-                    "`gradient_accumulation_steps` is for the recipe of `fit`. Give it to the "
-                    "optimizer that you compile with."
-                )
-            accumulate = fit_arguments.whole_number("gradient_accumulation_steps", accumulate, 1)
-        checked = {
-            "callbacks": fit_arguments.listed_callbacks(settings.get("callbacks")),
-            "epochs": fit_arguments.whole_number("epochs", epochs, 0),
-            "initial_epoch": fit_arguments.whole_number(
-                "initial_epoch", settings.get("initial_epoch", 0), 0
-            ),
-            "steps_per_epoch": None,
-        }
-        for name in ("steps_per_epoch", "validation_steps", "validation_batch_size"):
-            if settings.get(name) is not None:
-                checked[name] = fit_arguments.whole_number(name, settings[name], 1)
+        settings = FitSettings.checked(
+            batch_size, epochs, gradient_accumulation_steps, kwargs, self._compiled_by_user
+        )
         # Keras does not forget by itself where BackupAndRestore let an earlier training go on.
-        self._initial_epoch = self._validation = None
-        return (
-            _batch_size(batch_size),
-            None if accumulate == 1 else accumulate,
-            {**settings, **checked},
+        self._initial_epoch = None
+        if not text_inputs.is_text(x):
+            weights = self._class_weights(
+                class_weight,
+                lambda: fit_arguments.batches_of_targets(x, y, settings.steps_per_epoch),
+                has_class_ids=True,
+            )
+            self._check_shape_of_targets(x, y)
+            if y is not None:
+                self._check_targets(lambda: [keras.ops.convert_to_numpy(y)])
+            if validation_data is not None:
+                settings = self._validated_on(validation_data, settings)
+                validation_split = 0.0
+            settings = settings.weighing(weights.by_class_id(), sample_weight)
+            with self._weighing_labels(weights):
+                return self._fit_token_ids(x, y, validation_split, settings)
+        documents = self._documents(x, y, sample_weight)
+        if validation_split and validation_data is None:
+            documents, held_out = documents.hold_out(validation_split)
+            validation_data = held_out.texts, held_out.labels, held_out.weights
+        weights = self._class_weights(class_weight, lambda: self._targets(documents))
+        self._check_targets(lambda: self._targets(documents))
+        batches = self._batches(
+            documents,
+            settings.batch_size,
+            order=settings.order,
+            seed=settings.order_seed(seed),
+            training=True,
+            **weights.options(documents.has_weights),
         )
+        if validation_data is not None:
+            settings = self._validated_on(validation_data, settings)
+        if not documents.has_weights:  # beside which Keras takes no class weights
+            settings = settings.weighing(weights.by_class_id())
+        with self._weighing_labels(weights):
+            return self._fit_batches(batches, settings)
 
-    def _validated_on(self, validation_data, batch_size, settings):
-        """Makes batches of what `fit` validates on.
-
-        Args:
-            validation_data: as in `fit`, not None.
-            batch_size: int, of the training.
-            settings: dict, what `_fit_settings` returned.
-
-        Returns:
-            dict, the settings with "validation_data" for `keras.Model.fit`.
-        """
-        batch_size = settings.get("validation_batch_size") or batch_size
+    def _validated_on(self, validation_data, settings):
+        """The settings with what `fit` validates on, texts as batches of theirs."""
+        batch_size = settings.others.get("validation_batch_size") or settings.batch_size
         x, y, sample_weight = fit_arguments.unpacked(validation_data)
         if not text_inputs.is_text(x):
             x = self._checked_token_ids(x, needs_targets=True)
             fit_arguments.check_validation(x, y, sample_weight, self.sequence_length)
-            named = {"validation_data": (x, y, sample_weight), "validation_batch_size": batch_size}
-            return {**settings, **named}
-        steps = settings.get("validation_steps")
-        batches = self._first_documents(
-            x, y, batch_size, steps, "validation_steps", weights=sample_weight
-        )
+            return settings.with_others(
+                validation_data=(x, y, sample_weight), validation_batch_size=batch_size
+            )
+        steps = settings.others.get("validation_steps")
+        documents = self._documents(x, y, sample_weight)
+        batches = self._first_batches(documents, batch_size, steps, "validation_steps")
         if len(batches) == 0:
             raise ValueError("There is no document in `validation_data`. Leave it out, or fill it.")
-        ours = ("validation_steps", "validation_batch_size")
-        settings = {name: value for name, value in settings.items() if name not in ours}
-        self._validation = _Validation(batches.dataset(count=len(batches)), batches)
-        return {**settings, "validation_data": self._validation.dataset}
+        return settings.validated_on(batches)
 
-    def _first_documents(self, x, y, batch_size, steps=None, name="steps", weights=None, **options):
+    def _first_batches(self, documents, batch_size, steps=None, name="steps", **options):
         """The `TextBatches` of the first `steps` times `batch_size` documents, or of all."""
         if steps is None:
-            return self._documents(x, y, batch_size, weights=weights, **options)
+            return self._batches(documents, batch_size, **options)
         steps = fit_arguments.whole_number(name, steps, 1)
-        x, y, weights = text_batches.take(x, y, weights, steps * batch_size)
-        batches = self._documents(x, y, batch_size, weights=weights, **options)
+        batches = self._batches(documents.take(steps * batch_size), batch_size, **options)
         num_documents = len(batches.documents.windows)
         if num_documents <= (steps - 1) * batch_size:
             warnings.warn(
@@ -205,78 +212,54 @@ class TextTraining(TokenIdModel):
             )
         return batches
 
-    def _evaluation_settings(self, method, batch_size, settings):
-        """Checks what `evaluate` or `predict` takes; returns the batch size and the settings."""
-        fit_arguments.refuse_unknown(method, settings)
-        callbacks = settings.get("callbacks")
-        if not isinstance(callbacks, keras.callbacks.CallbackList):  # `fit` passes its own
-            settings = {**settings, "callbacks": fit_arguments.listed_callbacks(callbacks)}
-        return _batch_size(batch_size), settings
-
-    def _padded_lengths(self, order):
-        """The lengths that batches of texts are padded to, or None for those that waste least."""
-        # Under XLA every length is a program of its own, and those of one call serve the next.
-        is_compiled = (
-            keras.backend.backend() == "jax" or getattr(self, "jit_compile", False) is True
+    def _fit_token_ids(self, x, y, validation_split, settings):
+        """As `keras.Model.fit`, by the default recipe unless the user compiled another."""
+        x = self._checked_token_ids(x)
+        if validation_split:
+            check_share(validation_split)
+        num_batches = recipe_schedule.num_batches(x, settings.batch_size, validation_split)
+        default_recipe.compile_for_fit(self, num_batches, settings)
+        # A data set brings its own batches.
+        batch_size = settings.batch_size if recipe_schedule.are_arrays(x) else None
+        self._before_training()
+        return super().fit(
+            x,
+            y,
+            batch_size=batch_size,
+            validation_split=validation_split,
+            **settings.for_keras(),
         )
-        longest = self.backbone.arguments["sequence_length"]
-        if self.backbone.arguments["static_length"]:
-            return [longest]
-        return _halves(longest) if is_compiled and order == "grouped" else None
 
-    def _fit_token_ids(
-        self, x, y, batch_size, validation_split, gradient_accumulation_steps, settings
-    ):
-        """As `keras.Model.fit`, by the recipe unless the user compiled another."""
-        try:
-            x = self._checked_token_ids(x)
-            if settings.get("validation_data") is not None:
-                validation_split = 0.0
-            if validation_split:
-                text_batches.check_share(validation_split)
-            num_batches = recipe_schedule.num_batches(x, batch_size, validation_split)
-            self._compile_for_fit(num_batches, settings, gradient_accumulation_steps)
-            # A data set brings its own batches.
-            batch_size = batch_size if recipe_schedule.are_arrays(x) else None
-            self._before_training()
-            return super().fit(
-                x, y, batch_size=batch_size, validation_split=validation_split, **settings
-            )
-        finally:
-            self._validation = None
-
-    def _fit_batches(self, batches, gradient_accumulation_steps, settings):
-        """As `keras.Model.fit`, on `TextBatches`; what the callbacks ask for, they are told.
+    def _fit_batches(self, batches, settings):
+        """As `keras.Model.fit`, on `TextBatches`; callbacks of ours are told what they ask for.
 
         Args:
             batches: `TextBatches`, of the training.
-            gradient_accumulation_steps: int or None.
-            settings: dict, what `_fit_settings` returned and `_validated_on` added to.
+            settings: `FitSettings`.
 
         Returns:
             `keras.callbacks.History`.
         """
-        checkpoints = _checkpoints(settings["callbacks"])
+        checkpoints = settings.resuming
         try:
             if len(batches) == 0:
                 raise ValueError("There is no document to train on.")
-            epochs, steps = settings["epochs"], settings["steps_per_epoch"] or len(batches)
-            settings = {**settings, "steps_per_epoch": steps, "shuffle": False}
-            self._compile_for_fit(math.inf, settings, gradient_accumulation_steps)  # a stream
+            steps = settings.steps_per_epoch or len(batches)
+            settings = dataclasses.replace(settings, steps_per_epoch=steps)
+            default_recipe.compile_for_fit(self, math.inf, settings)  # a stream
             _check_execution(self.steps_per_execution, steps)
-            if settings.get("verbose", "auto") != 0:
+            if settings.others.get("verbose", "auto") != 0:
                 print(f"Training on {batches}.", flush=True)
-            epoch, step = settings["initial_epoch"], 0
+            epoch, step = settings.initial_epoch, 0
             if checkpoints is not None:
-                _check_resumes_alone(settings["callbacks"], epoch)
-                settings["callbacks"] = _with_checkpoints_last(settings["callbacks"], checkpoints)
-                facts = self._facts(batches, settings)
-                epoch, step = checkpoints.start_from(self, facts, settings["callbacks"])
-                settings["initial_epoch"] = epoch
-            for callback in settings["callbacks"]:
-                if hasattr(callback, "follow_batches"):
+                settings = settings.with_checkpoints_last()
+                facts = settings.facts(batches)
+                epoch, step = checkpoints.start_from(self, facts, settings.callbacks)
+                settings = dataclasses.replace(settings, initial_epoch=epoch)
+            for callback in settings.callbacks:
+                if isinstance(callback, TextTrainingCallback):
                     callback.follow_batches(
-                        batches, steps=steps, epochs=epochs, position=(epoch, step)
+                        batches, steps=steps, epochs=settings.epochs, position=(epoch, step)
                     )
 
             def position():
@@ -285,27 +268,68 @@ class TextTraining(TokenIdModel):
 
             self._before_training()
             # One stream of all epochs: a position in it says what was seen.
-            return super().fit(batches.dataset(position=position), **settings)
+            settings = settings.with_others(shuffle=False)
+            return super().fit(batches.dataset(position=position), **settings.for_keras())
         except BaseException:
             # A step that a callback put in the place of Keras's is not for the next training;
             # Keras does not tell callbacks of an error.
             self.train_function = None
             raise
         finally:
-            self._validation = None
             if checkpoints is not None:
                 checkpoints.release()
 
-    def _facts(self, batches, settings):
-        """What a training on `batches` is a function of, a dict for `Checkpoints`."""
-        validation = self._validation and self._validation.batches.fingerprint("validation")
-        return {
-            **(validation or {}),
-            **batches.fingerprint(),
-            **{name: settings.get(name) for name in _OF_THE_TRAINING},
-            "epochs": settings["epochs"],
-            "steps": settings["steps_per_epoch"],
-        }
+    def evaluate(self, x=None, y=None, batch_size=16, sample_weight=None, **kwargs):
+        """Loss and metrics on texts, or as `keras.Model.evaluate` on token ids.
+
+        Args:
+            x: as in `fit`.
+            y: as in `fit`.
+            batch_size: int, texts (or windows) a step.
+            sample_weight: as in `fit`.
+            **kwargs: what else `keras.Model.evaluate` takes, for example `return_dict=True`.
+                `steps` times `batch_size` is how many texts are read, from the first.
+
+        Returns:
+            Whatever `keras.Model.evaluate` returns. Where documents have several labels, metrics
+            decide at one half, as in training, whatever the thresholds of `calibrate`.
+
+        Raises:
+            TypeError: for an unknown argument, or a data set of strings.
+            ValueError: as in `fit`, and without a text.
+        """
+        batch_size, settings = fit_arguments.evaluation_settings("evaluate", batch_size, kwargs)
+        if not self.compiled:
+            default_recipe.compile_by_default(self)
+        batches = text_batches.batches_of(x)  # of the texts that `fit` validates on
+        if batches is not None:
+            return self._evaluate_batches(batches, x, settings)
+        if not text_inputs.is_text(x):
+            if not fit_arguments.is_validation(settings):
+                self._check_shape_of_targets(x, y)
+                x = self._checked_token_ids(x)
+            return super().evaluate(
+                x, y, batch_size=batch_size, sample_weight=sample_weight, **settings
+            )
+        steps = settings.pop("steps", None)
+        batches = self._first_batches(self._documents(x, y, sample_weight), batch_size, steps)
+        if len(batches) == 0:
+            raise ValueError("There is no document to evaluate on.")
+        return self._evaluate_batches(batches, batches.whole_dataset(), settings)
+
+    def _evaluate_batches(self, batches, dataset, settings):
+        """As `keras.Model.evaluate`, on the data set of `TextBatches`."""
+        return super().evaluate(dataset, **settings)
+
+    def _padded_lengths(self, order):
+        """The lengths that batches of texts are padded to, or None for those that waste least."""
+        # Under XLA every length is a program of its own, and those of one call serve the next.
+        is_compiled = (
+            keras.backend.backend() == "jax" or getattr(self, "jit_compile", False) is True
+        )
+        if self.backbone.arguments["static_length"]:
+            return [self.sequence_length]
+        return halved_lengths(self.sequence_length) if is_compiled and order == "grouped" else None
 
     def get_compile_config(self):
         """Empty after the default recipe, whose schedule has run out when a fit is over."""
@@ -360,72 +384,6 @@ class TextTraining(TokenIdModel):
         return model
 
 
-@dataclasses.dataclass
-class _Validation:
-    """The texts that `fit` validates on, while it runs."""
-
-    dataset: tf.data.Dataset
-    batches: text_batches.TextBatches
-
-
-def check_found(tokenizer):
-    """Raises a ValueError if a pretrained source came without a tokenizer, which is then None."""
-    if tokenizer is None:
-        raise ValueError(
-            "The source has no vocabulary of word pieces. Pass `tokenizer`: the path of a "
-            "vocab.txt, or a keras_combiner.text.Tokenizer with the ids of the model."
-        )
-
-
-def check_sequence_length(sequence_length):
-    """Raises a ValueError unless texts of `sequence_length` tokens can hold a word."""
-    if sequence_length < MIN_SEQUENCE_LENGTH:
-        raise ValueError(
-            f"`sequence_length` must be at least {MIN_SEQUENCE_LENGTH}: two tokens frame a "
-            f"text. Received: {sequence_length!r}."
-        )
-
-
-def order_seed(seed, callbacks):
-    """Gives the seed of the order of texts.
-
-    Args:
-        seed: int, or None for that of a training to be resumed or, without one, a number out of
-            Python's own generator, which `keras.utils.set_random_seed` sets.
-        callbacks: list of `keras.callbacks.Callback`.
-
-    Returns:
-        int.
-    """
-    if seed is None:
-        checkpoints = _checkpoints(callbacks)
-        seed = checkpoints and checkpoints.seed
-    return random.randrange(2**31) if seed is None else seed
-
-
-def _batch_size(batch_size):
-    """Returns `batch_size` as an int; None is what it is if it is left out."""
-    return 16 if batch_size is None else fit_arguments.whole_number("batch_size", batch_size, 1)
-
-
-def _check_accumulation(gradient_accumulation_steps, steps):
-    """Raises a ValueError if a training is over before a first change of the weights."""
-    if gradient_accumulation_steps and steps and steps < gradient_accumulation_steps:
-        raise ValueError(
-            f"`gradient_accumulation_steps` is {gradient_accumulation_steps}, but there are only "
-            f"{steps} steps in all: the weights would never change. Take fewer, or more epochs."
-        )
-    left_over = steps % gradient_accumulation_steps if gradient_accumulation_steps and steps else 0
-    if left_over > _MOST_LEFT_OVER * (steps or 0):
-        warnings.warn(
-            f"The last {left_over} of {steps} batches change no weight: "
-            f"`gradient_accumulation_steps` is {gradient_accumulation_steps}. Take one that "
-            "divides the number of batches, or more epochs.",
-            DataWarning,
-            stacklevel=6,
-        )
-
-
 def _check_execution(steps_per_execution, steps):
     """Raises a ValueError if Keras would take batches of the next epoch into one."""
     if steps % steps_per_execution:
@@ -434,33 +392,3 @@ def _check_execution(steps_per_execution, steps):
             f"{steps_per_execution}. Compile with another, or pass `steps_per_epoch`: a multiple, "
             "with which the documents left over start the next epoch."
         )
-
-
-def _check_resumes_alone(callbacks, initial_epoch):
-    """Raises a ValueError if something else than `Checkpoints` says where training starts."""
-    if initial_epoch or any(isinstance(x, keras.callbacks.BackupAndRestore) for x in callbacks):
-        raise ValueError(
-            "`Checkpoints` says where training starts: leave out `initial_epoch` and "
-            "BackupAndRestore."
-        )
-
-
-def _with_checkpoints_last(callbacks, checkpoints):
-    """After all others, and a History: what they know then belongs to the checkpoint."""
-    others = [x for x in callbacks if x is not checkpoints]
-    if not any(isinstance(x, keras.callbacks.History) for x in others):
-        others.append(keras.callbacks.History())
-    return [*others, checkpoints]
-
-
-def _checkpoints(callbacks):
-    """The callback out of a list that says where training starts, or None."""
-    return next((x for x in callbacks if hasattr(x, "start_from")), None)
-
-
-def _halves(longest):
-    """`longest`, its half and so on down to some 64, in ascending order."""
-    lengths = [longest]
-    while lengths[0] >= 128:
-        lengths.insert(0, -(-lengths[0] // 2))
-    return lengths

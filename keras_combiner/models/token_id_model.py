@@ -28,6 +28,11 @@ class TokenIdModel:
             self._check_token_ids(args[0])
         return super().__call__(*args, **kwargs)
 
+    @property
+    def sequence_length(self):
+        """int, the longest text, in tokens."""
+        return self.backbone.arguments["sequence_length"]
+
     def train_on_batch(self, x, *args, **kwargs):
         """As `keras.Model.train_on_batch`, on token ids only."""
         self._check_token_ids(x)

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import keras
+from keras_combiner.models.text_training_callback import TextTrainingCallback
 
 # What names of figures hold that should become large.
 _GROWING = ("acc", "precision", "recall", "auc", "f1", "r2")
 
 
-class BestModel(keras.callbacks.Callback):
+class BestModel(TextTrainingCallback):
     """Saves the model after each epoch that is better than those before; the file appears whole.
 
     Args:

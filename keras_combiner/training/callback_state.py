@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from keras_combiner.models.text_training_callback import TextTrainingCallback
+
 # Keras has no protocol for it. Of its own callbacks, these know more than they were made with.
 _OF_KERAS = {
     keras.callbacks.EarlyStopping: ("wait", "best", "best_epoch", "stopped_epoch", "best_weights"),
@@ -17,7 +19,7 @@ def saved(callbacks):
 
     Args:
         callbacks: list of `keras.callbacks.Callback`. Those of Keras that stop or choose by a
-            figure have a state, and whatever has the methods `get_state` and `set_state`.
+            figure have a state, and every `TextTrainingCallback` that returns one.
 
     Returns:
         pair of a list, for each callback with a state its kind (the name of its class, and the
@@ -31,7 +33,7 @@ def saved(callbacks):
     """
     states, arrays = [], {}
     for i, callback in enumerate(_with_state(callbacks)):
-        if hasattr(callback, "get_state"):
+        if isinstance(callback, TextTrainingCallback):
             state = callback.get_state()
         else:
             state = {name: _plain(getattr(callback, name, None)) for name in _names(callback)}
@@ -65,7 +67,7 @@ def restore(callbacks, states, arrays):
             f"with the same ones, in the same order. Received: {', '.join(received)}."
         )
     for i, (callback, (_, state)) in enumerate(zip(callbacks, states, strict=True)):
-        if hasattr(callback, "set_state"):
+        if isinstance(callback, TextTrainingCallback):
             callback.set_state(state)
             continue
         for name in _names(callback):
@@ -76,7 +78,13 @@ def restore(callbacks, states, arrays):
 
 
 def _with_state(callbacks):
-    return [x for x in callbacks if hasattr(x, "get_state") or _names(x) is not None]
+    return [x for x in callbacks if _has_state(x)]
+
+
+def _has_state(callback):
+    if isinstance(callback, TextTrainingCallback):
+        return callback.get_state() is not None
+    return _names(callback) is not None
 
 
 def _kind(callback):

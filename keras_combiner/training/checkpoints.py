@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_combiner.atomic_files import atomic_write
 from keras_combiner.file_lock import FileLock
+from keras_combiner.models.text_training_callback import ResumingCallback
 from keras_combiner.training import callback_state
 from keras_combiner.training.recipe import as_from_json, differences, recipe_of
 
@@ -28,7 +29,7 @@ _STATE = {
 _MOST_NAMED = 8  # of the settings that have changed
 
 
-class Checkpoints(keras.callbacks.Callback):
+class Checkpoints(ResumingCallback):
     """Writes all that training consists of to a file, and takes it up again from there.
 
     That is weights, the state of the optimizer and of every random generator, metrics, history,
@@ -97,15 +98,7 @@ class Checkpoints(keras.callbacks.Callback):
         return (self._state["epoch"], self._state["step"]) if self._state else (0, 0)
 
     def start_from(self, model, settings, callbacks):
-        """What `fit` says before it starts.
-
-        Args:
-            model: `keras.Model`, compiled.
-            settings: dict that JSON can hold, what the batches and the recipe are made from.
-            callbacks: list of `keras.callbacks.Callback`, whose state belongs to the training.
-
-        Returns:
-            pair of int, epoch and step in it to start with.
+        """See `ResumingCallback.start_from`.
 
         Raises:
             ValueError: if the training to be resumed had other settings or callbacks.
@@ -127,7 +120,7 @@ class Checkpoints(keras.callbacks.Callback):
         return (settings["epochs"], 0) if self._state["stopped"] else self.position
 
     def follow_batches(self, batches, steps, epochs, position):
-        """As in `FiniteLoss.follow_batches`."""
+        """See `TextTrainingCallback.follow_batches`."""
         self._target = batches.target
 
     def on_train_begin(self, logs=None):

@@ -8,13 +8,14 @@ import keras
 
 from keras_combiner.layers import CombinerAttention
 from keras_combiner.models.language_model import LanguageModel
+from keras_combiner.models.text_training_callback import TextTrainingCallback
 from keras_combiner.training.shared_step import shared_step
 from keras_combiner.training.tf_config import check_tf_config
 
 STRATEGIES = ("mirrored", "multi_worker")
 
 
-class Distributed(keras.callbacks.Callback):
+class Distributed(TextTrainingCallback):
     """Splits every batch of `LongDocumentClassifier.fit` between devices, and between machines.
 
     All see the same batches and each takes its share of the rows: `batch_size` is that of all
@@ -90,7 +91,7 @@ class Distributed(keras.callbacks.Callback):
             )
 
     def follow_batches(self, batches, steps, epochs, position):
-        """As in `FiniteLoss.follow_batches`."""
+        """See `TextTrainingCallback.follow_batches`."""
         self._facts = {
             "epochs": epochs,
             "steps": steps,

@@ -2,12 +2,12 @@
 
 import math
 
-import keras
+from keras_combiner.models.text_training_callback import TextTrainingCallback
 
 _MOST_NAMED = 32
 
 
-class FiniteLoss(keras.callbacks.Callback):
+class FiniteLoss(TextTrainingCallback):
     """Stops at the first step whose loss is NaN or infinite, and names the documents of its batch.
 
     For `fit` on texts, of a `LongDocumentClassifier` or a `CombinerMaskedLM`.
@@ -30,14 +30,7 @@ class FiniteLoss(keras.callbacks.Callback):
         self._batches, self._steps, self._epoch = None, 0, 0
 
     def follow_batches(self, batches, steps, epochs, position):
-        """What `fit` says before it starts: the batches, how many there are, and where it starts.
-
-        Args:
-            batches: `keras_combiner.batches.text_batches.TextBatches`.
-            steps: int, in an epoch.
-            epochs: int.
-            position: pair of int, epoch and step in it.
-        """
+        """See `TextTrainingCallback.follow_batches`."""
         self._batches, self._steps = batches, steps
 
     def on_epoch_begin(self, epoch, logs=None):

@@ -3,15 +3,14 @@
 import sys
 import time
 
-import keras
-
 from keras_combiner.durations import duration
+from keras_combiner.models.text_training_callback import TextTrainingCallback
 
 _SECONDS_BETWEEN = 0.2  # between two looks of a line on a terminal
 _SECONDS_BETWEEN_LINES = 60.0  # elsewhere
 
 
-class Progress(keras.callbacks.Callback):
+class Progress(TextTrainingCallback):
     """Shows documents/s, tokens/s, loss and the time left, on one line that redraws itself.
 
     Where the output is no terminal, there is a line an epoch, and one a minute. Tokens are those
@@ -50,7 +49,7 @@ class Progress(keras.callbacks.Callback):
         return self._seconds_before + time.perf_counter() - self._began
 
     def follow_batches(self, batches, steps, epochs, position):
-        """As in `FiniteLoss.follow_batches`; says what is trained on."""
+        """See `TextTrainingCallback.follow_batches`; says what is trained on."""
         self._batches, self._steps, self._num_epochs = batches, steps, epochs
         self._position = position
         self.data = batches.summary()

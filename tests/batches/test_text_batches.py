@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_combiner.batches import encoded_documents, text_batches
+from keras_combiner.batches import document_encoder, text_batches
+from keras_combiner.batches.document_encoder import DocumentEncoder
+from keras_combiner.batches.documents import Documents
 from keras_combiner.batches.encoded_documents import EncodedDocuments
 from keras_combiner.batches.text_batches import TextBatches
 from keras_combiner.datasets import read_documents, write_jsonl
@@ -25,8 +27,9 @@ def reader(tmp_path):
     return read_documents(tmp_path / "r.jsonl")
 
 
-def encoded(texts, labels=None, **options):
-    return EncodedDocuments(texts, labels, ByteTokenizer(), LENGTH, target=np.int32, **options)
+def encoded(texts, labels=None, weights=None, target=np.int32, **options):
+    encoder = DocumentEncoder(ByteTokenizer(), LENGTH, **options)
+    return EncodedDocuments(Documents(texts, labels, weights), encoder, target=target)
 
 
 def as_lists(batches):
@@ -66,7 +69,7 @@ def test_what_was_seen_is_not_made_into_ids_again(reader, small_pools, monkeypat
     monkeypatch.setattr(
         ByteTokenizer, "encode", lambda self, x, n: made.extend(x) or encode(self, x, n)
     )
-    monkeypatch.setattr(encoded_documents, "_THREADS", 1)
+    monkeypatch.setattr(document_encoder, "_THREADS", 1)
     next(batches.batches(position=len(batches) - 1))
     assert 0 < len(made) < len(TEXTS) / 2
 
@@ -130,7 +133,7 @@ def test_data_sets_have_the_batches():
         itertools.islice(batches.batches(3), 9)
     )
     assert int(batches.dataset(count=9).cardinality()) == 9
-    plain = EncodedDocuments(TEXTS, None, ByteTokenizer(), LENGTH)
+    plain = encoded(TEXTS, target=None)
     one_length = TextBatches(plain, 8, padded_lengths=[LENGTH]).dataset()
     assert one_length.element_spec == (tf.TensorSpec([None, LENGTH], tf.int32),)
 

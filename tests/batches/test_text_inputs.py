@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from keras_combiner import LongDocumentClassifier, tasks
 from keras_combiner.batches import text_inputs
+from keras_combiner.batches.document_encoder import DocumentEncoder
+from keras_combiner.batches.documents import Documents
 from keras_combiner.batches.encoded_documents import EncodedDocuments
 from keras_combiner.datasets import read_documents, write_jsonl
 from keras_combiner.models import CombinerMaskedLM
@@ -72,8 +74,9 @@ NAMES = WORDS.filter(str.strip)
 def examples(texts, labels, task=None, names=None):
     """The names learned, and the documents' ids and targets."""
     task, learned = tasks.get(task or "single_label").learned(labels)
+    encoder = DocumentEncoder(ByteTokenizer(), 24)
     documents = EncodedDocuments(
-        texts, labels, ByteTokenizer(), 24, target=task.targets(names or learned)
+        Documents(texts, labels), encoder, target=task.targets(names or learned)
     )
     return learned, [(ids.tolist(), target.tolist()) for ids, target in documents.examples()]
 

@@ -29,6 +29,8 @@ MAKE_BATCHES = """
 import itertools, re, sys
 import numpy as np, tensorflow as tf
 from keras_combiner.datasets import read_documents
+from keras_combiner.batches.document_encoder import DocumentEncoder
+from keras_combiner.batches.documents import Documents
 from keras_combiner.batches.encoded_documents import EncodedDocuments
 from keras_combiner.batches.text_batches import TextBatches
 from keras_combiner.text import ByteTokenizer
@@ -39,7 +41,8 @@ def peak():
 
 reader = read_documents(sys.argv[1])
 def batches(documents):
-    encoded = EncodedDocuments(documents, None, ByteTokenizer(), 512, target=np.int32)
+    encoder = DocumentEncoder(ByteTokenizer(), 512)
+    encoded = EncodedDocuments(Documents(documents), encoder, target=np.int32)
     return TextBatches(encoded, 64, seed=1, target=tf.TensorSpec([], "int32"))
 
 class Few(type(reader)):

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_combiner import LongDocumentClassifier, tasks
+from keras_combiner.batches.documents import Documents
 from keras_combiner.models import TokenEvidence, calibration
+from keras_combiner.models.calibration import features_of
 from keras_combiner.models.temperature import LEAST, MOST, fit_temperature
 from keras_combiner.tasks import MultiLabel, Reliability, SingleLabel, thresholds
 
@@ -222,7 +224,8 @@ def test_thresholds_out_of_range(threshold):
 
 
 def logits_of(model, texts, labels):
-    return model._logits(*model._features(texts, labels, 16)[:2])
+    features, windows, _ = features_of(model, Documents(texts, labels))
+    return calibration.logits_of(model, features, windows)
 
 
 def make(task, **options):
@@ -262,7 +265,8 @@ def multi():
 def test_every_road_has_the_temperature(name, request, tmp_path):
     model, texts, labels = request.getfixturevalue(name)
     before = model.predict(texts, verbose=0)
-    logits, (_, _, targets) = logits_of(model, texts, labels), model._features(texts, labels, 16)
+    logits = logits_of(model, texts, labels)
+    _, _, targets = features_of(model, Documents(texts, labels))
     np.testing.assert_allclose(model.task.activated(logits), before, atol=1e-5)
     report = model.calibrate(texts, labels)
     assert report.documents == 80 and model.task.temperature == report.temperature > 1.1
@@ -314,7 +318,7 @@ def test_windows_that_are_very_sure_are_calibrated_as_they_are_served(task):
     labels = labels if task == "single_label" else [[x] for x in labels]
     report = model.calibrate(texts, labels, precision=0.6)
     assert max(x for x in model.predict(texts, verbose=0).ravel()) > 0.999
-    targets = model._features(texts, labels, 16)[2]
+    _, _, targets = features_of(model, Documents(texts, labels))
     assert_is_measured(model, report, texts, labels, targets)
 
 
@@ -370,7 +374,6 @@ def test_training_makes_it_void(multi, monkeypatch):
     ):
         with pytest.raises((TypeError, ValueError)):
             model.fit(*refused, verbose=0, **options)
-        assert model._validation is None
     assert model.task.is_calibrated
     with pytest.warns(UserWarning, match="Training makes the calibration of this model void"):
         model.fit(texts, labels, verbose=0)

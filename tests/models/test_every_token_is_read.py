@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from keras_combiner.batches.document_encoder import DocumentEncoder
+from keras_combiner.batches.documents import Documents
 from keras_combiner.batches.encoded_documents import EncodedDocuments
 from keras_combiner.batches.windows import split_into_windows
 from keras_combiner.text import BertTokenizer, ByteTokenizer, WordPieceTokenizer
@@ -33,6 +35,10 @@ TEXT = st.lists(
 ).map("".join)
 
 
+def encoded(texts, tokenizer, length, long):
+    return EncodedDocuments(Documents(texts), DocumentEncoder(tokenizer, length, long))
+
+
 def rows(tokenizer, texts, length=None):
     return tokenizer.encode(texts, length).to_list()
 
@@ -51,13 +57,13 @@ def test_ids_do_not_depend_on_the_batch(name, texts, length):
     for text, first, last in zip(texts, starts.to_list(), ends.to_list(), strict=True):
         assert min(first) >= 0 and max(last) <= len(text.encode())
 
-    documents = EncodedDocuments(texts, None, tokenizer, LENGTH, long="windows")
+    documents = encoded(texts, tokenizer, LENGTH, long="windows")
     expected = [split_into_windows(np.array(x), LENGTH) for x in alone]
     received = [x[0].tolist() for x in documents.examples()]
     assert received == [window.tolist() for windows in expected for window in windows]
     assert documents.windows.tolist() == [len(x) for x in expected]
     assert documents.tokens.tolist() == [len(x) for x in alone]
-    documents = EncodedDocuments(texts, None, tokenizer, LENGTH, long="cut")
+    documents = encoded(texts, tokenizer, LENGTH, long="cut")
     assert documents.is_long.tolist() == [len(x) > LENGTH for x in alone]
     assert documents.tokens.tolist() == [min(len(x), LENGTH) for x in alone]
 
@@ -65,7 +71,7 @@ def test_ids_do_not_depend_on_the_batch(name, texts, length):
 def test_a_byte_may_be_more_than_a_token():
     tokenizer = TOKENIZERS["folded"]
     text = "㍿" * 3000 + " ab" * 500
-    documents = EncodedDocuments([text, "a"], None, tokenizer, 512, long="windows")
+    documents = encoded([text, "a"], tokenizer, 512, long="windows")
     assert documents.tokens.tolist() == [2 + 4 * 3000 + 2 * 500, 3]
     last = list(documents.examples())[-2][0].tolist()
     assert last[-5:-1] == rows(tokenizer, ["abab"])[0][1:3] + rows(tokenizer, ["ab"])[0][1:3]

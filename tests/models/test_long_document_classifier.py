@@ -198,9 +198,9 @@ def test_validation_split_is_disjoint_and_fixed(monkeypatch):
     model = make(texts, ["a", "b"] * 10, tokenizer="bytes")
     batches = model._batches
 
-    def spy(x, y, *args, **kwargs):
-        seen.append(sorted(zip(x, y, strict=True)))
-        return batches(x, y, *args, **kwargs)
+    def spy(documents, *args, **kwargs):
+        seen.append(sorted(zip(documents.texts, documents.labels, strict=True)))
+        return batches(documents, *args, **kwargs)
 
     model._batches = spy
     for _ in range(2):

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_combiner import CombinerBackbone, CombinerMaskedLM, LongDocumentClassifier
+from keras_combiner.batches.documents import Documents
 from keras_combiner.datasets import read_texts
 from keras_combiner.models.at_mask_positions import at_mask_positions
 from keras_combiner.models.masked_accuracy import MaskedAccuracy
@@ -75,7 +76,7 @@ def test_fit_says_how_it_goes_and_what_was_trained_is_saved(trained):
 
 def test_logits_at_positions_are_those_of_all_positions(trained):
     model, _, _ = trained
-    inputs, targets = next(iter(model._batches(TEXTS, 8).dataset()))
+    inputs, targets = next(iter(model._batches(Documents(TEXTS), 8).dataset()))
     some, everywhere = model(inputs).numpy(), model(inputs["token_ids"]).numpy()
     places = inputs["mask_positions"].numpy()[..., np.newaxis]
     np.testing.assert_allclose(some, np.take_along_axis(everywhere, places, 1), atol=1e-6)
@@ -100,7 +101,7 @@ def test_positions_are_all_that_have_a_target():
 
 def test_epochs_hide_other_words_and_a_position_gives_them_again(tmp_path):
     model = small()
-    batches = model._batches(TEXTS, 8, order="shuffled", seed=3)
+    batches = model._batches(Documents(TEXTS), 8, order="shuffled", seed=3)
     count = 2 * len(batches)
 
     def hidden(batches, position):
@@ -121,7 +122,7 @@ def test_epochs_hide_other_words_and_a_position_gives_them_again(tmp_path):
     for i, text in enumerate(TEXTS):
         (tmp_path / "texts" / f"{i:03}.txt").write_text(text)
     reader = read_texts(tmp_path / "texts")
-    streamed = hidden(model._batches(reader, 8, order="shuffled", seed=3), 0)
+    streamed = hidden(model._batches(Documents(reader), 8, order="shuffled", seed=3), 0)
     for one, other in zip(streamed, whole, strict=True):
         assert all((x == y).all() for x, y in zip(one, other, strict=True))
 
@@ -130,8 +131,8 @@ def test_epochs_hide_other_words_and_a_position_gives_them_again(tmp_path):
 def test_all_of_a_long_text_is_read_unless_cut(long, count):
     text = " ".join(str(i % 10) for i in range(213))
     model = small([text], long=long)
-    assert len(model._batches([text], 4).documents.lengths) == count
-    kept = [ids[1:-1] for (ids,) in model._batches([text], 4).documents.examples()]
+    assert len(model._batches(Documents([text]), 4).documents.lengths) == count
+    kept = [ids[1:-1] for (ids,) in model._batches(Documents([text]), 4).documents.examples()]
     read = model.tokenizer.decode([np.concatenate(kept)])[0]
     assert read == (text if long == "windows" else text[:43])
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from keras_combiner import CombinerMaskedLM, LongDocumentClassifier
+from keras_combiner.batches.document_encoder import DocumentEncoder
+from keras_combiner.batches.documents import Documents
 from keras_combiner.batches.encoded_documents import EncodedDocuments
 from keras_combiner.cli.main import main
 from keras_combiner.data_warning import DataWarning
@@ -56,7 +58,8 @@ def test_a_vocabulary_that_knows_nothing_is_refused(name):
     model = LongDocumentClassifier.from_texts(
         [UNREADABLE[name]] * 2, ["x", "y"], sequence_length=16, tokenizer="bytes"
     )
-    model._batches([UNREADABLE[name]] * 2, ["x", "y"], 2, order="shuffled")  # all is known
+    documents = Documents([UNREADABLE[name]] * 2, ["x", "y"])
+    model._batches(documents, 2, order="shuffled")  # all is known
 
 
 def test_a_vocabulary_that_lacks_some_words_is_warned_of(capsys):
@@ -76,7 +79,8 @@ def test_a_vocabulary_that_lacks_some_words_is_warned_of(capsys):
 @pytest.mark.parametrize("long", ["cut", "windows"])
 def test_what_is_read_is_counted(long):
     texts = ["z a b", "", "a " * 30 + "z " * 10, "z z"]
-    documents = EncodedDocuments(texts, None, WordPieceTokenizer(VOCABULARY), 16, long=long)
+    encoder = DocumentEncoder(WordPieceTokenizer(VOCABULARY), 16, long)
+    documents = EncodedDocuments(Documents(texts), encoder)
     if long == "cut":
         assert documents.unknown.tolist() == [1, 0, 0, 2]
         assert documents.unknown_share == 3 / (3 + 14 + 2)
@@ -102,15 +106,15 @@ def test_training_is_refused_above_one_half_and_warned_of_above_a_twentieth(clas
             with pytest.raises(ValueError, match=r"^67% of the tokens are \[UNK\]"):
                 model.fit(["z a z"] * 8, *labels, shuffle=shuffle, verbose=0)
         with pytest.warns(UnknownTokensWarning, match="^67% "):  # in any order, not a training
-            model._batches(["z a z"] * 8, *labels, 8, order="shuffled")
+            model._batches(Documents(["z a z"] * 8, *labels), 8, order="shuffled")
 
 
 def test_the_share_is_said_where_training_begins(classifier, capsys):
     texts = ["a " * 99 + "z"] * 8
-    batches = make(long="windows")._batches(texts, LABELS, 4, order="shuffled")
+    batches = make(long="windows")._batches(Documents(texts, LABELS), 4, order="shuffled")
     assert "tokens (0.8% unknown); 8 longer" in str(batches)
     assert 0.005 < batches.summary()["unknown_share"] < 0.05
-    assert classifier._batches(["a"], ["x"], 4).summary()["unknown_share"] == 0
+    assert classifier._batches(Documents(["a"], ["x"]), 4).summary()["unknown_share"] == 0
 
 
 def test_answers_about_unknown_texts_are_warned_of(classifier):
@@ -145,7 +149,7 @@ def test_predicting_says_what_it_found(classifier):
     with pytest.warns(UnknownTokensWarning):
         outputs, found = classifier.predict_with_summary(texts, batch_size=2, verbose=0)
         np.testing.assert_array_equal(outputs, classifier.predict(texts, batch_size=2, verbose=0))
-    assert found == classifier._batches(texts, None, 2, with_targets=False).summary()
+    assert found == classifier._batches(Documents(texts), 2, with_targets=False).summary()
     assert (found["documents"], found["longer_than_sequence_length"]) == (3, 1)
     assert found["unknown_share"] == 1 / (3 + 14 + 1)
 

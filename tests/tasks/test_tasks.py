@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from keras_combiner import LongDocumentClassifier, tasks
+from keras_combiner.batches.documents import Documents
 from keras_combiner.cli.main import main
 from keras_combiner.data_warning import DataWarning
 from keras_combiner.datasets import Document, read_documents, write_jsonl
@@ -311,15 +312,16 @@ def untrained():
 
 
 def test_balanced_weights_hold_some_targets_at_once(untrained, monkeypatch):
-    module = importlib.import_module("keras_combiner.models.long_document_classifier")
+    module = importlib.import_module("keras_combiner.models.document_model")
     monkeypatch.setattr(module, "_TARGETS", 5)
     untrained.compile("sgd", "binary_crossentropy")
-    batches = list(untrained._targets(TEXTS, SEVERAL))
+    batches = list(untrained._targets(Documents(TEXTS, SEVERAL)))
     assert [len(x) for x in batches] == [5] * 6 + [2]
-    few = untrained._class_weights("balanced", lambda: batches)
-    np.testing.assert_array_equal(
-        few, untrained._class_weights("balanced", lambda: [np.concatenate(batches)])
+    few, all_at_once = (
+        untrained._class_weights("balanced", lambda targets=targets: targets).values
+        for targets in (batches, [np.concatenate(batches)])
     )
+    np.testing.assert_array_equal(few, all_at_once)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

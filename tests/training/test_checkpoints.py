@@ -13,7 +13,14 @@ from keras_combiner import tasks
 from keras_combiner.datasets import read_documents
 from keras_combiner.file_lock import FileLock
 from keras_combiner.models import LongDocumentClassifier
-from keras_combiner.training import BestModel, Checkpoints, FiniteLoss, Progress, progress
+from keras_combiner.training import (
+    BestModel,
+    Checkpoints,
+    FiniteLoss,
+    Progress,
+    TextTrainingCallback,
+    progress,
+)
 
 # Of one length, so that no time goes into graphs for others.
 TEXTS = [f"{('rain and wind', 'tales of kings')[i % 2]:<14} {i:02}" for i in range(40)]
@@ -104,6 +111,41 @@ def test_a_resumed_training_ends_with_the_same_weights_and_history(eager, tmp_pa
             )
     with pytest.raises(ValueError, match="with other callbacks"):
         classifier(eager).fit(TEXTS, LABELS, callbacks=[over[-1]], **OPTIONS)
+
+
+class Told(TextTrainingCallback):
+    """Keeps what `fit` says, and counts epochs across resumptions."""
+
+    def __init__(self):
+        super().__init__()
+        self.epochs = 0
+
+    def follow_batches(self, batches, steps, epochs, position):
+        self.told = (len(batches), steps, epochs, position)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.epochs += 1
+
+    def get_state(self):
+        return {"epochs": self.epochs}
+
+    def set_state(self, state):
+        self.epochs = state["epochs"]
+
+
+def test_a_callback_of_the_user_is_told_and_its_state_is_kept(tmp_path):
+    first, again = Told(), Told()
+    path = tmp_path / "last.npz"
+    with pytest.raises(InterruptedError):
+        classifier(eager=True).fit(
+            TEXTS, LABELS, callbacks=[first, Checkpoints(path), Stop(1, 0)], **OPTIONS
+        )
+    steps, epochs = first.told[0], OPTIONS["epochs"]
+    assert first.told == (steps, steps, epochs, (0, 0))
+    model, checkpoints = classifier(eager=True), Checkpoints(path, resume=True)
+    model.fit(TEXTS, LABELS, callbacks=[again, checkpoints, Stop(9, 9)], **OPTIONS)
+    assert again.told == (steps, steps, epochs, (1, 0))
+    assert again.epochs == epochs
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):

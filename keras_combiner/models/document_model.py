@@ -1,0 +1,260 @@
+"""DocumentModel: what a model with a task computes for whole documents, and learns from them."""
+
+import contextlib
+import itertools
+import warnings
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_combiner.batches import text_batches, text_inputs
+from keras_combiner.batches.document_encoder import DocumentEncoder
+from keras_combiner.batches.documents import Documents
+from keras_combiner.batches.encoded_documents import EncodedDocuments
+from keras_combiner.models import fit_arguments
+from keras_combiner.models.class_weights import (
+    ClassWeights,
+    check_loss_of_labels,
+    class_weights,
+    weighed_labels,
+)
+from keras_combiner.models.pooled_evaluation import evaluate_pooled
+from keras_combiner.models.target_shapes import refuse_other_shapes, shape_of_targets
+from keras_combiner.models.text_training import TextTraining
+
+_TARGETS = 4096  # of documents, that are counted at once
+# By task, of who compiles with a loss that does not fit.
+_ADVICE = {
+    "single_label": "Compile with 'sparse_categorical_crossentropy' and sparse metrics, or pass "
+    "targets in one-hot rows beside token ids",
+    "multi_label": "Pass targets of shape [documents, labels]",
+}
+
+
+class DocumentModel(TextTraining, keras.Model):
+    """A functional model from token ids `[batch, length]` to what a task says of documents.
+
+    It trains on texts with targets and weights, and answers for whole documents: where these take
+    several windows, with the mean of their logits.
+
+    A subclass sets `backbone`, `tokenizer`, `labels`, `task` and `long`, which
+    `LongDocumentClassifier` documents.
+    """
+
+    _label_weights = None  # of a task of several labels, while `fit` weighs them
+    _expects_weights = False  # those that the task was calibrated with
+
+    def predict(self, x, batch_size=16, **kwargs):
+        """Probabilities of texts, or as `keras.Model.predict` of token ids.
+
+        Args:
+            x: texts as in `fit`, a reader, or what `keras.Model.predict` takes.
+            batch_size: int, documents a step.
+            **kwargs: what else `keras.Model.predict` takes. `steps` times `batch_size` is how many
+                documents are read, from the first.
+
+        Returns:
+            float32 array (or of the `head_dtype`) `[documents, classes]`, in the order of `labels`;
+            of values `[documents, 1]` for a regression.
+
+        Raises:
+            TypeError: for an unknown argument, or a data set of strings.
+        """
+        batch_size, settings = fit_arguments.evaluation_settings("predict", batch_size, kwargs)
+        if not text_inputs.is_text(x):
+            x = self._checked_token_ids(x)
+            return super().predict(x, batch_size=batch_size, **settings)
+        steps = settings.pop("steps", None)
+        batches = self._first_batches(Documents(x), batch_size, steps, with_targets=False)
+        return self._predict_batches(batches, settings)
+
+    def predict_with_summary(self, texts, batch_size=16, **kwargs):
+        """As `predict` of texts, and what was found while they were read.
+
+        Args:
+            texts: texts as in `fit`, or a reader.
+            batch_size: int, documents a step.
+            **kwargs: as for `predict`, without `steps`.
+
+        Returns:
+            pair: what `predict` returns, and a dict of "documents", "windows", "tokens",
+            "longer_than_sequence_length" (int), "unknown_share" and "padding" (float).
+
+        Raises:
+            TypeError: as `predict`.
+            ValueError: for what is not texts.
+        """
+        batch_size, settings = self._evaluation_settings("predict", batch_size, kwargs)
+        batches = self._batches(Documents(texts), batch_size, with_targets=False)
+        return self._predict_batches(batches, settings), batches.summary()
+
+    def _predict_batches(self, batches, settings):
+        if len(batches) == 0:
+            return np.zeros((0, self.task.units(self.labels)), self.outputs[0].dtype)
+        outputs = super().predict(batches.whole_dataset(), **settings)
+        return self.pooled(batches.in_order(outputs), batches.documents.windows)
+
+    def pooled(self, outputs, windows):
+        """Makes one answer a document of those of its windows: the mean of their logits.
+
+        Args:
+            outputs: float array `[windows, classes]`, of one document after the other, as
+                `predict` returns them for the token ids of windows.
+            windows: int array `[documents]`, how many are of each, at least one.
+
+        Returns:
+            float array `[documents, classes]`.
+        """
+        if len(outputs) == len(windows):
+            return outputs
+        return keras.ops.convert_to_numpy(self.task.pool(outputs, windows))
+
+    def loss_and_metrics(self):
+        """Those of the task."""
+        return {"loss": self.task.loss, "metrics": self.task.metrics()}
+
+    def _documents(self, x, y=None, weights=None):
+        documents = Documents(x, y, weights)
+        documents.check_labelled()
+        self._check_compiled_for([None, *self.task.target_shape(self.labels)])
+        return documents
+
+    def _check_shape_of_targets(self, x, y):
+        self._check_compiled_for(shape_of_targets(x, y))
+
+    def _check_compiled_for(self, shape):
+        """Raises a ValueError for a user's loss or metrics that do not go with targets of a shape.
+
+        Args:
+            shape: list of int or None, of a batch of targets; None if it is not known.
+        """
+        units = self.task.units(self.labels)
+        is_one_number = shape is not None and (len(shape) == 1 or tuple(shape[1:]) == (1,))
+        if is_one_number and units > 1 and self._compiled_by_user:
+            compiled = self._compile_config.config
+            refuse_other_shapes(compiled, units, f"{_ADVICE[self.task.name]}.")
+
+    def _check_targets(self, targets):
+        self.task.check_targets(targets)
+
+    def _batches(
+        self,
+        documents,
+        batch_size,
+        order="grouped",
+        seed=0,
+        training=False,
+        with_targets=True,
+        class_weights=None,
+        facts=None,
+    ):
+        encoded = EncodedDocuments(
+            documents,
+            DocumentEncoder(self.tokenizer, self.sequence_length, self.long),
+            target=self.task.targets(self.labels) if with_targets else None,
+            class_weights=class_weights,
+        )
+        encoded.check_unknown(training=training, each=not with_targets)
+        target = tf.TensorSpec(self.task.target_shape(self.labels), self.task.target_dtype)
+        return text_batches.TextBatches(
+            encoded,
+            batch_size,
+            order=order,
+            seed=seed,
+            padded_lengths=self._padded_lengths(order),
+            target=target if with_targets else None,
+            facts=facts,
+        )
+
+    def _targets(self, documents):
+        """Yields the targets of all documents, in arrays of some thousands."""
+        targets = text_inputs.each(self.task.targets(self.labels), documents.each_label())
+        while some := list(itertools.islice(targets, _TARGETS)):
+            yield np.array(some)
+
+    def _class_weights(self, class_weight, targets, has_class_ids=False):
+        """The `ClassWeights` of what `fit` takes; see `class_weights`."""
+        if class_weight and self.task.name == "regression":
+            raise ValueError(
+                "`class_weight` is for classes, which a regression has none of: leave it out."
+            )
+        several = self.task.name == "multi_label"
+        if several and class_weight and self._compiled_by_user:
+            check_loss_of_labels(self.loss, len(self.labels))
+        values = class_weights(class_weight, self.labels, targets, several, has_class_ids)
+        return ClassWeights(values, by_label=several)
+
+    @contextlib.contextmanager
+    def _weighing_labels(self, weights):
+        """Lets steps of training weigh the labels, if a document may have several."""
+        if weights.by_label_or_none() is None:
+            yield
+            return
+        # A step that was traced has the weights that there were then.
+        self._label_weights, self.train_function = weights.values, None
+        try:
+            yield
+        finally:
+            self._label_weights, self.train_function = None, None
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """As `keras.Model.compute_loss`; with class weights of several labels, a loss a label."""
+        if training and self._label_weights is not None:
+            y, y_pred, sample_weight = weighed_labels(y, y_pred, sample_weight, self._label_weights)
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    def _evaluate_batches(self, batches, dataset, settings):
+        if self.long == "windows":
+            return evaluate_pooled(self, batches, settings)
+        return super()._evaluate_batches(batches, dataset, settings)
+
+    def _scale_logits(self, factor):
+        """Multiplies the logits, in the weights of the last layer."""
+        head = self.get_layer(self.task.output)
+        # With LoRA the kernel is a sum, of itself and a product of which one factor is scaled.
+        lora = [head.lora_kernel_b] if getattr(head, "lora_enabled", False) else []
+        for weight in (head._kernel, *lora, head.bias):
+            weight.assign(weight * factor)
+
+    def _before_training(self, stacklevel=5):
+        self._void_calibration("Training makes", stacklevel)
+
+    def _void_calibration(self, what_makes, stacklevel=4):
+        """Drops a calibration that is of other weights than those to come."""
+        if self.task.is_calibrated:
+            warnings.warn(
+                f"{what_makes} the calibration of this model void: its thresholds are dropped. "
+                "Call `calibrate` again when it is trained.",
+                stacklevel=stacklevel,
+            )
+            self.task = self.task.uncalibrated()
+
+    def train_on_batch(self, x, *args, **kwargs):
+        """As `keras.Model.train_on_batch`, on token ids; makes a calibration void, as `fit`."""
+        self._check_token_ids(x)  # a refused training leaves it as it is
+        self._before_training(stacklevel=4)
+        return super().train_on_batch(x, *args, **kwargs)
+
+    def set_weights(self, weights):
+        """As `keras.Model.set_weights`; makes a calibration void.
+
+        The first weights of a model that `from_config` made are those that it was calibrated with.
+        """
+        self._before_other_weights()
+        super().set_weights(weights)
+        self._expects_weights = False
+
+    def load_weights(self, filepath, *args, **kwargs):
+        """As `keras.Model.load_weights`; makes a calibration void, as `set_weights` does."""
+        self._before_other_weights()
+        super().load_weights(filepath, *args, **kwargs)
+
+    def load_own_variables(self, store):
+        """As `keras.Model.load_own_variables`, which loading a file comes by."""
+        super().load_own_variables(store)
+        self._expects_weights = False
+
+    def _before_other_weights(self):
+        if not self._expects_weights:
+            self._void_calibration("Other weights make")
