@@ -7,6 +7,7 @@ import re
 import numpy as np
 
 from keras_combiner.datasets.float32 import weight_of
+from keras_combiner.shortened_repr import shortened_repr
 from keras_combiner.text.tokenizer import as_bytes
 
 _EXPECTED = (
@@ -18,7 +19,6 @@ _LISTING = ("to_pylist", "tolist", "to_list")
 # Names of types of floats that are narrower than Python's: of Arrow, whose float64 is a double, of
 # numpy, of pandas and Polars.
 _NARROW = re.compile(r"\b(?:float|halffloat|[Ff]loat(?:16|32))\b")
-_LONGEST_SHOWN = 60
 
 
 def as_list(values, what):
@@ -50,7 +50,9 @@ def as_list(values, what):
         is_masked = np.ma.getmaskarray(values)
         return [None if masked else x for x, masked in zip(values.data, is_masked, strict=True)]
     if getattr(values, "ndim", 1) == 0:
-        raise ValueError(f"{_EXPECTED.format(what=what)} Received a single one: {_shown(values)}.")
+        raise ValueError(
+            f"{_EXPECTED.format(what=what)} Received a single one: {shortened_repr(values)}."
+        )
     if _has(values, "numpy", "dtype"):  # TensorFlow, outside of graphs
         values = values.numpy()
     if isinstance(getattr(values, "dtype", None), np.dtype) and values.dtype.kind == "f":
@@ -63,7 +65,7 @@ def as_list(values, what):
             return _as_held(getattr(values, method)(), _narrow_float(values))
     if isinstance(values, (collections.abc.Sequence, collections.abc.MappingView)):
         return list(values)
-    raise ValueError(f"{_EXPECTED.format(what=what)} Received: {_shown(values)}.")
+    raise ValueError(f"{_EXPECTED.format(what=what)} Received: {shortened_repr(values)}.")
 
 
 def as_texts(texts, what="texts"):
@@ -351,7 +353,7 @@ def _refuse_others(x, what):
         names = list(x.columns if not hasattr(x, "column_names") else x.column_names)
         raise ValueError(
             f"{_EXPECTED.format(what=what)} Received: a table with the columns "
-            f"{_shown(names)}. Pick one of them: table[{names[0] if names else '...'!r}]."
+            f"{shortened_repr(names)}. Pick one of them: table[{names[0] if names else '...'!r}]."
         )
     if isinstance(x, collections.abc.Mapping):
         raise ValueError(
@@ -377,8 +379,3 @@ def _is_string_tensor(x):
 
 def _has(x, *names):
     return all(hasattr(x, name) for name in names)
-
-
-def _shown(value):
-    shown = repr(value)
-    return shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 3] + "..."

@@ -10,8 +10,9 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from keras_combiner.shortened_repr import shortened_repr
+
 _MOST_NEAREST = 3
-_LONGEST_SHOWN = 60
 # As programs write booleans and whole numbers into files that hold text alone.
 _BOOLEANS = {"true": True, "false": False}
 _WHOLE_NUMBER = re.compile(r"[+-]?\d+\.0+")
@@ -69,7 +70,7 @@ def label_name(label) -> str:
         return str(label)
     raise LabelError(
         "A label must be a string, a number or a boolean. Received: "
-        f"{_shortened(repr(label))} ({type(label).__name__})."
+        f"{shortened_repr(label)} ({type(label).__name__})."
     )
 
 
@@ -196,10 +197,10 @@ def unknown_label(name: str, known: Sequence[str], place: str = "") -> LabelErro
     label 3: unknown label 'tales'. Nearest of the 2 labels that are known: 'tale'.
     """
     nearest = difflib.get_close_matches(name, known, n=_MOST_NEAREST) or list(known[:_MOST_NEAREST])
-    shown = ", ".join(_shortened(repr(x)) for x in nearest)
+    shown = ", ".join(shortened_repr(x) for x in nearest)
     where = f"{place}: " if place else ""
     return LabelError(
-        f"{where}unknown label {_shortened(repr(name))}. Nearest of the {len(known)} labels that "
+        f"{where}unknown label {shortened_repr(name)}. Nearest of the {len(known)} labels that "
         f"are known: {shown}."
     )
 
@@ -235,7 +236,3 @@ def _scalar(label):
 def _kind(label):
     """The letter of numpy's for the type of a label; None for what is not of numpy."""
     return getattr(getattr(label, "dtype", None), "kind", None)
-
-
-def _shortened(text):
-    return text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 3] + "..."

@@ -11,7 +11,6 @@ import warnings
 import keras
 
 from keras_combiner.data_warning import DataWarning
-from keras_combiner.models import recipe_schedule
 
 _SET_THE_LEARNING_RATE = (
     keras.callbacks.LearningRateScheduler,
@@ -20,10 +19,11 @@ _SET_THE_LEARNING_RATE = (
 
 # Share of the batches that may be left over when gradients are accumulated, without a word.
 _MOST_LEFT_OVER = 0.05
+_INFINITE = -1  # as tf.data says it
 
 
 def is_compiled_by_user(model):
-    """Whether a `TextTraining` model has another recipe than the default one, or none yet."""
+    """Whether a `TextTraining` model has a recipe, and not the default one."""
     if not model.compiled or model.optimizer is None:  # that is while `save` is at work
         return False
     return model._compile_config is not model.default_compilation
@@ -42,7 +42,7 @@ def compile_by_default(model, steps=None, gradient_accumulation_steps=None):
     if learning_rate is None:
         learning_rate = min(2e-3, 0.2 / model.backbone.arguments["hidden_dim"])
     if steps is not None:
-        learning_rate = recipe_schedule.cosine(learning_rate, steps)
+        learning_rate = cosine(learning_rate, steps)
     optimizer = keras.optimizers.AdamW(
         learning_rate,
         weight_decay=0.01,
@@ -60,7 +60,7 @@ def compile_for_fit(model, num_batches, settings):
 
     Args:
         model: `TextTraining`.
-        num_batches: int, of an epoch; None or infinity as in `recipe_schedule.num_batches`.
+        num_batches: int, of an epoch; or what else the function of this name returns.
         settings: `FitSettings`.
 
     Raises:
@@ -84,11 +84,91 @@ def compile_for_fit(model, num_batches, settings):
         )
 
 
+def cosine(learning_rate, steps):
+    """Returns a schedule that warms up for a tenth of the steps, then decays to zero.
+
+    Args:
+        learning_rate: float, the highest.
+        steps: int, of the whole training.
+
+    Example:
+
+    >>> schedule = cosine(0.1, steps=4)
+    >>> [round(float(schedule(step)), 3) for step in range(5)]
+    [0.0, 0.1, 0.075, 0.025, 0.0]
+    """
+    if steps < 2:  # a warm-up starts from zero, with which a single step would learn nothing
+        return keras.optimizers.schedules.CosineDecay(learning_rate, decay_steps=1)
+    warmup_steps = max(1, steps // 10)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        warmup_target=learning_rate,
+        warmup_steps=warmup_steps,
+        decay_steps=steps - warmup_steps,
+    )
+
+
+def num_steps(num_batches, epochs, steps_per_epoch=None):
+    """Returns how many steps `keras.Model.fit` takes, or None if that is not known.
+
+    Args:
+        num_batches: int, of the data; None if it does not say, or has no end.
+        epochs: int, how many are trained.
+        steps_per_epoch: int, or None for all batches.
+
+    Example:
+
+    >>> num_steps(3, epochs=2)
+    6
+
+    With `steps_per_epoch`, an epoch takes up the data where the last one stopped, and ends where
+    the data end:
+
+    >>> num_steps(3, epochs=3, steps_per_epoch=2)
+    5
+    """
+    if num_batches is None:
+        return None if steps_per_epoch is None else steps_per_epoch * epochs
+    if steps_per_epoch is None:
+        return num_batches * epochs
+    epochs_a_pass = math.ceil(num_batches / steps_per_epoch)
+    passes, rest = divmod(epochs, max(1, epochs_a_pass))
+    return passes * num_batches + min(rest * steps_per_epoch, num_batches)
+
+
+def num_batches(x, batch_size, validation_split=0.0):
+    """Returns how many batches an epoch of `keras.Model.fit` has.
+
+    Args:
+        x: array, nested arrays, or a data set.
+        batch_size: int, examples a batch of arrays.
+        validation_split: float, share of the arrays that is not trained on.
+
+    Returns:
+        int; None for a data set that does not say; infinity for one that has no end.
+    """
+    if are_arrays(x):
+        examples = keras.tree.flatten(x)[0].shape[0]
+        # Keras rounds so when it splits.
+        return math.ceil(math.floor(examples * (1.0 - validation_split)) / batch_size)
+    if hasattr(x, "cardinality"):
+        count = int(x.cardinality())
+        return math.inf if count == _INFINITE else count if count >= 0 else None
+    if isinstance(x, keras.utils.PyDataset):
+        return math.inf if x.num_batches is None else x.num_batches
+    return len(x) if hasattr(x, "__len__") else None
+
+
+def are_arrays(x):
+    """Whether `x` is arrays, which Keras makes batches of, and not a data set."""
+    return all(hasattr(array, "shape") for array in keras.tree.flatten(x))
+
+
 def _scheduled_steps(num_batches, settings):
     """The steps that the learning rate is spread over; None where there is no schedule."""
     epochs = max(0, settings.epochs - settings.initial_epoch)
     num_batches = None if num_batches == math.inf else num_batches
-    steps = recipe_schedule.num_steps(num_batches, epochs, settings.steps_per_epoch)
+    steps = num_steps(num_batches, epochs, settings.steps_per_epoch)
     _check_accumulation(settings.gradient_accumulation_steps, steps)
     if _any_of(settings.callbacks, _SET_THE_LEARNING_RATE):
         return None  # they assign to it, which a schedule does not let them

@@ -13,7 +13,7 @@ from keras_combiner.batches import text_batches, text_inputs
 from keras_combiner.batches.documents import check_share
 from keras_combiner.batches.length_buckets import halved_lengths
 from keras_combiner.keras_files import load_model
-from keras_combiner.models import default_recipe, fit_arguments, recipe_schedule
+from keras_combiner.models import default_recipe, fit_arguments
 from keras_combiner.models.class_weights import ClassWeights
 from keras_combiner.models.fit_settings import FitSettings
 from keras_combiner.models.text_training_callback import TextTrainingCallback
@@ -217,10 +217,10 @@ class TextTraining(TokenIdModel):
         x = self._checked_token_ids(x)
         if validation_split:
             check_share(validation_split)
-        num_batches = recipe_schedule.num_batches(x, settings.batch_size, validation_split)
+        num_batches = default_recipe.num_batches(x, settings.batch_size, validation_split)
         default_recipe.compile_for_fit(self, num_batches, settings)
         # A data set brings its own batches.
-        batch_size = settings.batch_size if recipe_schedule.are_arrays(x) else None
+        batch_size = settings.batch_size if default_recipe.are_arrays(x) else None
         self._before_training()
         return super().fit(
             x,

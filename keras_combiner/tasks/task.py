@@ -11,10 +11,10 @@ from keras_combiner.batches.text_inputs import as_list, each, is_stream
 from keras_combiner.data_warning import DataWarning
 from keras_combiner.datasets.label_names import alike, spelled_alike
 from keras_combiner.factorizations import precision
+from keras_combiner.shortened_repr import shortened_repr
 
 # As Keras does, so that one sure and wrong answer does not make a loss infinite.
 LEAST_PROBABILITY = 1e-7
-_LONGEST_SHOWN = 80
 
 
 class Task(abc.ABC):
@@ -307,10 +307,8 @@ class Task(abc.ABC):
         return labels if is_stream(labels) else as_list(labels, "labels")
 
     def _kind_error(self, label, expected):
-        shown = repr(label)
-        shown = shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 3] + "..."
         return ValueError(
-            f"Expected {expected} (task={self.name!r}). Received: {shown}. "
+            f"Expected {expected} (task={self.name!r}). Received: {shortened_repr(label, 80)}. "
             "Say what the labels are with task='single_label', 'multi_label' or 'regression'."
         )
 

@@ -7,6 +7,8 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from keras_combiner.shortened_repr import shortened_repr
+
 # The start token, the end token and one token of text.
 MIN_SEQUENCE_LENGTH = 3
 
@@ -336,8 +338,8 @@ def _as_string_tensor(texts):
         isinstance(texts, (list, tuple)) or hasattr(texts, "__array__")
     ):
         raise TypeError(
-            f"{_EXPECTED_TEXTS} Received: {_shortened(texts)} (of type {type(texts).__name__}). "
-            "Turn it into a list of strings."
+            f"{_EXPECTED_TEXTS} Received: {shortened_repr(texts, longest=80)} "
+            f"(of type {type(texts).__name__}). Turn it into a list of strings."
         )
     if not isinstance(texts, (list, tuple)):
         # Whatever holds an array (numpy, pandas): its shape first, then its elements.
@@ -385,11 +387,7 @@ def as_bytes(text, position):
     if isinstance(text, bytes):
         return text
     raise TypeError(
-        f"Expected texts to be str or bytes. Received at position {position}: {_shortened(text)} "
-        f"(of type {type(text).__name__}). Leave out or replace what is not text."
+        f"Expected texts to be str or bytes. Received at position {position}: "
+        f"{shortened_repr(text, longest=80)} (of type {type(text).__name__}). Leave out or replace "
+        "what is not text."
     )
-
-
-def _shortened(value):
-    shown = repr(value)
-    return shown if len(shown) <= 80 else shown[:77] + "..."

@@ -20,7 +20,7 @@ from keras_combiner.models import (
     CombinerBackbone,
     CombinerCausalLM,
     CombinerMaskedLM,
-    recipe_schedule,
+    default_recipe,
     token_id_model,
 )
 from keras_combiner.training import Checkpoints, Progress
@@ -127,7 +127,7 @@ def test_steps_are_counted_as_keras_takes_them(n, batch_size, epochs, steps_per_
     data = x
     if as_data_set:
         data = tf.data.Dataset.from_tensor_slices(x).batch(batch_size)
-    assert recipe_schedule.num_batches(data, batch_size) == batches
+    assert default_recipe.num_batches(data, batch_size) == batches
     if as_data_set:
         data = data.apply(tf.data.experimental.assert_cardinality(batches))
     iterator = EpochIterator(
@@ -138,7 +138,7 @@ def test_steps_are_counted_as_keras_takes_them(n, batch_size, epochs, steps_per_
     )
     iterator.reset()
     taken = sum(len(list(iterator)) for _ in range(epochs))
-    assert recipe_schedule.num_steps(batches, epochs, steps_per_epoch) == taken
+    assert default_recipe.num_steps(batches, epochs, steps_per_epoch) == taken
 
 
 @hypothesis.given(n=st.integers(2, 50), batch_size=st.integers(1, 9), share=st.floats(0.02, 0.9))
@@ -148,12 +148,12 @@ def test_a_split_leaves_as_many_batches_as_in_keras(n, batch_size, share):
     x = np.zeros((n, 2))
     hypothesis.assume(0 < math.floor(n * (1.0 - share)) < n)
     (left, *_), _ = train_validation_split((x, None, None), share)
-    assert recipe_schedule.num_batches(x, batch_size, share) == math.ceil(len(left) / batch_size)
+    assert default_recipe.num_batches(x, batch_size, share) == math.ceil(len(left) / batch_size)
 
 
 @hypothesis.given(steps=st.integers(1, 5000))
 def test_the_schedule_rises_then_falls_to_zero_and_no_step_is_wasted(steps):
-    schedule = recipe_schedule.cosine(0.1, steps)
+    schedule = default_recipe.cosine(0.1, steps)
     at = [float(schedule(x)) for x in sorted({0, max(1, steps // 10), steps - 1, steps, steps + 9})]
     assert max(at) == pytest.approx(0.1, rel=1e-5)
     assert at[-1] == pytest.approx(0.0, abs=1e-7)
@@ -188,7 +188,7 @@ def test_the_learning_rate_ends_at_zero(
     left = max(0, epochs - initial_epoch)
     steps = left * (steps_per_epoch or batches)
     if source in ("token ids", "data set"):
-        steps = recipe_schedule.num_steps(batches, left, steps_per_epoch)
+        steps = default_recipe.num_steps(batches, left, steps_per_epoch)
     options = {
         "epochs": epochs,
         "initial_epoch": initial_epoch,
