@@ -31,7 +31,7 @@ class BatchPlan:
             for little padding if None.
 
     Raises:
-        ValueError: for an unknown order, or a `batch_size` that is no positive int.
+        ValueError: for an unknown order, or a `batch_size` that is not a positive int.
 
     Example:
 
@@ -86,7 +86,7 @@ class BatchPlan:
         return min(self.pool_size, len(self._bucket_of) - number * self.pool_size)
 
     def pool(self, epoch, number):
-        """Gives the batches of one pool.
+        """Returns the batches of one pool.
 
         Args:
             epoch: int, from 0.
@@ -115,7 +115,7 @@ class BatchPlan:
         return [(batches[i], int(self.lengths[bucket_of[batches[i]].max()])) for i in order]
 
     def order(self):
-        """Gives the place of every example of the first epoch's batches, as they come.
+        """Returns the place of every example of the first epoch's batches, as they come.
 
         Returns:
             int array `[examples]`.
@@ -128,7 +128,7 @@ class BatchPlan:
         return np.concatenate([np.zeros(0, int), *places])
 
     def padding(self):
-        """Gives the share of padding in all that the first epoch's batches hold.
+        """Returns the share of padding in all that the first epoch's batches hold.
 
         Returns:
             float, from 0 to below 1.

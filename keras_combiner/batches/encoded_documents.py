@@ -97,7 +97,7 @@ class EncodedDocuments:
         self.checksums = np.array(checksums, "uint32").reshape(len(lengths), num_parts)
 
     def fingerprint(self):
-        """Says what the documents are, in their order, so that others can be told from them.
+        """Returns what tells these documents, in their order, from others.
 
         Returns:
             dict that JSON can hold: the number of documents, and a digest each of their texts,
@@ -110,7 +110,7 @@ class EncodedDocuments:
         return {"number": len(self.windows), **digests}
 
     def examples(self, first=0):
-        """Gives the examples in order.
+        """Yields the examples in order.
 
         Args:
             first: int, the example to start with. Those before it are skipped: of a reader, their
@@ -151,7 +151,7 @@ class EncodedDocuments:
             yield example
 
     def places(self, examples):
-        """Says where examples come from.
+        """Returns where examples come from.
 
         Args:
             examples: int array, their places.

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_combiner.batches.batch_plan import BatchPlan
 
-# Of a reader, as much is held in memory to draw batches from.
+# Size of the pool that batches of a reader are drawn from: what is held in memory.
 POOL_EXAMPLES = 4096
 POOL_TOKENS = 2**25
 _BATCHES = "batches_of_texts"  # an attribute of data sets
@@ -95,7 +95,7 @@ class TextBatches:
         )
 
     def summary(self):
-        """Gives what `str` says as figures: a dict that JSON can hold."""
+        """Returns what `str` says as figures: a dict that JSON can hold."""
         documents = self.documents
         return {
             "documents": len(documents.windows),
@@ -107,7 +107,7 @@ class TextBatches:
         }
 
     def fingerprint(self, role="training"):
-        """Says what the batches are a function of.
+        """Returns what the batches are a function of.
 
         Args:
             role: str, what the documents are for.
@@ -125,7 +125,7 @@ class TextBatches:
         }
 
     def rows(self, position):
-        """Gives the examples of a batch.
+        """Returns the examples of a batch.
 
         Args:
             position: int, as in `batches`.
@@ -141,16 +141,16 @@ class TextBatches:
         return number * self.plan.pool_size + self._pool[1][skip][0]
 
     def size(self, position):
-        """Gives how many examples and how many tokens a batch has, padding aside: pair of int."""
+        """Returns how many examples and how many tokens a batch has, padding aside: pair of int."""
         rows = self.rows(position)
         return len(rows), int(self.documents.lengths[rows].sum())
 
     def places(self, position):
-        """Says where the documents of a batch come from: list of str, each document once."""
+        """Returns where the documents of a batch come from: list of str, each document once."""
         return self.documents.places(self.rows(position))
 
     def batches(self, position=0):
-        """Gives the batches from a position on, without end.
+        """Yields the batches from a position on, without end.
 
         Args:
             position: int, how many batches to skip.
@@ -166,7 +166,7 @@ class TextBatches:
             start = 0
 
     def dataset(self, position=0, count=None):
-        """Gives the batches from a position on as a data set.
+        """Returns the batches from a position on as a data set.
 
         Args:
             position: int, how many batches to skip; or a callable that returns it once reading
@@ -197,7 +197,7 @@ class TextBatches:
         return dataset.prefetch(tf.data.AUTOTUNE)
 
     def whole_dataset(self):
-        """Gives the batches of the first epoch as a data set, which `batches_of` leads back from.
+        """Returns the batches of the first epoch as a data set, which `batches_of` leads back from.
 
         Keras hands on nothing but the data set to whoever evaluates on it.
         """
@@ -206,7 +206,7 @@ class TextBatches:
         return dataset
 
     def finite(self):
-        """Gives the batches of the first epoch, as `batches` does."""
+        """Yields the batches of the first epoch, as `batches` does."""
         return itertools.islice(self.batches(), len(self))
 
     def in_order(self, outputs):

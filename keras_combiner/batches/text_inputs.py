@@ -302,7 +302,7 @@ def each(function, labels):
 
 
 def place_of(documents, i, what):
-    """Says where a document stands, as an error would.
+    """Returns where a document stands, for an error.
 
     Args:
         documents: a reader, its labels, or anything else.

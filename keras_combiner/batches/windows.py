@@ -40,7 +40,7 @@ def split_into_windows(token_ids, sequence_length):
 
 
 def count_windows(num_tokens, room):
-    """Says how many windows a document takes that does not fit into one.
+    """Returns how many windows a document takes that does not fit into one.
 
     Args:
         num_tokens: int, or integer tensor, tokens of the document without its frame.
@@ -59,7 +59,7 @@ def count_windows(num_tokens, room):
 
 
 def window_start(index, count, num_tokens, room):
-    """Says where a window starts.
+    """Returns where a window starts.
 
     Args:
         index: int or integer tensor, which window, from 0.

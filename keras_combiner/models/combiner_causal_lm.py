@@ -30,7 +30,7 @@ class CombinerCausalLM(LanguageModel):
         **kwargs: `name` and `trainable`.
 
     Raises:
-        TypeError: if `backbone` is no `CombinerBackbone`, or for an argument that there is not.
+        TypeError: if `backbone` is not a `CombinerBackbone`, or for an unknown argument.
         ValueError: if the backbone is not causal.
 
     Example:

@@ -63,7 +63,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
             `[batch, n]`: logits at those positions only, `[batch, n, vocabulary]`.
 
     Raises:
-        TypeError: if `backbone` is no `CombinerBackbone`, or for an argument that there is not.
+        TypeError: if `backbone` is not a `CombinerBackbone`, or for an unknown argument.
         ValueError: if the backbone is causal or has fewer token ids than the tokenizer, the
             tokenizer has no mask token, or for a `masked_share` or `long` that there is not.
 

@@ -60,7 +60,7 @@ class LongDocumentClassifier(DocumentModel):
         **kwargs: `name` and `trainable`.
 
     Raises:
-        TypeError: if `backbone` is no `CombinerBackbone`, or for an argument that there is not.
+        TypeError: if `backbone` is not a `CombinerBackbone`, or for an unknown argument.
         ValueError: if there are fewer than two labels, a label occurs twice, the backbone has
             fewer token ids than the tokenizer, or for an unknown `task` or `long`.
 

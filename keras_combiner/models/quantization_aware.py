@@ -28,7 +28,7 @@ def quantization_aware(classifier):
     Raises:
         ImportError: if tensorflow-model-optimization is missing (extra "tfmot").
         RuntimeError: if Keras runs on another backend than TensorFlow.
-        TypeError: if it is no `LongDocumentClassifier`.
+        TypeError: if it is not a `LongDocumentClassifier`.
         ValueError: if it is quantized already.
 
     Example:

@@ -9,7 +9,7 @@ TASKS = {task.name: task for task in (SingleLabel, MultiLabel, Regression)}
 
 
 def get(task):
-    """Gives a task.
+    """Returns a task.
 
     Args:
         task: str, one of `TASKS`; a `Task`; or what `Task.get_config` returned.
