@@ -22,7 +22,7 @@ def check_known(counts, labels, documents):
     places = LabelPlaces(labels)
     unknown = [label for label in counts if label not in places]
     if unknown:
-        error = unknown_label(unknown[0], labels, place_of(unknown[0], documents))
+        error = unknown_label(unknown[0], labels, first_place_of(unknown[0], documents))
         more = f" {len(unknown):,} labels of the file are unknown." if len(unknown) > 1 else ""
         raise ValueError(f"{error}{more}")
 
@@ -37,17 +37,15 @@ def check_distinct(counts, documents):
     Raises:
         ValueError: if two labels differ in white space only: both, and where they stand.
     """
-    from keras_combiner.datasets.label_names import alike
+    from keras_combiner.datasets.label_names import alike, alike_error
 
     for group in alike(counts):
-        found = " and ".join(f"{x!r} ({place_of(x, documents)})" for x in group[:_MOST_ALIKE])
-        raise ValueError(
-            f"The labels {found} differ in white space only. Spell them alike: as they stand they "
-            "are different classes."
+        raise alike_error(
+            f"{label!r} ({first_place_of(label, documents)})" for label in group[:_MOST_ALIKE]
         )
 
 
-def place_of(label, documents):
+def first_place_of(label, documents):
     """Finds the first document that has a label.
 
     Args:

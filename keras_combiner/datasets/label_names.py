@@ -180,6 +180,27 @@ def spelled_alike(names: Iterable[str]) -> list[list[str]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
+def alike_error(found: Iterable[str]) -> LabelError:
+    """Say that labels look alike, which are different classes as they stand.
+
+    Args:
+        found: iterable of str, the labels, quoted, and perhaps where they stand.
+
+    Returns:
+        `LabelError`, to be raised.
+
+    Example:
+
+    >>> print(alike_error(["'tale'", "' tale' (reviews.jsonl:3)"]))
+    The labels 'tale' and ' tale' (reviews.jsonl:3) look alike: they differ in white space only. \
+Write them in one way.
+    """
+    return LabelError(
+        f"The labels {' and '.join(found)} look alike: they differ in white space only. Write them "
+        "in one way."
+    )
+
+
 def unknown_label(name: str, known: Sequence[str], place: str = "") -> LabelError:
     """Say that there is no such label, in a sentence that stays short whatever is known.
 

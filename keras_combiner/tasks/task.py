@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_combiner.batches.text_inputs import as_list, each, is_stream
 from keras_combiner.data_warning import DataWarning
-from keras_combiner.datasets.label_names import alike, spelled_alike
+from keras_combiner.datasets.label_names import alike, alike_error, spelled_alike
 from keras_combiner.factorizations import precision
 from keras_combiner.shortened_repr import shortened_repr
 
@@ -63,10 +63,7 @@ class Task(abc.ABC):
             names.update(found)
         in_spaces = alike(names)
         for group in () if getattr(labels, "keeps_alike_labels", False) else in_spaces:
-            raise ValueError(
-                f"The labels {' and '.join(map(repr, group))} look alike: they differ in white "
-                "space only. Write them in one way."
-            )
+            raise alike_error(map(repr, group))
         for group in spelled_alike(names):
             if group in in_spaces:  # the reader has warned of it
                 continue
