@@ -7,6 +7,7 @@ import pytest
 
 from keras_combiner.cli import reading_progress
 from keras_combiner.cli.main import main
+from tests.cli.documents import SEQUENCE_LENGTH
 
 TEXTS = ["rain and wind tomorrow", "once upon a time", "sun from the coast", "a king and a queen"]
 
@@ -17,21 +18,21 @@ def write(path, rows):
 
 
 @pytest.fixture
-def data(tmp_path):
+def four(tmp_path):
     return write(
         tmp_path / "a.jsonl", [(x, ("weather", "tale")[i % 2]) for i, x in enumerate(TEXTS)]
     )
 
 
-def test_clean_data(data, tmp_path, capsys):
+def test_clean_data(four, tmp_path, capsys):
     figures = tmp_path / "check.json"
-    code = main(["check-data", data, "--tokenizer", "bytes", "--json", str(figures)])
+    code = main(["check-data", four, "--tokenizer", "bytes", "--json", str(figures)])
     assert code == 0
     out, err = capsys.readouterr()
     assert err == ""
     assert out.splitlines() == [
-        f"Reading {data} ...",
-        f"data: {data}",
+        f"Reading {four} ...",
+        f"data: {four}",
         "  documents  4",
         "  classes    2: weather 2, tale 2",
         "  tokens     82; a document from 18 to 24, half of them up to 20, nine in ten up to 23",
@@ -46,12 +47,18 @@ def test_clean_data(data, tmp_path, capsys):
     assert written["splits"]["data"]["lengths"]["total"] == 82
 
 
-def test_findings(data, tmp_path, capsys):
+def test_it_counts_as_a_model_does(data, model, capsys):
+    assert main(["check-data", str(data), "--model", model]) == 0
+    out = capsys.readouterr().out
+    assert f"longer     0 documents (0%) of more than {SEQUENCE_LENGTH} tokens" in out
+
+
+def test_findings(four, tmp_path, capsys):
     test = write(tmp_path / "b.jsonl", [(TEXTS[0], "weather"), ("", "Weather")])
     with open(test, "a") as file:
         file.write("{\n")
     code = main(
-        ["check-data", data, "--test-data", test, "--tokenizer", "words", "--sequence-length", "3"]
+        ["check-data", four, "--test-data", test, "--tokenizer", "words", "--sequence-length", "3"]
     )
     assert code == 1
     out = capsys.readouterr().out
@@ -59,16 +66,16 @@ def test_findings(data, tmp_path, capsys):
     assert "- test: 1 record cannot be read." in stops
     assert f"\n    {test}:3: invalid JSON" in stops
     assert "- test: labels that the data do not have: 'Weather'." in stops
-    assert f"\n    {test}:1 and {data}:1" in stops
+    assert f"\n    {test}:1 and {four}:1" in stops
     assert others.startswith("Worth a look:\n- data: 4 documents (100%) longer than 3 words.")
     assert "a greater\n  --sequence-length or --long windows reads them." in others
     assert "'Weather' and 'weather'" in others
     assert all(len(line) <= 100 for line in out.splitlines() if str(tmp_path) not in line)
 
 
-def test_word_pieces_are_learned(data, capsys):
+def test_word_pieces_are_learned(four, capsys):
     pytest.importorskip("tensorflow_text")
-    assert main(["check-data", data]) == 0
+    assert main(["check-data", four]) == 0
     assert "  unknown    0.00% of the tokens\n" in capsys.readouterr().out
 
 
@@ -91,7 +98,7 @@ def test_texts_that_a_vocabulary_cannot_hold(tmp_path, capsys):
         ("check-data a.jsonl --json .", "is a directory. Name a file for --json."),
     ],
 )
-def test_what_cannot_be_used_exits_with_2(line, words, data, tmp_path, monkeypatch, capsys):
+def test_what_cannot_be_used_exits_with_2(line, words, four, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.jsonl").write_text("")
     assert main(line.split()) == 2
