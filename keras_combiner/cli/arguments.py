@@ -143,6 +143,21 @@ def add_data_fields(parser):
     )
 
 
+def add_weight_field(parser, what, default):
+    """Adds --weight-field.
+
+    Args:
+        parser: `argparse.ArgumentParser`.
+        what: str, what stands in the field.
+        default: str, what is done without it.
+    """
+    parser.add_argument(
+        "--weight-field",
+        metavar="NAME",
+        help=f"field or column with {what}; not for a directory (default: {default})",
+    )
+
+
 def data_options(arguments, task=None):
     """Gives what `add_data_fields` added as keyword arguments of `read_documents`.
 

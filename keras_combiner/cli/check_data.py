@@ -31,8 +31,8 @@ def add_parser(subparsers):
         description=(
             "Says what is in files of documents: classes and names that are nearly the same, texts "
             "that are there twice, also across files, records that cannot be read, lengths, "
-            "unknown tokens and damaged text. The exit code is 1 if there is something that a "
-            "training should not start with, and 2 if nothing can be read."
+            "weights, unknown tokens and damaged text. The exit code is 1 if there is something "
+            "that a training should not start with, and 2 if nothing can be read."
         ),
         example="""
             keras-combiner check-data reviews.jsonl
@@ -48,6 +48,11 @@ def add_parser(subparsers):
             help=f"documents to {what} on, as PATH (default: none)",
         )
     shared.add_data_fields(parser)
+    shared.add_weight_field(
+        parser,
+        "a number, as train --weight-field takes it; all of the files must have it",
+        "weights are not read",
+    )
     parser.add_argument(
         "--sequence-length",
         type=shared.integer(3),
@@ -85,7 +90,7 @@ def run(arguments):
     from keras_combiner.datasets import check_data
     from keras_combiner.datasets.data_check import reader_to_check
 
-    options = shared.data_options(arguments)
+    options = {**shared.data_options(arguments), "weight_field": arguments.weight_field}
     paths = {
         "data": arguments.data,
         "validation_data": arguments.validation_data,
@@ -149,6 +154,8 @@ def _split_lines(name, figures, check):
     if figures.target:
         least, mean, most = (f"{figures.target[x]:.6g}" for x in ("min", "mean", "max"))
         rows.append(("targets", f"from {least} to {most}, on average {mean}"))
+    if figures.weights:
+        rows.append(("weights", _weights(figures.weights)))
     lengths = figures.lengths
     rows.append(
         (
@@ -184,6 +191,16 @@ def _split_lines(name, figures, check):
             break_on_hyphens=False,
         )
     ]
+
+
+def _weights(weights):
+    """The weights in a few words."""
+    least, most, total = (f"{weights[x]:,.6g}" for x in ("min", "max", "total"))
+    zeros = f", {weights['zeros']:,} of them 0" if weights["zeros"] else ""
+    sums = describe(weights["labels"], ",.6g")
+    return f"{weights['count']:,}, from {least} to {most}{zeros}; sum {total}" + (
+        f": {sums}" if sums else ""
+    )
 
 
 def _finding_lines(finding):

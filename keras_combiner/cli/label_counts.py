@@ -61,11 +61,12 @@ def first_place_of(label, documents):
     return documents.name
 
 
-def describe(counts):
-    """Writes the classes with their numbers of documents.
+def describe(counts, number_format=","):
+    """Writes the classes with their numbers of documents, or with other numbers.
 
     Args:
-        counts: mapping of label to number of documents.
+        counts: mapping of label to number.
+        number_format: str, how a number is formatted.
 
     Returns:
         str.
@@ -75,7 +76,7 @@ def describe(counts):
     >>> describe({"bad": 1200, "good": 7})
     'bad 1,200, good 7'
     """
-    return _listed(f"{label} {count:,}" for label, count in counts.items())
+    return _listed(f"{label} {count:{number_format}}" for label, count in counts.items())
 
 
 def documents_in(total):

@@ -13,6 +13,7 @@ from keras_combiner.datasets.document import Document, task_of
 from keras_combiner.datasets.duplicates import DuplicateFigures, Duplicates
 from keras_combiner.datasets.readers import read_documents
 from keras_combiner.datasets.text_damage import text_damage
+from keras_combiner.datasets.weighted_document import WeightedDocument
 
 _MOST_PLACES = 3
 # Texts whose tokens are counted at once, and characters of them.
@@ -49,6 +50,9 @@ class SplitFigures:
         task: str, "single_label", "multi_label" or "regression"; None without any target.
         labels: dict of label to documents, the most frequent first.
         target: dict of "min", "mean" and "max", of the numbers of a regression; else None.
+        weights: dict of "count", "zeros" (int), "min", "mean", "max", "total" (float) and "labels"
+            (dict of label to the sum of its documents' weights, in the order of `labels`); None
+            unless weights are read.
         unreadable: `Places`, records that cannot be read; these are messages, which begin with the
             place.
         unlabelled: `Places`, documents without a target.
@@ -66,6 +70,7 @@ class SplitFigures:
     task: str | None
     labels: dict
     target: dict | None
+    weights: dict | None
     unreadable: Places
     unlabelled: Places
     empty: Places
@@ -118,6 +123,7 @@ def check_data(
     text_field: str = "text",
     label_field: str | None = None,
     task: str | None = None,
+    weight_field: str | None = None,
     sequence_length: int | None = None,
     count_tokens: Callable[[Sequence[str]], Iterable[Sequence[int]]] | None = None,
     progress: Callable[[int], None] | None = None,
@@ -134,6 +140,8 @@ def check_data(
         text_field: as in `read_documents`.
         label_field: as in `read_documents`.
         task: as in `read_documents`.
+        weight_field: as in `read_documents`; all of the files must have it. A record without a
+            weight, or with a negative one, cannot be read.
         sequence_length: int, the most tokens that a model reads; None if that is not known.
         count_tokens: callable, a list of str to three sequences of int: how many tokens a model
             reads of each, how many of them stand for text, and how many of those are unknown. Words
@@ -158,7 +166,12 @@ def check_data(
     """
     paths = {"data": data, "validation": validation_data, "test": test_data}
     paths = {name: path for name, path in paths.items() if path is not None}
-    options = {"text_field": text_field, "label_field": label_field, "task": task}
+    options = {
+        "text_field": text_field,
+        "label_field": label_field,
+        "task": task,
+        "weight_field": weight_field,
+    }
     readers = {name: reader_to_check(path, **options) for name, path in paths.items()}
     duplicates, surveys, done = Duplicates(readers), {}, 0
     for split, (name, reader) in enumerate(readers.items()):
@@ -204,6 +217,7 @@ class _Survey:
         self._task = None
         self._labels = collections.Counter()
         self._numbers = array.array("d")
+        self._weights, self._weights_of = array.array("d"), collections.Counter()
         self._unreadable, self._unlabelled, self._empty = Places(), Places(), Places()
         self._error = None
         self._damage = collections.defaultdict(Places)
@@ -220,6 +234,9 @@ class _Survey:
             return False
         self.documents += 1
         self._count_label(place, document.label)
+        if isinstance(document, WeightedDocument):
+            self._weights.append(document.weight)
+            self._weights_of.update(dict.fromkeys(_names(document.label), document.weight))
         if not document.text.strip():
             self._empty.add(place)
         for kind in text_damage(document.text):
@@ -248,6 +265,7 @@ class _Survey:
             task=self._task,
             labels=dict(self._labels.most_common()),
             target=_spread(np.array(self._numbers)) if self._numbers else None,
+            weights=self._weight_figures() if self._weights else None,
             unreadable=self._unreadable,
             unlabelled=self._unlabelled,
             empty=self._empty,
@@ -278,7 +296,17 @@ class _Survey:
         elif isinstance(label, float):
             self._numbers.append(label)
         else:
-            self._labels.update({label} if isinstance(label, str) else set(label))
+            self._labels.update(_names(label))
+
+    def _weight_figures(self):
+        weights = np.array(self._weights)
+        return {
+            **_spread(weights),
+            "count": len(weights),
+            "zeros": int((weights == 0).sum()),
+            "total": weights.sum().item(),
+            "labels": {label: self._weights_of[label] for label, _ in self._labels.most_common()},
+        }
 
     def _measure(self):
         if not self._waiting:
@@ -291,6 +319,13 @@ class _Survey:
             self._of_text += sum(map(int, of_text))
             self._unknown += sum(map(int, unknown))
         self._waiting, self._characters = [], 0
+
+
+def _names(label):
+    """The labels of a document, a set of str; empty for a number, or without any."""
+    if label is None or isinstance(label, float):
+        return set()
+    return {label} if isinstance(label, str) else set(label)
 
 
 def _spread(values):

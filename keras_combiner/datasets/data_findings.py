@@ -62,6 +62,7 @@ def data_findings(splits, duplicates, places, sequence_length, unit) -> tuple[Fi
     findings = []
     for name, figures in splits.items():
         findings += _of_records(name, figures)
+        findings += _of_weights(name, figures)
         findings += _of_texts(name, figures, sequence_length, unit)
     findings += _of_labels(splits)
     findings += _of_duplicates(splits, duplicates, places)
@@ -102,6 +103,22 @@ def _of_records(name, figures):
             _is_large(count, figures),
             f"{name}: {_documents(count)} without text.",
             figures.empty.first,
+        )
+
+
+def _of_weights(name, figures):
+    weights = figures.weights
+    if weights and not weights["total"]:
+        yield Finding("weightless", True, f"{name}: every document has the weight 0.", [])
+        return
+    weightless = [x for x, total in (weights["labels"] if weights else {}).items() if not total]
+    if weightless:
+        yield Finding(
+            "weightless",
+            False,
+            f"{name}: labels whose documents all have the weight 0: {_named(weightless)}. They "
+            "count for nothing.",
+            [],
         )
 
 

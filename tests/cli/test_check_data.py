@@ -53,6 +53,20 @@ def test_it_counts_as_a_model_does(data, model, capsys):
     assert f"longer     0 documents (0%) of more than {SEQUENCE_LENGTH} tokens" in out
 
 
+def test_weights(tmp_path, capsys):
+    records = zip(TEXTS, ("weather", "tale") * 2, (0.5, 2, 0, "heavy"), strict=True)
+    path, figures = tmp_path / "a.csv", tmp_path / "check.json"
+    path.write_text("text,label,w\n" + "".join(f"{t},{x},{w}\n" for t, x, w in records))
+    command = ["check-data", str(path), "--tokenizer", "words", "--weight-field", "w"]
+    assert main([*command, "--json", str(figures)]) == 1
+    out = capsys.readouterr().out
+    assert "\n  weights    3, from 0 to 2, 1 of them 0; sum 2.5: weather 0.5, tale 2\n" in out
+    assert f"- data: 1 record cannot be read. Mend it or take it out.\n    {path}:5:" in out
+    weights = json.loads(figures.read_text())["splits"]["data"]["weights"]
+    assert weights["labels"] == {"weather": 0.5, "tale": 2.0}
+    assert (weights["count"], weights["zeros"], weights["total"]) == (3, 1, 2.5)
+
+
 def test_findings(four, tmp_path, capsys):
     test = write(tmp_path / "b.jsonl", [(TEXTS[0], "weather"), ("", "Weather")])
     with open(test, "a") as file:
@@ -92,6 +106,14 @@ def test_texts_that_a_vocabulary_cannot_hold(tmp_path, capsys):
     [
         ("check-data nix.jsonl", "nix.jsonl"),
         ("check-data a.jsonl --text-field body", "no field 'body'; fields are 'text', 'label'. N"),
+        (
+            "check-data a.jsonl --weight-field w",
+            "no field 'w'; fields are 'text', 'label'. Name it",
+        ),
+        (
+            "check-data . --weight-field w",
+            ".: a directory has no field for weights. Received: --we",
+        ),
         ("check-data a.jsonl --test-data empty.jsonl", "empty.jsonl: empty. Expected one JSON"),
         ("check-data a.jsonl --model m --tokenizer bytes", "Give --model or --tokenizer, not both"),
         ("check-data a.jsonl --model nix.keras", "There is no model at nix.keras"),

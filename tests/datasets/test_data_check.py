@@ -188,6 +188,56 @@ def test_bad_records_are_counted_and_read_past(tmp_path):
     assert check.findings[0].message.startswith("data: 4 records cannot be read.")
 
 
+def weighted(*weights):
+    return [{**row, "w": w} for row, w in zip(rows(len(weights)), weights, strict=True)]
+
+
+def test_weights_are_summed_up(tmp_path):
+    records = weighted(0, 2, 0.5, 0, 1, 4)
+    several = [
+        {"text": x["text"], "labels": ["a", "b"][: i % 3], "w": x["w"]}
+        for i, x in enumerate(records)
+    ]
+    check = check_data(write(tmp_path / "a.jsonl", records), weight_field="w")
+    assert check.is_clean
+    assert check.splits["data"].weights == {
+        "count": 6,
+        "zeros": 2,
+        "min": 0.0,
+        "mean": 1.25,
+        "max": 4.0,
+        "total": 7.5,
+        "labels": {"tale": 1.5, "weather": 6.0},
+    }
+    check = check_data(write(tmp_path / "b.jsonl", several), weight_field="w")
+    # of 1, 4 and of 2, 5: of the latter both labels.
+    assert check.splits["data"].weights["labels"] == {"a": 2 + 0.5 + 1 + 4, "b": 0.5 + 4}
+    assert check_data(tmp_path / "a.jsonl").splits["data"].weights is None
+
+
+def test_bad_weights_are_found_where_they_stand(tmp_path):
+    records = weighted(1, -1, "2", None, 1, 1, 1, 1)
+    del records[-1]["w"]
+    path = write(tmp_path / "a.jsonl", records)
+    check = check_data(path, weight_field="w")
+    assert (kinds(check, True), check.splits["data"].weights["count"]) == ({"unreadable"}, 4)
+    assert check.findings[0].message.startswith("data: 4 records cannot be read.")
+    assert check.findings[0].places == [
+        f"{path}:2: field 'w' must be finite and at least 0, received -1.",
+        f"{path}:3: field 'w' must be a number, received a string.",
+        f"{path}:4: field 'w' must be a number, received null.",
+    ]
+
+
+def test_labels_that_weigh_nothing(tmp_path):
+    check = check_data(write(tmp_path / "a.jsonl", weighted(0, 1, 0, 1)), weight_field="w")
+    (finding,) = check.findings
+    assert (finding.kind, finding.stops) == ("weightless", False)
+    assert finding.message.startswith("data: labels whose documents all have the weight 0: 'tale'.")
+    check = check_data(write(tmp_path / "b.jsonl", weighted(0, 0, 0)), weight_field="w")
+    assert kinds(check, True) == {"weightless"}
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet", "folder", "shards"])
 def test_every_format_is_read_past_what_is_bad(ending, tmp_path):
     path = tmp_path / f"a.{ending}"
