@@ -196,18 +196,6 @@ def add_batch_size(parser):
     )
 
 
-def add_threshold(parser):
-    """Adds --threshold."""
-    parser.add_argument(
-        "--threshold",
-        type=probability,
-        metavar="PROBABILITY",
-        help="give a label only if its probability is above this; documents of one label may then "
-        "get none (default: what train --calibrate chose; without it 0.5 for each of several "
-        "labels, and always the most probable one of single labels)",
-    )
-
-
 def add_overwrite(parser, what):
     """Adds --overwrite.
 

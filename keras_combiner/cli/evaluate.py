@@ -6,6 +6,7 @@ from pathlib import Path
 
 from keras_combiner.cli import arguments as shared
 from keras_combiner.cli.target_summary import TargetSummary
+from keras_combiner.cli.thresholds import add_threshold, threshold_of
 
 
 def add_parser(subparsers):
@@ -29,13 +30,12 @@ def add_parser(subparsers):
         help=f"documents with a label each: {shared.FORMATS}",
     )
     shared.add_data_fields(parser)
-    parser.add_argument(
-        "--weight-field",
-        metavar="NAME",
-        help="field or column with a number, how much the document counts in all figures but the "
-        "numbers of documents; not for a directory (default: every document counts the same)",
+    shared.add_weight_field(
+        parser,
+        "a number, how much the document counts in all figures but the numbers of documents",
+        "every document counts the same",
     )
-    shared.add_threshold(parser)
+    add_threshold(parser)
     shared.add_batch_size(parser)
     parser.add_argument(
         "--json", metavar="FILE", help="also write the figures to FILE, replacing it (default: no)"
@@ -58,7 +58,8 @@ def run(arguments):
 
     classifier = shared.load_model(arguments.model)
     labels = classifier.labels
-    task = classifier.task.with_threshold(arguments.threshold, labels)
+    threshold = threshold_of(arguments, classifier.task, labels)
+    task = classifier.task.with_threshold(threshold, labels)
     documents = read_documents(
         arguments.data,
         **shared.data_options(arguments, task.name),

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 from keras_combiner.cli import arguments as shared
+from keras_combiner.cli.thresholds import add_threshold, threshold_of
 
 STANDARD_INPUT = "-"
 
@@ -26,6 +27,7 @@ def add_parser(subparsers):
             keras-combiner predict --model runs/a/model.keras --json inbox/*.txt
             keras-combiner predict --model runs/a/model.keras --json --data 'inbox-*.jsonl.gz'
             keras-combiner predict --model runs/a/model.keras --threshold 0.8 document.txt
+            keras-combiner predict --model runs/tags --threshold urgent=0.3 document.txt
         """,
     )
     shared.add_model(parser)
@@ -54,7 +56,7 @@ def add_parser(subparsers):
         metavar="NAME",
         help="field or column of --data that holds the text (default: %(default)s)",
     )
-    shared.add_threshold(parser)
+    add_threshold(parser)
     shared.add_batch_size(parser)
     parser.set_defaults(run=run)
 
@@ -75,9 +77,12 @@ def run(arguments):
         # All of them before the model: a misspelled name shows at once, not after a hundred.
         documents = iter([(name, _read(name)) for name in names])
     classifier = shared.load_model(arguments.model)
-    size = arguments.batch_size
-    while some := list(itertools.islice(documents, size)):
-        results = _classified(classifier, some, arguments)
+    options = {
+        "threshold": threshold_of(arguments, classifier.task, classifier.labels),
+        "batch_size": arguments.batch_size,
+    }
+    while some := list(itertools.islice(documents, arguments.batch_size)):
+        results = _classified(classifier, some, **options)
         for (name, _), result in zip(some, results, strict=True):
             if arguments.json:
                 print(json.dumps({"document": name, **result}), flush=True)
@@ -86,7 +91,7 @@ def run(arguments):
     return 0
 
 
-def _classified(classifier, some, arguments):
+def _classified(classifier, some, **options):
     """What `classify` makes of pairs of name and text, which it warns of and refuses by name."""
     from keras_combiner.models.not_finite_error import NotFiniteError
     from keras_combiner.text.unknown_tokens import UnknownTokensWarning
@@ -94,11 +99,7 @@ def _classified(classifier, some, arguments):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            results = classifier.classify(
-                [text for _, text in some],
-                batch_size=arguments.batch_size,
-                threshold=arguments.threshold,
-            )
+            results = classifier.classify([text for _, text in some], **options)
         except NotFiniteError as error:
             raise NotFiniteError(error.document, some[error.document][0]) from None
     for each in caught:

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from keras_combiner.cli import arguments as shared
-from keras_combiner.cli import strategy, training_arguments
+from keras_combiner.cli import class_weights, strategy, training_arguments
 from keras_combiner.cli.companions import (
     LABELS_FILE,
     THRESHOLDS_FILE,
@@ -41,7 +41,8 @@ def add_parser(subparsers):
                 --sequence-length 2048 --epochs 4 --output runs/b
             keras-combiner train --data reviews.jsonl --output runs/a --resume
             keras-combiner train --data reviews.jsonl --pretrained runs/pretrained --output runs/c
-            keras-combiner train --data reviews.jsonl --calibrate --output runs/d
+            keras-combiner train --data reviews.jsonl --class-weight spam=3 --output runs/d
+            keras-combiner train --data reviews.jsonl --calibrate --output runs/e
         """,
     )
     parser.add_argument(
@@ -53,11 +54,10 @@ def add_parser(subparsers):
     training_arguments.add_output(parser)
     training_arguments.add_validation(parser)
     shared.add_data_fields(parser)
-    parser.add_argument(
-        "--weight-field",
-        metavar="NAME",
-        help="field or column with a number that the loss of the document is multiplied with; not "
-        "for a directory (default: every document weighs the same)",
+    shared.add_weight_field(
+        parser,
+        "a number that the loss of the document is multiplied with",
+        "every document weighs the same",
     )
     model = parser.add_argument_group("model")
     training_arguments.add_model(
@@ -68,13 +68,7 @@ def add_parser(subparsers):
     )
     training = parser.add_argument_group("training")
     training_arguments.add_epochs(training)
-    training.add_argument(
-        "--class-weight",
-        choices=("balanced",),
-        help="balanced: every class weighs as much as any other, however few documents it has; of "
-        "several labels each: the documents that have it as much as the others (default: every "
-        "document weighs the same)",
-    )
+    class_weights.add_class_weight(training)
     training.add_argument(
         "--token-dropout",
         type=shared.fraction,
@@ -105,6 +99,7 @@ def add_parser(subparsers):
 def run(arguments):
     """Trains, and returns the exit code."""
     training_arguments.settle(arguments)
+    class_weights.settle(arguments)
     _check_calibration(arguments)
     with TrainingRun(arguments, strategy.distributed_of(arguments)) as training_run:
         return _train(training_run, arguments)
@@ -126,7 +121,10 @@ def _train(training_run, arguments):
     )
     training_run.print_model(classifier)
     classifier = training_run.fit(
-        classifier, training, validation, class_weight=arguments.class_weight
+        classifier,
+        training,
+        validation,
+        class_weight=class_weights.class_weight_of(arguments, classifier.labels),
     )
     if not training_run.writes:
         return training_run.leave_to_chief()
@@ -302,6 +300,7 @@ def _check_targets(counts, arguments):
             f"--class-weight is for documents with labels. {arguments.data} is for the task "
             f"{counts.task!r}."
         )
+    class_weights.class_weight_of(arguments, list(counts.labels))  # refuses unknown labels
     check_labels(counts.labels)
 
 

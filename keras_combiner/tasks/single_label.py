@@ -97,6 +97,11 @@ class SingleLabel(Task):
         """The label is None unless its probability is above `threshold`, a number."""
         if threshold is None:
             return self
+        if isinstance(threshold, dict):
+            raise ValueError(
+                "Documents have one label here, and one threshold: a number that the largest "
+                f"probability must exceed. Received: {threshold!r}, which is for several labels."
+            )
         return SingleLabel(self.temperature, threshold)
 
     def calibrated(self, temperature, probabilities, targets, names, precision=None):

@@ -64,6 +64,19 @@ def test_train_evaluate_predict(task, tmp_path, capsys, monkeypatch):
         answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         key = "label" if task == "single_label" else "labels"
         assert [bool(x[key]) for x in answers] == [answer] * 30
+    if task == "single_label":
+        return
+    by_label = ["--threshold", "a=0.999999", "--threshold", "0.000001"]
+    assert main([*predict[:-1], *by_label]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [x["labels"] for x in answers] == [["b"]] * 30
+    assert main([*evaluate, *by_label]) == 0
+    classes = json.loads(figures.read_text())["classes"]
+    assert (classes["a"]["recall"], classes["b"]["recall"]) == (0.0, 1.0)
+    for command in (predict[:-1], evaluate):
+        capsys.readouterr()
+        assert main([*command, "--threshold", "c=0.5"]) == 1
+        assert "--threshold: unknown label 'c'. Nearest of the 2 labels" in capsys.readouterr().err
 
 
 def test_without_a_calibration_there_is_no_file_of_thresholds():

@@ -89,6 +89,15 @@ def test_sure_and_wrong_is_a_finite_loss():
 
 
 BAD = {
+    "a threshold by label": (
+        "evaluate --model {model} --data good.jsonl --threshold tale=0.5",
+        "Documents have one label here, and one threshold: a number that the largest probability",
+        "Received: {'tale': 0.5}, which is for several labels.",
+    ),
+    "two thresholds": (
+        "evaluate --model {model} --data good.jsonl --threshold 0.5 --threshold 0.6",
+        "--threshold has two values for all labels: 0.5 and 0.6. Give one.",
+    ),
     "another task than the model's": (
         "evaluate --model {model} --data tags.jsonl",
         "tags.jsonl:1: no field 'label'; fields are 'text', 'labels'.",

@@ -63,6 +63,15 @@ def test_line_ends_and_byte_order_marks_change_nothing(model, tmp_path, capsys):
 
 
 BAD = {
+    "a threshold by label": (
+        "predict --model {model} --data good.jsonl --threshold tale=0.5",
+        "Documents have one label here, and one threshold: a number that the largest probability",
+        "Received: {'tale': 0.5}, which is for several labels.",
+    ),
+    "two thresholds": (
+        "predict --model {model} --data good.jsonl --threshold 0.5 --threshold 0.6",
+        "--threshold has two values for all labels: 0.5 and 0.6. Give one.",
+    ),
     "two kinds of input": (
         "predict --model {model} --data good.jsonl good.jsonl",
         "Name text files or --data, not both.",

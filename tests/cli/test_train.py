@@ -107,6 +107,31 @@ def test_folders_bytes_validation_data_and_overwrite(tmp_path, capsys, monkeypat
     assert arguments.load_model(output).backbone.arguments["block_size"] == 8
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_class_weights_are_those_of_the_labels(ending, tmp_path, monkeypatch):
+    seen = {}
+
+    def fit(self, documents, **kwargs):
+        seen.update(kwargs, labels=self.labels)
+        return types.SimpleNamespace(history={name: [0.5] for name in ("accuracy", "loss")})
+
+    monkeypatch.setattr("keras_combiner.LongDocumentClassifier.fit", fit)
+    data = tmp_path / f"texts.{ending}"
+    if ending == "csv":
+        data.write_text("text,label\na,2.0\nb,TRUE\nc,a=b\n")
+    else:
+        data.write_text('{"text": "a", "labels": [2.0, true]}\n{"text": "c", "labels": ["a=b"]}\n')
+    command = ["train", "--data", str(data), "--output", str(tmp_path / "a"), "--tokenizer"]
+    command += ["bytes", "--sequence-length", "16", "--epochs", "1", "--validation-split", "0"]
+    for each in ("2=3", "true=0.5", "a=b=0"):
+        command += ["--class-weight", each]
+    assert main(command) == 0
+    assert seen["labels"] == ["2", "True", "a=b"]
+    assert seen["class_weight"] == {"2": 3.0, "True": 0.5, "a=b": 0.0}
+    report = json.loads((tmp_path / "a" / "report.json").read_text())
+    assert report["arguments"]["class_weight"] == {"2": 3.0, "true": 0.5, "a=b": 0.0}
+
+
 def test_failed_training_leaves_nothing(data, tmp_path, capsys, monkeypatch):
     # A missing extra, which shows before the vocabulary is learned.
     monkeypatch.setitem(sys.modules, "tensorflow_text", None)
@@ -121,12 +146,17 @@ def test_a_finished_training_is_not_resumed(trained, data, capsys):
     options = [
         *("train", "--data", str(data), "--output", str(trained.directory), "--size", "tiny"),
         *("--sequence-length", str(SEQUENCE_LENGTH), "--vocabulary-size", "100"),
-        *("--epochs", "1", "--batch-size", "4", "--resume"),
+        *("--epochs", "1", "--batch-size", "4", "--resume", "--class-weight", "tale=1"),
     ]
-    assert main([*options, "--seed", "3"]) == 0
+    weather = ["--class-weight", "weather=1.5"]
+    assert main([*options, *weather, "--seed", "3"]) == 0
     assert "There is nothing to resume" in capsys.readouterr().out
-    assert main([*options, "--seed", "4"]) == 1
+    assert main([*options, *weather, "--seed", "4"]) == 1
     assert "a training with another --seed (it was 3)" in capsys.readouterr().err
+    assert main([*options, "--class-weight", "weather=2", "--seed", "3"]) == 1
+    assert "another --class-weight (it was {'weather': 1.5, 'tale': 1.0})" in (
+        capsys.readouterr().err
+    )
 
 
 def test_without_matplotlib_there_are_no_plots(tmp_path, capsys, monkeypatch):
@@ -203,6 +233,26 @@ BAD = {
     "weights of no classes": (
         "train --data numbers.jsonl --class-weight balanced --output o",
         "--class-weight is for documents with labels. numbers.jsonl is for the task",
+    ),
+    "weights of numbers": (
+        "train --data numbers.jsonl --class-weight 1.5=2 --output o",
+        "--class-weight is for documents with labels. numbers.jsonl is for the task",
+    ),
+    "weight of an unknown label": (
+        "train --data good.jsonl --class-weight tales=2 --output o",
+        "--class-weight: unknown label 'tales'. Nearest of the 2 labels that are known: 'tale'.",
+    ),
+    "weight of an unknown label among several": (
+        "train --data tags.jsonl --class-weight z=2 --output o",
+        "--class-weight: unknown label 'z'. Nearest of the 1 labels that are known: 'x'.",
+    ),
+    "two weights of a label": (
+        "train --data good.jsonl --class-weight tale=2 --class-weight tale=3 --output o",
+        "--class-weight has two values for the label 'tale': 2.0 and 3.0. Give one.",
+    ),
+    "balanced and a weight": (
+        "train --data good.jsonl --class-weight balanced --class-weight tale=3 --output o",
+        "--class-weight balanced weighs every class. Leave it out, or tale=3.",
     ),
     "no weights": (
         "train --data tags.jsonl --weight-field importance --output o",
