@@ -8,7 +8,7 @@ from keras_combiner.cli import arguments as shared
 from keras_combiner.cli import training_arguments
 from keras_combiner.cli.companions import VOCABULARY_FILE, companion_texts
 from keras_combiner.cli.label_counts import documents_in
-from keras_combiner.cli.training_run import HISTORY_PLOT, TrainingRun, plot_history
+from keras_combiner.cli.training_run import HISTORY_PLOT, TrainingRun, plot_history, recorded
 
 # Short windows make many steps of a small corpus, and it takes many before a model looks at more
 # than how common words are. `train --pretrained` reads longer documents.
@@ -95,21 +95,21 @@ def _train(training_run, arguments):
 
     from keras_combiner.models import CombinerMaskedLM
 
-    model = training_run.start(CombinerMaskedLM, lambda: _untrained(training, arguments))
-    training_run.print_model(model)
-    model = training_run.fit(model, training, validation)
-    which = "loss" if validation is None else "val_loss"
+    result = training_run.train(
+        CombinerMaskedLM, lambda: _untrained(training, arguments), training, validation
+    )
     # Of the word pieces that are asked for: as unsure as among so many that are equally probable.
-    training_run.metrics["perplexity"] = math.exp(min(training_run.metrics[which], _MOST))
-    training_run.write(
-        model,
-        companion_texts(model),
-        training_run.report(model, counts),
-        plot_history(training_run.output, training_run.history),
+    loss = result.metrics["loss" if validation is None else "val_loss"]
+    metrics = {**result.metrics, "perplexity": math.exp(min(loss, _MOST))}
+    names = training_run.write(
+        result.model,
+        companion_texts(result.model),
+        {**result.report(recorded(arguments), counts), "metrics": metrics},
+        plot_history(training_run.output, result.history),
         earlier={VOCABULARY_FILE, HISTORY_PLOT},
     )
-    _print_metrics(training_run.metrics, counts)
-    training_run.print_written()
+    _print_metrics(metrics, counts)
+    training_run.print_written(names, result.seconds)
     print(
         "\nNext:\n  keras-combiner train --data LABELLED_DATA --pretrained "
         f"{shlex.quote(str(training_run.output))} --output DIR"

@@ -10,12 +10,11 @@ from keras_combiner.cli.companions import (
     LABELS_FILE,
     THRESHOLDS_FILE,
     VOCABULARY_FILE,
-    check_labels,
     companion_texts,
 )
 from keras_combiner.cli.label_counts import documents_in
-from keras_combiner.cli.target_summary import TargetSummary
-from keras_combiner.cli.training_run import HISTORY_PLOT, TrainingRun, plot_history
+from keras_combiner.cli.training_documents import read_training_documents
+from keras_combiner.cli.training_run import HISTORY_PLOT, TrainingRun, plot_history, recorded
 
 CONFUSION_PLOT = "confusion.png"
 RELIABILITY_PLOT = "reliability.png"
@@ -109,43 +108,36 @@ def _train(training_run, arguments):
     if training_run.is_done():
         return 0
     # All that can be wrong with the data shows before anything slow begins.
-    training, counts, validation, validation_counts = _read(arguments)
+    documents = read_training_documents(arguments)
     if arguments.calibrate:
-        _check_calibration_data(validation_counts, arguments.data)
+        _check_calibration_data(documents.validation_counts, arguments.data)
     training_run.make_output()
 
     from keras_combiner.models import LongDocumentClassifier
 
-    classifier = training_run.start(
-        LongDocumentClassifier, lambda: _untrained(training, counts, arguments)
-    )
-    training_run.print_model(classifier)
-    classifier = training_run.fit(
-        classifier,
-        training,
-        validation,
-        class_weight=class_weights.class_weight_of(arguments, classifier.labels),
+    result = training_run.train(
+        LongDocumentClassifier,
+        lambda: _untrained(documents, arguments),
+        documents.training,
+        documents.validation,
+        class_weight=documents.class_weight,
     )
     if not training_run.writes:
         return training_run.leave_to_chief()
     calibration = None
     if arguments.calibrate:
-        calibration = classifier.calibrate(
-            validation, precision=arguments.precision, batch_size=arguments.batch_size
+        calibration = result.model.calibrate(
+            documents.validation, precision=arguments.precision, batch_size=arguments.batch_size
         )
         print(calibration)
-    documents = {
-        "all": counts.as_json(),
-        "validation": validation_counts and validation_counts.as_json(),
-    }
-    training_run.write(
-        classifier,
-        companion_texts(classifier),
+    names = training_run.write(
+        result.model,
+        companion_texts(result.model),
         {
-            **training_run.report(classifier, documents),
+            **result.report(recorded(arguments), documents.as_json()),
             "calibration": calibration and dataclasses.asdict(calibration),
         },
-        _plots(training_run.output, training_run.history, classifier, validation, calibration),
+        _plots(training_run.output, result, documents.validation, calibration),
         earlier={
             VOCABULARY_FILE,
             LABELS_FILE,
@@ -155,17 +147,17 @@ def _train(training_run, arguments):
             RELIABILITY_PLOT,
         },
     )
-    _print_metrics(training_run.metrics, validation_counts, classifier.task.headline)
-    training_run.print_written()
+    _print_metrics(result, documents.validation_counts)
+    training_run.print_written(names, result.seconds)
     _print_next(arguments)
     return 0
 
 
-def _untrained(training, counts, arguments):
+def _untrained(documents, arguments):
     from keras_combiner.models import LongDocumentClassifier
 
-    labels = _labels_to_learn(training, counts)
-    kind = {"task": counts.task, "long": arguments.long}
+    labels = documents.labels_to_learn()
+    kind = {"task": documents.counts.task, "long": arguments.long}
     if arguments.token_dropout is not None:
         kind["token_dropout"] = arguments.token_dropout
     if arguments.pretrained:
@@ -173,7 +165,10 @@ def _untrained(training, counts, arguments):
             arguments.pretrained, labels, **kind, **training_arguments.pretrained_options(arguments)
         )
     classifier = LongDocumentClassifier.from_texts(
-        training.texts(), labels, **kind, **training_arguments.untrained_options(arguments)
+        documents.training.texts(),
+        labels,
+        **kind,
+        **training_arguments.untrained_options(arguments),
     )
     classifier.learning_rate = arguments.learning_rate
     return classifier
@@ -204,9 +199,9 @@ def _check_calibration_data(validation_counts, data):
         )
 
 
-def _plots(output, history, classifier, validation, calibration=None):
+def _plots(output, result, validation, calibration):
     """Draws what there is to draw; returns the names of the files."""
-    written = plot_history(output, history)
+    classifier, written = result.model, plot_history(output, result.history)
     if written and calibration is not None:
         from keras_combiner.tasks import Reliability
         from keras_combiner.training.plots import plot_reliability
@@ -230,89 +225,8 @@ def _plots(output, history, classifier, validation, calibration=None):
     return [*written, CONFUSION_PLOT]
 
 
-def _read(arguments):
-    """Opens and counts the documents, and says what they are.
-
-    Returns `(training, counts, validation, validation_counts)`: readers and `TargetSummary`s, the
-    first being that of all of --data; the last two are None without validation.
-    """
-    from keras_combiner.datasets import read_documents
-
-    options = {**shared.data_options(arguments), "weight_field": arguments.weight_field}
-    documents = read_documents(arguments.data, **options)
-    validation = None
-    if arguments.validation_data:
-        validation = read_documents(arguments.validation_data, **options)
-    print(f"Reading {arguments.data} ...", flush=True)
-    counts = TargetSummary.of(documents)
-    _check_targets(counts, arguments)
-    classes = f"{len(counts.labels)} classes: " if counts.task == "single_label" else ""
-    print(f"{documents_in(counts.documents)}, {classes}{counts}")
-    if validation is not None:
-        validation_counts = TargetSummary.of(validation)
-        if validation_counts.task != counts.task:
-            raise ValueError(
-                f"{arguments.validation_data}: its targets are those of a task "
-                f"{validation_counts.task!r}, those of {arguments.data} of {counts.task!r}."
-            )
-        validation_counts.check_known(list(counts.labels), validation)
-        training, in_training = documents, counts.documents
-        unseen = {}
-        source = arguments.validation_data
-    elif arguments.validation_split:
-        training, validation = documents.split(arguments.validation_split)
-        validation_counts = TargetSummary.of(validation)
-        if not validation_counts.documents:
-            raise ValueError(
-                f"A --validation-split of {arguments.validation_split} leaves no document of "
-                f"{counts.documents} for validation. Give more, or 0 to train without."
-            )
-        in_training = counts.documents - validation_counts.documents
-        unseen = set(counts.labels) - set(counts.without(validation_counts))
-        source = "held out"
-    else:
-        print("Validation: none")
-        return documents, counts, None, None
-    print(
-        f"Validation: {documents_in(validation_counts.documents)} ({source}): {validation_counts}"
-    )
-    if not in_training:
-        raise ValueError(
-            f"A --validation-split of {arguments.validation_split} leaves no document to train on."
-        )
-    if unseen:
-        print(f"Note: all documents of these classes are held out: {', '.join(sorted(unseen))}")
-    return training, counts, validation, validation_counts
-
-
-def _check_targets(counts, arguments):
-    """Refuses what nothing can be learned from."""
-    if counts.task == "single_label" and len(counts.labels) < 2:
-        raise ValueError(
-            f"{arguments.data}: every document has the label {next(iter(counts.labels))!r}. A "
-            "classifier needs two or more classes; --label-field names the field that tells them "
-            "apart."
-        )
-    if counts.task == "multi_label" and not counts.labels:
-        raise ValueError(f"{arguments.data}: no document has any label.")
-    if arguments.class_weight and counts.task == "regression":
-        raise ValueError(
-            f"--class-weight is for documents with labels. {arguments.data} is for the task "
-            f"{counts.task!r}."
-        )
-    class_weights.class_weight_of(arguments, list(counts.labels))  # refuses unknown labels
-    check_labels(counts.labels)
-
-
-def _labels_to_learn(training, counts):
-    """What `from_texts` learns the outputs from."""
-    # Of all documents: a class may have come to lie in the validation part alone.
-    if counts.task == "single_label":
-        return counts.names()
-    return [tuple(counts.labels)] if counts.task == "multi_label" else training.labels()
-
-
-def _print_metrics(metrics, validation_counts, headline):
+def _print_metrics(result, validation_counts):
+    metrics, headline = result.metrics, result.model.task.headline
     name, prefix = headline.replace("_", " "), "" if validation_counts is None else "val_"
     shown = f"{name} {metrics[prefix + headline]:.3f}, loss {metrics[prefix + 'loss']:.3f}"
     if validation_counts is None:

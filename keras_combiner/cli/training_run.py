@@ -10,6 +10,7 @@ from keras_combiner.cli import arguments as shared
 from keras_combiner.cli import strategy
 from keras_combiner.cli.companions import written_together
 from keras_combiner.cli.training_folder import TrainingFolder
+from keras_combiner.cli.training_result import TrainingResult
 from keras_combiner.file_lock import FileLock
 
 REPORT_FILE = "report.json"
@@ -19,10 +20,11 @@ LOCK = "training.lock"
 
 
 class TrainingRun:
-    """One training of the command line, from the check of its output to the report on it.
+    """One training of the command line, from the check of its output to the files that it writes.
 
-    The methods are called in the order in which they stand, in a `with` block: from the moment at
-    which the output is made until its end, no other training can have it.
+    It knows the options and the output, and nothing of what the training comes to: `train` returns
+    that. In a `with` block, no other training can have the output from `make_output` on; if the
+    block fails before anything was written there, a directory that it made goes again.
 
     Args:
         arguments: `argparse.Namespace` with what `keras_combiner.cli.training_arguments` adds.
@@ -32,9 +34,6 @@ class TrainingRun:
         output: `pathlib.Path`, the directory.
         resumes: bool, whether it goes on with a training that was stopped.
         writes: bool, whether this process writes to `output`: with --strategy, the chief alone.
-        history: after `fit`, dict of name to list of float, a figure of every epoch.
-        epoch: after `fit`, int, the epoch whose model is kept, from 0.
-        metrics: after `fit`, dict of name to float, the figures of that epoch.
     """
 
     def __init__(self, arguments, distributed=None):
@@ -45,13 +44,17 @@ class TrainingRun:
         self.model_file = self.output / shared.MODEL_FILE
         self.folder = TrainingFolder(self.output, arguments.command, recorded(arguments))
         self.resumes = arguments.resume and self.folder.holds_training
+        self._makes_output = self.writes and not self.output.exists()
         self._lock = FileLock(self.output / LOCK, f"trains into {self.output}")
 
     def __enter__(self):
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, error, *more):
         self._lock.release()
+        if error and self._makes_output:
+            with contextlib.suppress(OSError):  # it holds something, or was not made yet
+                self.output.rmdir()
 
     def is_done(self):
         """Looks at what --output holds: whether this training has finished there already.
@@ -94,7 +97,6 @@ class TrainingRun:
             PermissionError: if nothing can be written there.
             ValueError: with --strategy, if machines have other options than one another.
         """
-        self._made = self.writes and not self.output.exists()
         if self.writes:
             self.output.mkdir(parents=True, exist_ok=True)
             if not os.access(self.output, os.W_OK):
@@ -111,65 +113,24 @@ class TrainingRun:
         if self._distributed:
             strategy.agree(self._distributed, self.arguments, self.resumes)
 
-    def start(self, kind, untrained):
-        """Gives the model to train.
+    def train(self, kind, untrained, documents, validation, **options):
+        """Makes the model, or loads the one to go on with, says what is trained, and trains it.
 
         Args:
-            kind: its class, which has a method `load`.
+            kind: the class of the model, which has a method `load`.
             untrained: callable without arguments that makes one.
-
-        Returns:
-            a model as it was before its first step.
-        """
-        import keras
-
-        keras.utils.set_random_seed(self.arguments.seed)
-        self._kind = kind
-        if self.resumes:
-            return kind.load(self.folder.start)
-        if self.arguments.resume:
-            print(f"Nothing to resume in {self.output}: training starts from the beginning.")
-        try:
-            model = untrained()
-        except BaseException:
-            if self._made:
-                self._lock.release()
-                with contextlib.suppress(OSError):  # others may have put something there
-                    self.output.rmdir()
-            raise
-        if self.writes:
-            self.folder.clear()
-            shutil.rmtree(self.output / LOGS, ignore_errors=True)
-            self.folder.begin(model)
-        return model
-
-    def print_model(self, model):
-        """Says what is trained."""
-        size = self.arguments.size
-        what = f"a {size} model" if size else f"the model of {self.arguments.pretrained}"
-        print(
-            f"Training {what}, {model.count_params():,} parameters, on documents of up to "
-            f"{model.sequence_length:,} tokens.",
-            flush=True,
-        )
-
-    def fit(self, model, documents, validation, **options):
-        """Trains.
-
-        Args:
-            model: what `start` gave.
             documents: `keras_combiner.datasets.DocumentReader`.
             validation: another, or None.
             **options: what else the model's `fit` takes.
 
         Returns:
-            the model to keep: `model`, or, with --patience, that of the best epoch.
+            `keras_combiner.cli.training_result.TrainingResult`.
         """
         arguments = self.arguments
+        model = self._before_training(kind, untrained)
+        self._print_model(model)
         callbacks = self._callbacks("loss" if validation is None else "val_loss")
-        if self._distributed:
-            callbacks = {"distributed": self._distributed, **callbacks}
-        self.history = model.fit(
+        history = model.fit(
             documents,
             validation_data=validation,
             epochs=arguments.epochs,
@@ -180,23 +141,30 @@ class TrainingRun:
             verbose=0,  # the callbacks show how it goes
             **options,
         ).history
-        self._seconds = callbacks["progress"].seconds
-        self._watched = callbacks
-        num_epochs = max(map(len, self.history.values()))
-        best_epoch = callbacks["best"].epoch
-        self.epoch = num_epochs - 1
+        seconds = callbacks["progress"].seconds  # of a clock that goes on
+        progress, best_epoch = callbacks["progress"], callbacks["best"].epoch
+        num_epochs = max(map(len, history.values()))
+        epoch = num_epochs - 1
         if arguments.patience and best_epoch is not None:
-            self.epoch = best_epoch
+            epoch = best_epoch
             if num_epochs < arguments.epochs:
                 print(
                     f"Stopped after epoch {num_epochs}: {arguments.patience} without a smaller "
                     "loss."
                 )
-            if self.epoch != num_epochs - 1:
-                print(f"The model is that of the best epoch, {self.epoch + 1}.")
-                model = self._kind.load(self.folder.best)
-        self.metrics = {name: x[self.epoch] for name, x in self.history.items() if x}
-        return model
+            if epoch != num_epochs - 1:
+                print(f"The model is that of the best epoch, {epoch + 1}.")
+                model = kind.load(self.folder.best)
+        return TrainingResult(
+            model=model,
+            history=history,
+            epoch=epoch,
+            best_epoch=best_epoch,
+            data=progress.data,
+            epochs=progress.epochs,
+            seconds=seconds,
+            resumed_at=callbacks["checkpoints"].position if self.resumes else None,
+        )
 
     def leave_to_chief(self):
         """Ends a training, in place of what follows, where another machine writes the model.
@@ -208,41 +176,18 @@ class TrainingRun:
         print("Trained. The model is in the --output of the chief.")
         return 0
 
-    def report(self, model, documents):
-        """Sums the training up.
-
-        Args:
-            model: what `fit` gave.
-            documents: dict that JSON can hold, what there was to learn from.
-
-        Returns:
-            dict, for report.json.
-        """
-        best_epoch = self._watched["best"].epoch
-        return {
-            "arguments": recorded(self.arguments),
-            "documents": documents,
-            "training_data": self._watched["progress"].data,
-            "parameters": model.count_params(),
-            "training_seconds": self._seconds,
-            "resumed_at": self._watched["checkpoints"].position if self.resumes else None,
-            "history": self.history,
-            "epochs": self._watched["progress"].epochs,
-            "best_epoch": None if best_epoch is None else best_epoch + 1,
-            "epoch": self.epoch + 1,
-            "metrics": self.metrics,
-            "versions": _versions(),
-        }
-
     def write(self, model, texts, report, plots, earlier):
-        """Writes model, companions and report, and says so.
+        """Writes the model, companions and the report.
 
         Args:
-            model: what `fit` gave.
+            model: what to keep.
             texts: dict of file name to str, what goes with the model.
-            report: dict, as `report` made it.
+            report: dict that JSON can hold, what report.json says.
             plots: list of file names that are there already.
             earlier: set of file names that an earlier model may have left.
+
+        Returns:
+            list of str, the names of the files beside the model.
         """
         from keras_combiner.atomic_files import atomic_write
 
@@ -260,13 +205,38 @@ class TrainingRun:
         self.folder.finish()
         if self._distributed:
             self._distributed.agree()
-        self._written = ", ".join([*texts, *plots])
+        return [*texts, *plots]
 
-    def print_written(self):
-        """Says what was written."""
+    def print_written(self, names, seconds):
+        """Says what was written: names of files, as `write` returned them, and after how long."""
         print(
-            f"Wrote {self.model_file}, {self._written} in {self.output} after "
-            f"{self._seconds:.0f} s of training."
+            f"Wrote {self.model_file}, {', '.join(names)} in {self.output} after "
+            f"{seconds:.0f} s of training."
+        )
+
+    def _before_training(self, kind, untrained):
+        """The model as it was before its first step."""
+        import keras
+
+        keras.utils.set_random_seed(self.arguments.seed)
+        if self.resumes:
+            return kind.load(self.folder.start)
+        if self.arguments.resume:
+            print(f"Nothing to resume in {self.output}: training starts from the beginning.")
+        model = untrained()
+        if self.writes:
+            self.folder.clear()
+            shutil.rmtree(self.output / LOGS, ignore_errors=True)
+            self.folder.begin(model)
+        return model
+
+    def _print_model(self, model):
+        size = self.arguments.size
+        what = f"a {size} model" if size else f"the model of {self.arguments.pretrained}"
+        print(
+            f"Training {what}, {model.count_params():,} parameters, on documents of up to "
+            f"{model.sequence_length:,} tokens.",
+            flush=True,
         )
 
     def _callbacks(self, monitor):
@@ -318,19 +288,3 @@ def recorded(arguments):
     """The options as a dictionary that JSON can hold."""
     internal = ("run", "command", "debug")
     return {name: value for name, value in vars(arguments).items() if name not in internal}
-
-
-def _versions():
-    import platform
-
-    import keras
-    import tensorflow as tf
-
-    from keras_combiner.version import __version__
-
-    return {
-        "keras_combiner": __version__,
-        "keras": keras.__version__,
-        "tensorflow": tf.__version__,
-        "python": platform.python_version(),
-    }

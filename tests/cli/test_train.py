@@ -7,8 +7,10 @@ import types
 
 import pytest
 
-from keras_combiner.cli import arguments, train
-from keras_combiner.cli.main import main
+from keras_combiner.cli import arguments
+from keras_combiner.cli.main import build_parser, main
+from keras_combiner.cli.training_documents import read_training_documents
+from keras_combiner.cli.training_run import plot_history
 from tests.cli.documents import SEQUENCE_LENGTH, labelled_texts, write_jsonl
 
 
@@ -161,41 +163,43 @@ def test_a_finished_training_is_not_resumed(trained, data, capsys):
 
 def test_without_matplotlib_there_are_no_plots(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert train._plots(tmp_path, {"loss": [1.0]}, None, None) == []
+    assert plot_history(tmp_path, {"loss": [1.0]}) == []
     assert "pip install keras_combiner[benchmarks]" in capsys.readouterr().out
 
 
 def test_a_class_that_is_all_held_out_is_pointed_at(tmp_path, capsys):
     rows = labelled_texts(20)
-    rows[_held_out_index(tmp_path, rows)] = ("a text of its own", "rare")
-    training, counts, _, validation_counts = _read(tmp_path, rows, validation_split=0.05)
-    assert counts.labels["rare"] == validation_counts.labels["rare"] == 1
-    assert "rare" not in set(training.labels())
+    rows[held_out_index(tmp_path, rows)] = ("a text of its own", "rare")
+    documents = read(tmp_path, rows, validation_split=0.05)
+    assert documents.counts.labels["rare"] == documents.validation_counts.labels["rare"] == 1
+    assert "rare" not in set(documents.training.labels())
     out = capsys.readouterr().out
     assert "Validation: 1 document (held out): rare 1\n" in out
     assert "Note: all documents of these classes are held out: rare\n" in out
 
 
-def test_without_validation(tmp_path, capsys):
-    training, counts, validation, validation_counts = _read(
-        tmp_path, labelled_texts(4), validation_split=0.0
-    )
-    assert len(list(training)) == counts.documents == 4
-    assert validation is validation_counts is None
-    train._print_metrics({"accuracy": 0.5, "loss": 0.7}, None, "accuracy")
+def test_without_validation(tmp_path, capsys, monkeypatch):
+    history = types.SimpleNamespace(history={"accuracy": [0.5], "loss": [0.7]})
+    monkeypatch.setattr("keras_combiner.LongDocumentClassifier.fit", lambda *_, **__: history)
+    documents = read(tmp_path, labelled_texts(4), validation_split=0)
+    assert len(list(documents.training)) == documents.counts.documents == 4
+    assert documents.validation is documents.validation_counts is None
+    command = ["train", "--data", str(tmp_path / "texts.jsonl"), "--output", str(tmp_path / "a")]
+    command += ["--tokenizer", "bytes", "--epochs", "1", "--validation-split", "0"]
+    assert main(command) == 0
     out = capsys.readouterr().out
-    assert out.endswith("Validation: none\nTraining accuracy 0.500, loss 0.700 (no validation)\n")
+    assert "\nValidation: none\n" in out
+    assert "\nTraining accuracy 0.500, loss 0.700 (no validation)\n" in out
 
 
-def _read(tmp_path, rows, validation_split):
+def read(tmp_path, rows, validation_split):
     path = write_jsonl(tmp_path / "texts.jsonl", rows)
-    fields = {"text_field": "text", "label_field": None, "task": None}
-    fields |= {"class_weight": None, "weight_field": None}
-    options = {"data": path, "validation_data": None, "validation_split": validation_split}
-    return train._read(types.SimpleNamespace(**options, **fields))
+    command = ["train", "--data", str(path), "--output", "a"]
+    command += ["--validation-split", str(validation_split)]
+    return read_training_documents(build_parser().parse_args(command))
 
 
-def _held_out_index(tmp_path, rows):
+def held_out_index(tmp_path, rows):
     from keras_combiner.datasets import read_documents
 
     numbered = [(str(i), "x") for i in range(len(rows))]

@@ -1,11 +1,15 @@
 """What a training leaves to be resumed from: by the same command, with the same options."""
 
+import dataclasses
 import json
 
 import pytest
 
-from keras_combiner.cli.main import main
+from keras_combiner import LongDocumentClassifier
+from keras_combiner.cli.main import build_parser, main
 from keras_combiner.cli.training_folder import TrainingFolder
+from keras_combiner.cli.training_result import TrainingResult
+from keras_combiner.cli.training_run import TrainingRun
 from keras_combiner.file_lock import FileLock
 
 
@@ -82,15 +86,36 @@ def test_an_output_is_one_trainings(command, more, tmp_path, capsys):
     lock.release()
 
 
-def test_a_training_that_was_faster_is_noticed(tmp_path, capsys, monkeypatch):
-    data, output = tmp_path / "texts.jsonl", tmp_path / "a"
-    data.write_text('{"text": "rain", "label": "weather"}\n{"text": "king", "label": "tale"}\n')
-
-    def read(arguments):
+def test_a_training_that_was_faster_is_noticed(tmp_path):
+    output = tmp_path / "a"
+    arguments = build_parser().parse_args(["train", "--data", "b", "--output", str(output)])
+    with (
+        pytest.raises(FileExistsError, match="holds a training that was stopped"),
+        TrainingRun(arguments) as training_run,
+    ):
+        assert not training_run.is_done()
         begun(output)  # by another process, while this one reads
-        return None, None, None, None
-
-    monkeypatch.setattr("keras_combiner.cli.train._read", read)
-    assert main(["train", "--data", str(data), "--output", str(output)]) == 1
-    assert "holds a training that was stopped" in capsys.readouterr().err
+        training_run.make_output()
     assert not (output / "training.lock").exists()
+    assert TrainingFolder(output, "train", {}).holds_training
+
+
+@pytest.mark.parametrize("existed", [False, True])
+def test_a_training_that_fails_at_once_leaves_what_there_was(existed, tmp_path):
+    output = tmp_path / "a"
+    if existed:
+        output.mkdir()
+    arguments = build_parser().parse_args(["train", "--data", "b", "--output", str(output)])
+    with pytest.raises(ZeroDivisionError), TrainingRun(arguments) as training_run:
+        training_run.make_output()
+        assert output.exists()
+        training_run.train(LongDocumentClassifier, lambda: 1 / 0, None, None)
+    assert output.exists() == existed
+
+
+def test_a_result_is_that_of_the_epoch_that_is_kept():
+    history = {"loss": [0.5, 0.25, 0.75], "val_loss": [3, 1, 2], "lr": []}
+    result = TrainingResult(None, history, 1, 1, data={}, epochs=[], seconds=1.0, resumed_at=None)
+    assert result.metrics == {"loss": 0.25, "val_loss": 1}
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        result.epoch = 2
