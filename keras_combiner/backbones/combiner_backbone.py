@@ -209,7 +209,7 @@ class CombinerBackbone(keras.Model):
         return [self.get_layer(f"encoder_{i}") for i in range(self.arguments["num_layers"])]
 
     def get_config(self):
-        """Returns the constructor's arguments as a dictionary, and which inner layers are frozen."""
+        """Returns the constructor's arguments, and which inner layers are frozen."""
         return {
             **self.arguments,
             **self.options.get_config(),
