@@ -61,7 +61,7 @@ def choose_lengths(lengths, longest, most=12, batch_size=1):
 
 
 def halved_lengths(longest):
-    """Returns `longest`, its half and so on down to some 64, in ascending order.
+    """Returns `longest`, its half and so on until one is below 128, in ascending order.
 
     They do not depend on the documents, so that what is compiled for them serves others too.
 
@@ -74,7 +74,7 @@ def halved_lengths(longest):
     Example:
 
     >>> halved_lengths(500)
-    [63, 125, 250, 500]
+    [125, 250, 500]
     """
     lengths = [longest]
     while lengths[0] >= 128:
