@@ -75,11 +75,11 @@ def test_help_lists_the_commands(capsys):
 
 
 def test_choices_are_those_of_the_package():
+    from keras_combiner.batches.document_encoder import LONG
     from keras_combiner.export import QUANTIZATIONS
     from keras_combiner.export.litert import TAKES
     from keras_combiner.factorizations.summaries import SUMMARIES
     from keras_combiner.models import SIZES
-    from keras_combiner.models.long_document_classifier import LONG
     from keras_combiner.training.distributed import STRATEGIES
 
     assert strategy.STRATEGIES == STRATEGIES
