@@ -20,7 +20,7 @@ from keras_combiner.export.quantization import (
     quantize,
 )
 from keras_combiner.export.quiet import quiet
-from keras_combiner.export.saved_model import only_tokens, require_tensorflow_backend
+from keras_combiner.export.saved_model import require_tensorflow_backend
 from keras_combiner.text.tokenizer import MIN_SEQUENCE_LENGTH, as_bytes
 
 TAKES = ("token_ids", "text")
@@ -58,9 +58,8 @@ def export_litert(
     float32 `[1, classes]`; or `value`, float32 `[1, 1]`, if the model's task is regression. It
     holds built-in ops only, so that every LiteRT runtime loads it. Its signature `serving_default`
     takes the longest documents; those of several lengths have signatures like `serving_512`
-    besides, over the same weights, so that a short document need not pay for a long one. An id
-    that the model does not have counts as padding, as in `serving_token_ids` of
-    `export_saved_model`.
+    besides, over the same weights, so that a short document need not pay for a long one. Ids
+    have to be those of the model's vocabulary: the file does not check them.
 
     Kinds, in all of which the embedding tables are as short as the other weights:
 
@@ -292,7 +291,6 @@ def _convert(classifier, quantization, calibration_data, lengths):
     }
 
     def call(token_ids):
-        token_ids = only_tokens(token_ids, classifier)
         # The quantizer rounds weights by itself.
         learns = classifier.learns_ranges
         with classifier.weights_in_float() if learns else contextlib.nullcontext():

@@ -7,7 +7,7 @@ from keras_combiner.atomic_files import atomic_write, refuse_existing
 from keras_combiner.export import dtypes, runners, verification
 from keras_combiner.export.document_windows import pooled_outputs, windows_of_ids
 from keras_combiner.export.quiet import quiet
-from keras_combiner.export.saved_model import only_tokens, require_tensorflow_backend
+from keras_combiner.export.saved_model import known_tokens, require_tensorflow_backend
 
 
 def export_onnx(
@@ -166,7 +166,7 @@ def _convert(classifier):
 
     @tf.function(input_signature=[spec])
     def serve(token_ids):
-        token_ids = only_tokens(token_ids, classifier)
+        token_ids = known_tokens(token_ids, classifier)
         if classifier.long == "windows":
             # One document at least: ONNX has no largest of none.
             batch = tf.shape(token_ids)[0]

@@ -145,7 +145,7 @@ def _signatures(classifier):
         return {**task.signature(outputs, labels), **reading}
 
     def serve_token_ids(token_ids):
-        outputs = task.signature(reads.token_ids(only_tokens(token_ids, classifier)), labels)
+        outputs = task.signature(reads.token_ids(_only_tokens(token_ids, classifier)), labels)
         return {task.output: outputs[task.output]}
 
     def serve_scores(text):
@@ -264,8 +264,8 @@ def _by_token(token_ids, starts, ends, weights):
     }
 
 
-def only_tokens(token_ids, classifier):
-    """Makes padding of the ids that no text of a classifier has.
+def known_tokens(token_ids, classifier):
+    """Makes padding of the ids that a classifier's vocabulary does not have.
 
     Args:
         token_ids: int32 tensor `[batch, length]`.
@@ -275,10 +275,15 @@ def only_tokens(token_ids, classifier):
         int32 tensor `[batch, length]`.
     """
     is_known = (token_ids >= 0) & (token_ids < classifier.backbone.arguments["vocabulary_size"])
+    return tf.where(is_known, token_ids, classifier.tokenizer.pad_token_id)
+
+
+def _only_tokens(token_ids, classifier):
+    """Makes padding of the ids that no text of this classifier has."""
     is_start = token_ids == classifier.tokenizer.start_token_id
     is_first = tf.range(tf.shape(token_ids)[1]) == 0
-    is_token = is_known & (is_first | ~is_start)
-    return tf.where(is_token, token_ids, classifier.tokenizer.pad_token_id)
+    known = known_tokens(token_ids, classifier)
+    return tf.where(is_first | ~is_start, known, classifier.tokenizer.pad_token_id)
 
 
 def _refuse_other_directory(path):

@@ -153,6 +153,10 @@ class _TokenEmbedding(keras.layers.ReversibleEmbedding):
             return super().call(inputs, reverse=True)
         return ops.cast(ops.take(1.0 * self.embeddings, inputs, axis=0), self.compute_dtype)
 
+    def quantize(self, mode=None, type_check=True, config=None):
+        """As Keras's layer, which refuses its subclasses: the quantized lookup is its own."""
+        super().quantize(mode, type_check=False, config=config)
+
 
 def _quantization_config(policy):
     """What `quantize("int4")` gave a table that is loaded: vectors turned to logits stay float."""

@@ -85,7 +85,7 @@ class DocumentModel(TextTraining, keras.Model):
             TypeError: as `predict`.
             ValueError: for what is not texts.
         """
-        batch_size, settings = self._evaluation_settings("predict", batch_size, kwargs)
+        batch_size, settings = fit_arguments.evaluation_settings("predict", batch_size, kwargs)
         batches = self._batches(Documents(texts), batch_size, with_targets=False)
         return self._predict_batches(batches, settings), batches.summary()
 

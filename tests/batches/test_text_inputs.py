@@ -205,8 +205,8 @@ def fitted_on(monkeypatch, model, *arguments, **options):
     """What `fit` would train on: `TextBatches`, and what else is handed on."""
     caught = {}
 
-    def catch(self, batches, accumulate, settings, facts=None):
-        caught.update(batches=batches, **settings)
+    def catch(self, batches, settings):
+        caught.update(batches=batches, **settings.others)
 
     monkeypatch.setattr(LongDocumentClassifier, "_fit_batches", catch)
     model.fit(*arguments, **options)
