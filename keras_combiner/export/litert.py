@@ -58,8 +58,8 @@ def export_litert(
     float32 `[1, classes]`; or `value`, float32 `[1, 1]`, if the model's task is regression. It
     holds built-in ops only, so that every LiteRT runtime loads it. Its signature `serving_default`
     takes the longest documents; those of several lengths have signatures like `serving_512`
-    besides, over the same weights, so that a short document need not pay for a long one. Ids
-    have to be those of the model's vocabulary: the file does not check them.
+    besides, over the same weights, so that a short document need not pay for a long one. The
+    runtime refuses ids beyond the model's vocabulary: they are out of the table's bounds.
 
     Kinds, in all of which the embedding tables are as short as the other weights:
 

@@ -319,3 +319,12 @@ np.save("rows.npy", np.concatenate(rows))
     subprocess.run([sys.executable, "-c", program, str(path)], cwd=tmp_path, check=True)
     expected = classifier.predict(documents, verbose=0)
     np.testing.assert_allclose(np.load(tmp_path / "rows.npy"), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("unknown", [-1, 10_000, 2**31 - 1])
+@pytest.mark.parametrize("quantization", ["float32", "dynamic_int8"])
+def test_ids_that_the_vocabulary_does_not_have_are_refused(exported, quantization, unknown):
+    ids = np.zeros((1, 40), "int32")
+    ids[0, :6] = [2, 5, 6, unknown, 7, 3]
+    with pytest.raises(RuntimeError, match="index out of bounds"):
+        litert.run_litert(exported[quantization][0], ids)

@@ -19,7 +19,7 @@ OPERATORS = {
     "FULLY_CONNECTED": 13,
     "GELU": 2,
     "GREATER": 2,
-    "LESS": 1,
+    "LESS": 2,
     "LOG": 2,
     "LOGICAL_AND": 3,
     "MAXIMUM": 9,
@@ -33,27 +33,27 @@ OPERATORS = {
     "RESHAPE": 58,
     "RSQRT": 5,
     "SELECT": 1,
-    "SELECT_V2": 12,
+    "SELECT_V2": 13,
     "SOFTMAX": 3,
     "SQUARED_DIFFERENCE": 5,
     "SUB": 6,
     "SUM": 15,
     "TRANSPOSE": 8,
 }
-# What XNNPACK leaves: masks made of token ids, the wrapping of negative ids, and SELECT.
+# What XNNPACK leaves: masks made of token ids, what becomes of negative ids, and SELECT.
 OUTSIDE = {
     "ADD": 1,
     "BROADCAST_TO": 2,
     "CAST": 9,
     "EMBEDDING_LOOKUP": 2,
     "GREATER": 2,
-    "LESS": 1,
+    "LESS": 2,
     "LOGICAL_AND": 3,
     "NOT_EQUAL": 1,
     "REDUCE_ANY": 2,
     "RESHAPE": 15,
     "SELECT": 1,
-    "SELECT_V2": 12,
+    "SELECT_V2": 13,
 }
 PARTITIONS = 9
 

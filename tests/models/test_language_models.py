@@ -324,7 +324,7 @@ def test_what_models_refuse():
         language_model().initial_cache(1, max_length=25)
     with pytest.raises(ValueError, match="Only causal blocks decode"):
         CombinerBackbone(**SMALL).initial_cache(1)
-    with pytest.raises(NotImplementedError, match="'fixed', 'hierarchical' and 'logsparse'"):
+    with pytest.raises(NotImplementedError, match="Fixed, Hierarchical or Logsparse"):
         language_model(factorization=AxialVertical(4)).generate([[1]], 2)
 
 

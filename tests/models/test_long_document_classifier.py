@@ -512,7 +512,7 @@ def test_what_cannot_work_shows_before_a_vocabulary_is_learned(options, words):
 
 def test_a_file_that_is_no_model_is_refused(tmp_path):
     (tmp_path / "junk.keras").write_text("hi")
-    with pytest.raises(ValueError, match=r"is no \.keras file"):
+    with pytest.raises(ValueError, match=r"is not a \.keras file"):
         LongDocumentClassifier.load(tmp_path / "junk.keras")
 
 

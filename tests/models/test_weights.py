@@ -96,8 +96,8 @@ def test_balanced_counts_what_there_is(classifier):
     class Stop(Exception):
         pass
 
-    def catch(self, x, y, batch_size, validation_split, accumulate, settings):
-        caught.append(settings["class_weight"])
+    def catch(self, x, y, validation_split, settings):
+        caught.append(settings.others["class_weight"])
         raise Stop
 
     with pytest.MonkeyPatch.context() as patch:
@@ -156,7 +156,7 @@ def test_every_window_has_the_weight_of_its_document(monkeypatch):
     caught = fitted_on(
         monkeypatch, model, texts, labels, sample_weight=weights, validation_split=0.25
     )
-    assert caught["class_weight"] is None
+    assert "class_weight" not in caught  # Keras would multiply once more
     seen = set()
     for batches in (caught["batches"].finite(), caught["validation_data"].as_numpy_iterator()):
         for token_ids, _, weight in batches:
@@ -216,7 +216,7 @@ def test_weights_are_multiplied_with_those_of_the_class(classifier, monkeypatch)
     ((_, targets, weights),) = caught["batches"].finite()
     assert targets.tolist() == [0, 1, 1, 0]
     assert weights.tolist() == [1.0, 1.5, 6.0, 0.0]
-    assert caught["class_weight"] is None
+    assert "class_weight" not in caught  # Keras would multiply once more
 
 
 @pytest.mark.parametrize("long", ["cut", "windows"])
