@@ -3,7 +3,7 @@
 import keras
 
 from keras_combiner.backbones.arguments import check_keywords
-from keras_combiner.backbones.trainable_layers import set_trainable_layers, trainable_layers
+from keras_combiner.backbones.trainable_layers import model_from_config, trainable_layers
 from keras_combiner.factorizations import blocks
 from keras_combiner.layers import CombinerEncoder, TokenAndPositionEmbedding, dtype_policies
 from keras_combiner.layers.dropout import Dropout
@@ -222,11 +222,7 @@ class CombinerBackbone(keras.Model):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Undoes `get_config`."""
-        config = dict(config)
-        trainable = config.pop("trainable_layers", {})  # files of earlier versions have none
-        backbone = cls(**config)
-        set_trainable_layers(backbone, trainable)
-        return backbone
+        return model_from_config(cls, config)
 
 
 def check_backbone(backbone):

@@ -31,18 +31,26 @@ def trainable_layers(model):
     }
 
 
-def set_trainable_layers(model, trainable):
-    """Freezes the layers of a model as those of another one of the same configuration.
+def model_from_config(model_class, config):
+    """Makes a model of the arguments of its class, and freezes what was frozen.
 
     Args:
-        model: `keras.Model`.
-        trainable: dict, what `trainable_layers` returned.
+        model_class: subclass of `keras.Model`.
+        config: dict, the arguments and, as "trainable_layers", what `trainable_layers` returned;
+            files of earlier versions have no such entry.
+
+    Returns:
+        `model_class`.
     """
+    arguments = dict(config)
+    trainable = arguments.pop("trainable_layers", {})
+    model = model_class(**arguments)
     # Outer layers first: what they are set to, they set their inner ones to.
     for path, layer, outer in _walk(model):
         wanted = trainable.get(path, outer.trainable)
         if layer.trainable != wanted:
             layer.trainable = wanted
+    return model
 
 
 def _walk(outer, path=""):

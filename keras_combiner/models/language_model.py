@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_combiner.backbones.arguments import check_keywords
-from keras_combiner.backbones.trainable_layers import set_trainable_layers, trainable_layers
+from keras_combiner.backbones.trainable_layers import model_from_config, trainable_layers
 from keras_combiner.models.token_id_model import TokenIdModel
 
 
@@ -61,13 +61,10 @@ class LanguageModel(TokenIdModel, keras.Model):
     def from_config(cls, config, custom_objects=None):
         """Undoes `get_config`."""
         config = dict(config)
-        trainable = config.pop("trainable_layers", {})  # files of earlier versions have none
         config["backbone"] = keras.saving.deserialize_keras_object(
             config["backbone"], custom_objects=custom_objects
         )
-        model = cls(**config)
-        set_trainable_layers(model, trainable)
-        return model
+        return model_from_config(cls, config)
 
 
 def next_tokens(token_ids):

@@ -5,7 +5,7 @@ import keras
 from keras_combiner import tasks
 from keras_combiner.backbones.arguments import check_keywords
 from keras_combiner.backbones.combiner_backbone import CombinerBackbone, check_backbone, check_size
-from keras_combiner.backbones.trainable_layers import set_trainable_layers, trainable_layers
+from keras_combiner.backbones.trainable_layers import model_from_config, trainable_layers
 from keras_combiner.batches import text_inputs
 from keras_combiner.batches.document_encoder import check_long
 from keras_combiner.batches.documents import Documents
@@ -367,11 +367,8 @@ class LongDocumentClassifier(DocumentModel):
     def from_config(cls, config, custom_objects=None):
         """Undoes `get_config`."""
         config = dict(config)
-        trainable = config.pop("trainable_layers", {})  # files of earlier versions have none
         for name in ("backbone", "tokenizer"):
             config[name] = keras.saving.deserialize_keras_object(
                 config[name], custom_objects=custom_objects
             )
-        model = cls(**config)
-        set_trainable_layers(model, trainable)
-        return model
+        return model_from_config(cls, config)
