@@ -70,6 +70,16 @@ def of_package(path, late):
     return [x for x in imports(path, late) if x[1].split(".")[0] == "keras_combiner"]
 
 
+def packages(module):
+    """Packages that a module imports at its top, itself or by way of modules of this package."""
+    found, waiting = {module}, [module]
+    while waiting:
+        new = {x for _, x in imports(MODULES[waiting.pop()], late=False)} - found
+        found |= new
+        waiting += new & set(MODULES)
+    return {x.split(".")[0] for x in found}
+
+
 def floor(module):
     """How high a module stands."""
     (height,) = [i for i, rooms in enumerate(FLOORS) if room(module) in rooms]
@@ -104,8 +114,7 @@ def test_only_what_needs_an_extra_is_imported_late():
     wrong = []
     for module, path in MODULES.items():
         for line, other in of_package(path, late=True) if room(module) not in IMPORT_LATE else ():
-            needed = {x.split(".")[0] for _, x in imports(MODULES[other], late=False)}
-            if needed <= CORE | set(sys.stdlib_module_names) | {"keras_combiner"}:
+            if packages(other) <= CORE | set(sys.stdlib_module_names) | {"keras_combiner"}:
                 wrong.append(f"{path}:{line} imports {other} in a function: it needs no extra.")
     assert not wrong, "\n".join(wrong)
 

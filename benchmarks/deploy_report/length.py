@@ -71,7 +71,7 @@ def _content(row, settings):
     """Returns the bytes of a .tflite file, made by the road of `export_litert`."""
     import keras
 
-    from keras_combiner.export import litert
+    from keras_combiner.export.litert_conversion import convert
     from keras_combiner.layers import TokenAndPositionEmbedding
 
     keras.utils.set_random_seed(0)
@@ -92,7 +92,7 @@ def _content(row, settings):
     def call(token_ids):
         return {"probabilities": model(token_ids, training=False)}
 
-    return litert.convert(call, embedding, settings["quantization"], [settings["length"]])
+    return convert(call, embedding, settings["quantization"], [settings["length"]])
 
 
 def _attention_of(row, layer, settings):

@@ -142,7 +142,7 @@ def figures(row, classifier, path, documents, expected):
         `keras_combiner.export.ExportReport`.
     """
     from keras_combiner.export import runners, verification
-    from keras_combiner.export.quiet import quiet
+    from keras_combiner.export.runners import quiet
 
     files = [x for x in path.rglob("*") if x.is_file()] if path.is_dir() else [path]
     contents = [file.read_bytes() for file in files]

@@ -294,7 +294,7 @@ def _transformers_module(name, length, settings):
 def _litert_programs(name, mode, length, settings):
     import tensorflow as tf
 
-    from keras_combiner.export.litert import quiet
+    from keras_combiner.export.runners import quiet
 
     with naming_extra("ai-edge-litert", "litert"):
         from ai_edge_litert.interpreter import Interpreter

@@ -1,15 +1,15 @@
-"""Windows of long documents in TensorFlow operations: what `classify` does, inside an export."""
+"""Windows of long documents in TensorFlow operations: exports read them as `classify` does."""
 
 import tensorflow as tf
 
 from keras_combiner.batches.windows import count_windows, window_start
 
-# As many as a server batches documents: memory does not grow with a document.
+# As many as a server's batch has documents: memory does not grow with a document.
 WINDOWS_AT_ONCE = 8
 
 
 class DocumentWindows:
-    """The windows of a batch of documents, those of `keras_combiner.batches.windows`.
+    """The windows of a batch of documents, the same as in `keras_combiner.batches.windows`.
 
     Args:
         token_ids: int32 tensor `[documents, length]`, of any length, 0 for padding.
@@ -31,7 +31,7 @@ class DocumentWindows:
     """
 
     def __init__(self, token_ids, num_ids, sequence_length, fixed_length=None):
-        # With a column of padding, which all places point to that hold no token.
+        # With a column of padding, to which all places without a token point.
         self._token_ids = tf.pad(token_ids, [[0, 0], [0, 1]])
         self._padding = tf.shape(token_ids, tf.int64)[1]
         self._sequence_length, self._fixed_length = sequence_length, fixed_length
@@ -58,14 +58,14 @@ class DocumentWindows:
             `fixed_length`.
         """
         if self._fixed_length is None:
-            # At least 1, since not every runtime takes a document without a place.
+            # At least 1, since not every runtime takes an empty document.
             length = tf.maximum(tf.reduce_max(tf.gather(self._lengths, rows)), 1)
         else:
             length = self._fixed_length
         return tf.gather_nd(self._token_ids, self._places(rows, length))
 
     def run(self, call, results, rows=None):
-        """Calls a function on some windows at a time.
+        """Calls a function on a few windows at a time.
 
         Args:
             call: function of int32 `[some, length]`, the ids, and int `[some]`, which windows they
@@ -105,7 +105,7 @@ class DocumentWindows:
         return tf.ensure_shape(tf.zeros([tf.size(self.documents), width], dtype), [None, width])
 
     def add_up(self, values):
-        """Adds what is said of the tokens of windows to the tokens of their documents.
+        """Adds values of the tokens of windows to the tokens of their documents.
 
         Args:
             values: float tensor `[windows, sequence_length]`.
@@ -118,7 +118,7 @@ class DocumentWindows:
         return tf.scatter_nd(self._places(rows, self._sequence_length), values, shape)[:, :-1]
 
     def _places(self, rows, length):
-        """Where the ids of windows stand in the documents' rows: int64 `[rows, length, 2]`."""
+        """Returns where the ids of windows are in the documents: int64 `[rows, length, 2]`."""
         columns = tf.range(tf.cast(length, tf.int64))
         start, size, end, document = (
             tf.gather(x, rows)[:, tf.newaxis]
@@ -132,7 +132,7 @@ class DocumentWindows:
 
 
 def windows_of_ids(token_ids, classifier):
-    """Finds the windows of documents that come as token ids.
+    """Returns the windows of documents that are given as token ids.
 
     Args:
         token_ids: int32 tensor `[documents, length]`, of any length; a document ends with the last
@@ -144,7 +144,7 @@ def windows_of_ids(token_ids, classifier):
     """
     places = tf.range(1, tf.shape(token_ids, tf.int64)[1] + 1)
     ends = tf.where(token_ids != classifier.tokenizer.pad_token_id, places, 0)
-    # At least 0: the largest of none is the least integer that there is.
+    # At least 0: the maximum of an empty row is the smallest integer.
     num_ids = tf.maximum(tf.reduce_max(ends, axis=1), 0)
     return DocumentWindows(
         token_ids, num_ids, classifier.sequence_length, classifier.backbone.input_shape[1]
@@ -152,7 +152,7 @@ def windows_of_ids(token_ids, classifier):
 
 
 def pooled_outputs(classifier, windows):
-    """Runs a classifier on windows, and makes one answer a document of theirs.
+    """Runs a classifier on windows, and pools their outputs to one answer for each document.
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`.
@@ -167,7 +167,7 @@ def pooled_outputs(classifier, windows):
 
 
 def pooled_evidence(classifier, evidence, windows):
-    """As `pooled_outputs`, and what every token of a document speaks for.
+    """Returns `pooled_outputs`, and how much every token speaks for its document's label.
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`.
@@ -196,7 +196,7 @@ def pooled_evidence(classifier, evidence, windows):
     outputs, weights = windows.run(of_own_class, [zeros, weights])
     pooled = classifier.task.pool(outputs, windows.counts)
     classes = tf.argmax(pooled, axis=-1)
-    # A window that is of another opinion than its document is asked again.
+    # A window whose class is not its document's is run again, for the document's class.
     differs = tf.argmax(outputs, axis=-1) != tf.gather(classes, windows.documents)
     (weights,) = windows.run(of_documents_class, [weights], tf.where(differs)[:, 0])
     shares = tf.cast(tf.gather(windows.counts, windows.documents), tf.float32)

@@ -1,48 +1,41 @@
 """A classifier as an .onnx file, for runtimes that are not TensorFlow's."""
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 
-from keras_combiner.atomic_files import atomic_write, refuse_existing
-from keras_combiner.export import dtypes, runners, verification
+from keras_combiner.export import runners
+from keras_combiner.export.checked_export import (
+    Candidate,
+    ExportOptions,
+    checked_export,
+    in_float32,
+    refuse_quantized,
+)
 from keras_combiner.export.document_windows import pooled_outputs, windows_of_ids
-from keras_combiner.export.quiet import quiet
-from keras_combiner.export.saved_model import known_tokens, require_tensorflow_backend
+from keras_combiner.export.runners import quiet
+from keras_combiner.export.saved_model import known_tokens
 
 
-def export_onnx(
-    classifier,
-    path,
-    documents=None,
-    labels=None,
-    max_accuracy_drop=None,
-    measure=False,
-    overwrite=False,
-    verbose=True,
-):
+def export_onnx(classifier, path, **options):
     """Writes an .onnx file, reads it back into onnxruntime and compares it with the model.
 
-    A model of another precision is written in float32.
+    The file takes `token_ids`, int32 `[batch, length]` with 0 for padding, and returns
+    `probabilities`, float32 `[batch, classes]`. A batch may have any size, and any length up to
+    the model's `sequence_length`; a model that was built with `static_length=True` takes its one
+    length. With `long="windows"` documents may have any length and are read in windows as
+    `classify` does, eight at a time in an ONNX Loop; the last id that is not padding is the end
+    token, with which every window ends. Unknown ids count as padding, as in `serving_token_ids` of
+    `export_saved_model`. All operators are standard ones of ONNX.
 
-    The file takes `token_ids`, int32 `[batch, length]` with 0 for padding, and gives
-    `probabilities`, float32 `[batch, classes]`. Batch and length are free, the latter up to the
-    model's `sequence_length`; a model that was built with `static_length=True` takes its one
-    length. With `long="windows"` documents may have any length, and are read in windows as
-    `classify` does it, eight at a time in an ONNX Loop; the last id that is not padding is the end
-    token, with which every window ends. An id that the model does not have counts as padding, as
-    in `serving_token_ids` of `export_saved_model`. All operators are standard ones of ONNX.
+    A model of another precision is converted to float32 first.
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`.
         path: str or path of the file to make, ending in ".onnx".
-        documents: list of str for the comparison; texts that ship with the package if None.
-        labels: list of labels, one a document, for the accuracy of both; None for none.
-        max_accuracy_drop: float, by how much the accuracy on `documents` may be less than the
-            model's, or nothing is written; None for any.
-        measure: bool, whether to measure latency and memory, in processes of their own; takes a
-            few seconds.
-        overwrite: bool, whether an existing file may be replaced.
-        verbose: bool, whether to print the report.
+        **options: `documents`, `labels`, `max_accuracy_drop`, `measure`, `overwrite` and `verbose`,
+            as in `export_saved_model`.
 
     Returns:
         `ExportReport`.
@@ -60,14 +53,15 @@ def export_onnx(
 
     >>> import tempfile
     >>> from keras_combiner import LongDocumentClassifier
+    >>> path = tempfile.mkdtemp() + "/model.onnx"
     >>> classifier = LongDocumentClassifier.from_texts(
     ...     ["a b", "c d"], ["x", "y"], sequence_length=128, tokenizer="bytes"
     ... )
-    >>> path = tempfile.mkdtemp() + "/model.onnx"
-    >>> report = export_onnx(classifier, path, verbose=False)
-    >>> report.largest_difference < 1e-5
-    True
+    >>> report = export_onnx(classifier, path, documents=["a b", "c"], verbose=False)
+    >>> report.documents, report.largest_difference < 1e-5
+    (2, True)
     """
+    options = ExportOptions(**options)
     if not str(path).endswith(".onnx"):
         raise ValueError(f"An ONNX file ends in .onnx. Received: {path}.")
     if classifier.learns_ranges:
@@ -75,34 +69,21 @@ def export_onnx(
             "A quantization-aware classifier is for export_litert(quantization='int8'); to ONNX "
             "export what its `without_quantization()` gives."
         )
-    dtypes.refuse_quantized(classifier, "export that")
-    refuse_existing(path, overwrite)
-    require_tensorflow_backend()
-    _import_tf2onnx()  # says what is missing before the work, not after
-    runners.import_onnxruntime()
-    documents, class_ids = verification.checked_held_out(
-        classifier, documents, labels, max_accuracy_drop
-    )
-    content = _convert(dtypes.in_float32(classifier))
+    refuse_quantized(classifier, "export that")
+    prepare = functools.partial(_candidate, classifier)
+    require = [_import_tf2onnx, runners.import_onnxruntime]
+    return checked_export(classifier, path, prepare, options, require)
+
+
+def _candidate(classifier, documents):
+    content = _convert(in_float32(classifier))
     token_ids = token_ids_of(classifier, documents)
-    with atomic_write(path, overwrite) as unfinished:
-        unfinished.write_bytes(content)
-        received, _ = run_onnx(unfinished, token_ids)
-        expected = classifier.predict(documents, verbose=0)
-        report = verification.compare(
-            path,
-            len(content),
-            expected,
-            received,
-            class_ids,
-            max_accuracy_drop,
-            task=classifier.task,
-        )
-        if measure:
-            report = verification.measured(report, "onnx", unfinished, token_ids)
-    if verbose:
-        print(report)
-    return report
+
+    def answers(path):
+        received, _ = run_onnx(path, token_ids)
+        return received, classifier.predict(documents, verbose=0)
+
+    return Candidate("onnx", token_ids, lambda path: path.write_bytes(content), answers)
 
 
 def run_onnx(path, documents, num_threads=1):
@@ -124,15 +105,15 @@ def run_onnx(path, documents, num_threads=1):
 
 
 def token_ids_of(classifier, documents):
-    """Makes what the file takes of texts, a document at a time.
+    """Returns what the file takes of texts, a document at a time.
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`.
         documents: list of str.
 
     Returns:
-        list of int32 arrays `[length]`: of the document's own length, or of the model's if that
-        takes one only; as a whole if the model reads windows.
+        list of int32 arrays `[length]`, of the document's own length, or of the model's if it
+        takes only one; whole documents if the model reads windows.
     """
     if _length(classifier) is None:
         limit = None if classifier.long == "windows" else classifier.sequence_length
@@ -142,7 +123,7 @@ def token_ids_of(classifier, documents):
 
 
 def _length(classifier):
-    """The one length that the file takes, or None."""
+    """Returns the one length that the file takes, or None for any."""
     return None if classifier.long == "windows" else classifier.backbone.input_shape[1]
 
 
@@ -158,9 +139,9 @@ def _import_tf2onnx():
 
 
 def _convert(classifier):
-    """Makes the bytes of the file.
+    """Returns the bytes of the file.
 
-    By tf2onnx, which `keras.Model.export(format="onnx")` goes by too, but with what it lacks.
+    `keras.Model.export(format="onnx")` uses tf2onnx too; here it gets the operations that it lacks.
     """
     spec = tf.TensorSpec([None, _length(classifier)], tf.int32, name="token_ids")
 
@@ -168,7 +149,7 @@ def _convert(classifier):
     def serve(token_ids):
         token_ids = known_tokens(token_ids, classifier)
         if classifier.long == "windows":
-            # One document at least: ONNX has no largest of none.
+            # At least one document: ONNX has no maximum of an empty tensor.
             batch = tf.shape(token_ids)[0]
             token_ids = tf.pad(token_ids, [[0, tf.cast(batch == 0, tf.int32)], [0, 0]])
             windows = windows_of_ids(token_ids, classifier)
@@ -209,7 +190,7 @@ def _erfc(graph, node, *_):
     _replace(graph, node, "Sub", [one, erf])
 
 
-# Of integers, as the layers have them; tf2onnx rounds their quotients to zero instead of down.
+# For integers, as the layers use them: tf2onnx rounds quotients to zero instead of down.
 def _floor_mod(graph, node, *_):
     _replace(graph, node, "Mod", node.input)
 

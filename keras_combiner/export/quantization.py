@@ -6,25 +6,25 @@ import re
 import warnings
 
 QUANTIZATIONS = ("float32", "float16", "dynamic_int8", "int8", "int4", "int16x8")
-CALIBRATED = ("int8", "int16x8")  # those that need to see texts
+CALIBRATED = ("int8", "int16x8")  # these learn ranges from texts
 
-# A sum over the tokens of a document: of a short one, 8 bits that hold a long one's are too few.
+# A sum over all tokens: 8 bits that span those of a long document are too coarse for a short one.
 _KEPT_IN_FLOAT = r"/pooling(_\d+)?/"
 
 
 def quantize(content, quantization, token_ids, learns_ranges=False):
-    """Makes a file of another kind out of a float32 one.
+    """Converts a float32 file to another kind.
 
-    Softmax, layer normalization, the pooling and the values of a regression stay in float32 in
-    every kind: they are few operations, and lose most in integers.
+    Softmax, layer normalization, pooling and the values of a regression stay in float32 in every
+    kind: they are few operations and lose most in integers.
 
     Args:
-        content: bytes of a float32 .tflite file that `read_by_lookup` has gone over.
+        content: bytes of a float32 .tflite file that `use_embedding_lookup` has rewritten.
         quantization: str, one of `QUANTIZATIONS`.
-        token_ids: dictionary, name of a signature -> int32 array `[documents, length]`; what the
-            kinds in `CALIBRATED` learn the ranges of activations from. Others do not look at it.
-        learns_ranges: bool, whether the model learned these ranges instead, and `content` holds
-            them, for "int8".
+        token_ids: dictionary, name of a signature -> int32 array `[documents, length]`, from which
+            the kinds in `CALIBRATED` learn the ranges of activations. Other kinds ignore it.
+        learns_ranges: bool, whether the model learned these ranges in training instead, for "int8";
+            `content` then holds them.
 
     Returns:
         bytes of the file.
@@ -62,10 +62,12 @@ def import_quantizer():
 
 
 def _recipe(quantization, answering=()):
-    """What becomes of which operation; `answering` are names, as of `_answering`.
+    """Returns the recipe of a kind: which operations are quantized, and how.
 
-    8 bits hold a table with one scale; 4 bits need one a row, and clipping where that lowers the
-    error (OCTAV, Sakr et al., ICML 2022).
+    `answering` are names of operations, as `_answering` returns them.
+
+    In 8 bits one scale is enough for a table. 4 bits need one for each row, and clipping where that
+    lowers the error (OCTAV, Sakr et al., ICML 2022).
     """
     from ai_edge_quantizer import qtyping, recipe_manager
 
@@ -96,29 +98,29 @@ def _recipe(quantization, answering=()):
             operations.ALL_SUPPORTED,
             algorithm_key=recipe_manager.AlgorithmName.NO_QUANTIZE,
         )
-        # Integers end where the calibration's answers did, and of numbers around 10,000 they would
-        # be too few: the converter has put a regression's mean and scale into this layer.
+        # The integers of a result span the calibration's answers alone, and are too coarse for
+        # numbers around 10,000: the converter puts a regression's mean and scale into this layer.
         for name in answering:
             recipe.add_weight_only_config(f"^{re.escape(name)};$", kernel, num_bits=8)
     return recipe
 
 
 def _answering(content):
-    """Names of the dense operations whose results are outputs as they are: a regression's."""
-    from ai_edge_litert.tools import flatbuffer_utils
+    """Returns names of the dense operations whose results are outputs: those of a regression."""
+    from keras_combiner.export.tflite_editors.flatbuffer import OpCode, op_code, read_model
 
-    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    model = read_model(content)
     return [
         subgraph.tensors[operator.outputs[0]].name.decode()
         for subgraph in model.subgraphs
         for operator in subgraph.operators
-        if flatbuffer_utils.opcode_to_name(model, operator.opcodeIndex) == "FULLY_CONNECTED"
+        if op_code(model, operator) == OpCode.FULLY_CONNECTED
         and operator.outputs[0] in subgraph.outputs
     ]
 
 
 def _compute_with_integers(recipe, regex, bits):
-    """Adds to a recipe the operations of matching names, on activations of so many bits."""
+    """Adds operations of matching names to a recipe, on integer activations of so many bits."""
     from ai_edge_quantizer import qtyping
 
     operations = qtyping.TFLOperationName
@@ -130,20 +132,20 @@ def _compute_with_integers(recipe, regex, bits):
         operations.SELECT_V2,
     ]
     if bits == 8:
-        integer.append(operations.GELU)  # there is no kernel in 16 bits
+        integer.append(operations.GELU)  # has no kernel in 16 bits
     for operation in integer:
         recipe.add_static_config(regex, operation, activation_num_bits=bits, weight_num_bits=8)
 
 
 def _learned(content):
-    """The file without the ranges that it learned, the ranges, and what becomes of which operation.
+    """Returns the file without the ranges that it learned, the ranges, and the recipe.
 
-    An operation whose ranges were not learned (training never came to it, or it is none of those
-    that training quantizes) computes as in "dynamic_int8".
+    An operation whose ranges were not learned (training did not reach or does not quantize it)
+    computes as in "dynamic_int8".
     """
-    from keras_combiner.export.quantization_pairs import take_out
+    from keras_combiner.export.tflite_editors.fake_quant import strip_fake_quant
 
-    content, ranges, integer = take_out(content)
+    content, ranges, integer = strip_fake_quant(content)
     if not ranges:
         raise ValueError(
             "The model has not learned the ranges of its activations yet: `fit` it after "
@@ -156,9 +158,9 @@ def _learned(content):
 
 
 def _ranges(content, recipe, token_ids):
-    """Smallest and largest value of every activation over all texts.
+    """Returns the smallest and largest value of every activation over all texts.
 
-    Not a moving average of them, which is the default and forgets the short texts.
+    The default, a moving average, would forget the short texts.
     """
     from ai_edge_quantizer import calibrator
     from ai_edge_quantizer.utils import qsv_utils
@@ -176,7 +178,7 @@ def _ranges(content, recipe, token_ids):
 
 @contextlib.contextmanager
 def _without_notes():
-    """Leaves out progress bars, and the warning that keeping all activations takes memory."""
+    """Hides progress bars, and the warning that keeping all activations takes memory."""
     with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         yield

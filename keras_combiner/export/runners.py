@@ -1,12 +1,13 @@
-"""Runs an export as whoever gets it does: one document at a time, without this package.
+"""Runs an export as its users do: one document at a time, without this package.
 
-This file is also a program, which imports nothing of the package: `verification.measured` starts it
-to learn what an export takes in a process of its own.
+This file is also a program that imports nothing from the package: `verification.measured` starts it
+to measure an export in a process of its own.
 """
 
 import contextlib
 import functools
 import json
+import os
 import statistics
 import sys
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-# Enough for a median that a hiccup of the machine does not move.
+# Enough for a median that a pause of the machine does not move.
 RUNS = 20
 
 
@@ -118,9 +119,8 @@ def run_each(run, documents):
         documents: iterable of what it takes.
 
     Returns:
-        `(results, seconds)`: float32 `[documents, classes]`, the probabilities, or of a regression
-        the values, `[documents, 1]` or as the export has them; and float `[documents]`, the time
-        that each took.
+        `(results, seconds)`: float32 `[documents, classes]`, the probabilities, or the values of a
+        regression in the export's shape, and float `[documents]`, the time that each took.
     """
     results, seconds = [], []
     for document in documents:
@@ -129,6 +129,19 @@ def run_each(run, documents):
         seconds.append(time.perf_counter() - start)
         results.append(outputs["probabilities"] if "probabilities" in outputs else outputs["value"])
     return np.concatenate(results), np.array(seconds)
+
+
+@contextlib.contextmanager
+def quiet():
+    """Keeps progress notes of C++ libraries, which nobody can act on, off the terminal."""
+    with open(os.devnull, "w") as devnull:
+        saved = os.dup(2)
+        os.dup2(devnull.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
 
 
 def import_litert(takes="token_ids"):
@@ -177,14 +190,14 @@ def import_onnxruntime():
 
 
 def import_tensorflow():
-    """Imports what runs a SavedModel, the operations of its tokenizer if they are there.
+    """Imports what runs a SavedModel, and the operations of its tokenizer if they are installed.
 
     Returns:
         The module `tensorflow`.
     """
     import tensorflow
 
-    with contextlib.suppress(ImportError):  # bytes are made into ids without them
+    with contextlib.suppress(ImportError):  # a byte tokenizer does not need them
         import tensorflow_text  # noqa: F401
     return tensorflow
 
@@ -223,16 +236,16 @@ def _main():
 
 
 def _restart_peak():
-    """Forgets the most that this process has held, and returns what counts from now."""
+    """Resets this process's peak of memory and returns the new one."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
     return _peak()
 
 
 def _peak():
-    """The most bytes that this process has held, or None where the system does not say.
+    """Returns this process's peak of memory in bytes, or None where the system does not say.
 
-    Not by resource.getrusage: on Linux a process starts with the peak of the one that made it.
+    With resource.getrusage a process on Linux would start with the peak of its parent.
     """
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():

@@ -1,12 +1,18 @@
 """A classifier as a SavedModel that TF Serving loads."""
 
+import functools
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
-from keras_combiner.atomic_files import atomic_write, refuse_existing
-from keras_combiner.export import dtypes, runners, verification
+from keras_combiner.export import runners
+from keras_combiner.export.checked_export import (
+    Candidate,
+    ExportOptions,
+    checked_export,
+    in_float32,
+)
 from keras_combiner.export.document_windows import (
     DocumentWindows,
     pooled_evidence,
@@ -31,60 +37,59 @@ def export_saved_model(
 ):
     """Writes a SavedModel that takes texts, reads it back and compares it with the model.
 
-    A model in float64 is written in float32.
+    To load it, tensorflow and tensorflow-text are enough (`import tensorflow_text` registers the
+    ops of the tokenizer); neither Keras nor this package is needed. Signatures:
 
-    It needs tensorflow and tensorflow-text where it is loaded (`import tensorflow_text` registers
-    the ops of the tokenizer), but neither Keras nor this package. Signatures:
-
-    - `serving_default`: `text` (string `[batch]`) to `probabilities` (float32 `[batch, classes]`)
-      and `label` (string `[batch]`; empty where `LongDocumentClassifier.calibrate` chose a
-      threshold that the probability is not above). Where a document may have several labels,
-      `is_label` (bool `[batch, labels]`, by their thresholds, in the order of `probabilities`) in
-      place of `label`. A regression has `value` (float32 `[batch]`) in place of all, in all
-      signatures. Also `tokens` (int32 `[batch]`), how many the model read, and `truncated` (bool
-      `[batch]`), whether the text had more. With `long="windows"` also `windows`
-      (int32 `[batch]`), how many it took.
-    - `serving_token_ids`: `token_ids` (int32 `[batch, length]`, 0 is padding) to
+    - `serving_default` takes `text` (string `[batch]`) and returns
+        - `probabilities` (float32 `[batch, classes]`) and `label` (string `[batch]`; empty where
+          `LongDocumentClassifier.calibrate` chose a threshold that the probability is not above);
+          where a document may have several labels, `is_label` (bool `[batch, labels]`, by their
+          thresholds, in the order of `probabilities`) in place of `label`; for a regression only
+          `value` (float32 `[batch]`), in all signatures;
+        - `tokens` (int32 `[batch]`), how many the model read, and `truncated` (bool `[batch]`),
+          whether the text had more; with `long="windows"` also `windows` (int32 `[batch]`), the
+          number of windows.
+    - `serving_token_ids` takes `token_ids` (int32 `[batch, length]`, 0 is padding) and returns
       `probabilities`.
-    - `serving_scores`: what `serving_default` returns and, `[batch, length]` each for the longest
-      text of the batch: `token_weights` (float32), how much each token speaks for the
-      label (where there may be several, the most probable one), as
-      `keras_combiner.models.TokenEvidence` defines it; `token_ids` (int32);
-      `token_starts` and `token_ends` (int32), which bytes of the text each token is, as
-      `keras_combiner.text.Tokenizer.encode_with_offsets` defines them. All are 0 at padding.
+    - `serving_scores` returns what `serving_default` does and for each token, `[batch, length]`
+      with 0 for padding: `token_weights` (float32), how much the token speaks for the label (where
+      there may be several, the most probable one), as `keras_combiner.models.TokenEvidence` defines
+      it; `token_ids` (int32); `token_starts` and `token_ends` (int32), the bytes of the text that
+      the token covers, as `keras_combiner.text.Tokenizer.encode_with_offsets` defines them.
 
-    What is longer than the model reads is cut or, with `long="windows"`, read in windows, as
-    `classify` does it, in all signatures. However long a document is, eight windows are in memory
-    at a time; `token_ids` are then a whole document, and their last one that is not padding is the
-    end token, with which every window ends.
+    Documents longer than the model reads are cut or, with `long="windows"`, read in windows, as
+    `classify` does. Eight windows are in memory at a time, however long a document is. In
+    `serving_token_ids` a document then has all its ids, and its last one that is not padding is
+    the end token, with which every window ends.
 
-    No document fails the batch that it comes with. An empty text has a label like any other,
-    invalid UTF-8 is read as the tokenizer does it, and a batch of none gets an answer of none. In
-    `serving_token_ids` an id that the model does not have counts as padding, and so does the
-    tokenizer's start token anywhere but in the first place, of which no text has any: TF Serving
-    fills up shorter requests with the first id of theirs when it puts several into one batch.
+    No document makes the rest of its batch fail: an empty text has a label like any other, invalid
+    UTF-8 is read as the tokenizer reads it, and an empty batch has an empty answer. In
+    `serving_token_ids` unknown ids count as padding, and so does the start token anywhere but in
+    first place: TF Serving pads the shorter requests of a batch with their first id.
+
+    A model in float64 is written in float32.
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`.
         path: str or path of the directory to make; TF Serving wants a number as its last part,
             as in "saved_models/my_model/1".
-        documents: list of str for the comparison; texts that ship with the package if None.
-        labels: list of labels, one a document, for the accuracy of both; None for none.
-        max_accuracy_drop: float, by how much the accuracy on `documents` may be less than the
-            model's, or nothing is written; None for any.
-        measure: bool, whether to measure latency and memory, in processes of their own; takes some
-            twenty seconds.
-        overwrite: bool, whether an existing directory may be replaced.
+        documents: list of str to compare on; texts that ship with the package if None.
+        labels: list of labels, one a document, to report the accuracy of both; optional.
+        max_accuracy_drop: float, by how much the accuracy on `documents` may be below the model's;
+            if it is lower, nothing is written. None for no limit.
+        measure: bool, whether to measure latency and memory, in processes of their own; for a
+            SavedModel that takes some twenty seconds.
+        overwrite: bool, whether an existing export may be replaced.
         verbose: bool, whether to print the report.
-        warmup: bool, whether to add the requests that TF Serving sends itself before it
-            announces the model, so that the first user does not wait.
+        warmup: bool, whether to add requests that TF Serving sends itself before it announces the
+            model, so that the first user does not wait.
 
     Returns:
         `ExportReport`.
 
     Raises:
-        FileExistsError: if `path` exists and `overwrite` is false, or is a directory that holds
-            something else than a SavedModel, which replacing it would delete.
+        FileExistsError: if `path` exists and `overwrite` is false, or if it is not a SavedModel:
+            replacing it would delete something else.
         ImportError: if `warmup` is true and tensorflow-serving-api is missing (extra "serving").
         ValueError: if labels and documents do not go together.
         RuntimeError: if Keras runs on another backend than TensorFlow, or the export gives values
@@ -102,37 +107,29 @@ def export_saved_model(
     >>> report.agreement
     1.0
     """
-    refuse_existing(path, overwrite)
-    _refuse_other_directory(Path(path))
-    require_tensorflow_backend()
-    if warmup:
-        require_tensorflow_serving_api()  # says what is missing before the work, not after
-    documents, class_ids = verification.checked_held_out(
-        classifier, documents, labels, max_accuracy_drop
-    )
-    archive = _signatures(dtypes.in_float32(classifier, ("float64",)))
-    with atomic_write(path, overwrite) as unfinished:
-        archive.write_out(str(unfinished), verbose=False)
+    options = ExportOptions(documents, labels, max_accuracy_drop, measure, overwrite, verbose)
+    if overwrite:
+        _refuse_other_directory(Path(path))
+    prepare = functools.partial(_candidate, classifier, warmup)
+    require = [require_tensorflow_serving_api] if warmup else []
+    return checked_export(classifier, path, prepare, options, require)
+
+
+def _candidate(classifier, warmup, documents):
+    archive = _signatures(in_float32(classifier, ("float64",)))
+    texts = [as_bytes(x, i) for i, x in enumerate(documents)]
+
+    def write(path):
+        archive.write_out(str(path), verbose=False)
         if warmup:
-            write_warmup_requests(classifier, unfinished)
-        texts = [as_bytes(x, i) for i, x in enumerate(documents)]
-        received, _ = runners.run_each(runners.load_saved_model(unfinished), texts)
-        size = sum(file.stat().st_size for file in unfinished.rglob("*") if file.is_file())
+            write_warmup_requests(classifier, path)
+
+    def answers(path):
+        received, _ = runners.run_each(runners.load_saved_model(path), texts)
         expected = classifier.predict(texts, verbose=0)
-        report = verification.compare(
-            path,
-            size,
-            expected,
-            received.reshape(expected.shape),
-            class_ids,
-            max_accuracy_drop,
-            task=classifier.task,
-        )
-        if measure:
-            report = verification.measured(report, "saved_model", unfinished, texts)
-    if verbose:
-        print(report)
-    return report
+        return received.reshape(expected.shape), expected
+
+    return Candidate("saved_model", texts, write, answers)
 
 
 def _signatures(classifier):
@@ -168,14 +165,14 @@ def _signatures(classifier):
 
 
 class _Cut:
-    """What a classifier says of documents that it cuts: outputs, and how much of each it read."""
+    """What a classifier answers about documents that it cuts, and how much of each it read."""
 
     def __init__(self, classifier):
         self._classifier = classifier
         self._evidence = TokenEvidence(classifier)
         self._tokenizer = classifier.tokenizer
         self._sequence_length = classifier.sequence_length
-        self._length = classifier.backbone.input_shape[1]  # None if any will do
+        self._length = classifier.backbone.input_shape[1]  # None for any length
 
     def text(self, text):
         encoded = self._tokenizer.encode(text, self._sequence_length + 1)
@@ -198,11 +195,11 @@ class _Cut:
         return outputs, self._reading(encoded), _by_token(token_ids, starts, ends, weights)
 
     def _without_last(self, rows):
-        """Ragged rows, of which one id more than there may be shows that a text is too long."""
+        """Returns ragged rows without their last id and without ids beyond the model's length."""
         return rows[:, :-1][:, : self._sequence_length - 1]
 
     def _cut(self, rows, last=None):
-        """As the tokenizer cuts: the end token, or what stands in its place, stays."""
+        """Cuts as the tokenizer does: the end token, or what stands in its place, stays."""
         return tf.concat([self._without_last(rows), rows[:, -1:] if last is None else last], axis=1)
 
     def _padded(self, rows):
@@ -217,7 +214,7 @@ class _Cut:
 
 
 class _Windows:
-    """The same of documents that it reads as a whole, in windows."""
+    """The same for documents that it reads as a whole, in windows."""
 
     def __init__(self, classifier):
         self._classifier = classifier
@@ -265,7 +262,7 @@ def _by_token(token_ids, starts, ends, weights):
 
 
 def known_tokens(token_ids, classifier):
-    """Makes padding of the ids that a classifier's vocabulary does not have.
+    """Replaces ids that are not in the vocabulary of a classifier with padding.
 
     Args:
         token_ids: int32 tensor `[batch, length]`.
@@ -291,14 +288,4 @@ def _refuse_other_directory(path):
     if path.is_file() or is_other:
         raise FileExistsError(
             f"{path} is not a SavedModel, and would be deleted. Choose another path."
-        )
-
-
-def require_tensorflow_backend():
-    """Raises a RuntimeError unless Keras runs on TensorFlow."""
-    if keras.backend.backend() != "tensorflow":
-        raise RuntimeError(
-            "Exports need the TensorFlow backend of Keras. Received: "
-            f"{keras.backend.backend()}. Save the model to a .keras file, and load and export it "
-            "in a process with KERAS_BACKEND=tensorflow."
         )

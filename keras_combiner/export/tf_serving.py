@@ -1,12 +1,12 @@
-"""A model laid out as TF Serving serves it: numbered versions, and the server's configuration."""
+"""A model's directory for TF Serving: numbered versions, and the server's configuration."""
 
 import re
 from pathlib import Path
 
 from keras_combiner.atomic_files import atomic_write
-from keras_combiner.export.next_version import next_version
 from keras_combiner.export.saved_model import export_saved_model
 from keras_combiner.export.warmup import require_tensorflow_serving_api
+from keras_combiner.version_folders import version_folders
 
 MODELS_FILE = "models.config"
 BATCHING_FILE = "batching.config"
@@ -54,7 +54,7 @@ services:
 
 
 def export_for_tf_serving(classifier, directory, version=None, **options):
-    """Writes a version of a model for TF Serving, and what starts TF Serving on it.
+    """Writes a version of a model for TF Serving, and the configuration that serves it.
 
     For "serving/my_model" it makes
 
@@ -63,15 +63,15 @@ def export_for_tf_serving(classifier, directory, version=None, **options):
         serving/compose.yaml       `docker compose -f serving/compose.yaml up` serves them
         serving/my_model/1/        the version: a SavedModel with warm-up requests
 
-    A server that runs takes up a new version by itself. Configuration that exists already stays as
-    it is, except that a model which models.config lacks is added to it.
+    A running server loads a new version by itself. Existing configuration stays as it is, except
+    that the model is added to models.config if it is missing there.
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`.
         directory: str or path of the model's directory; its last part names the model in requests.
         version: int, at least 1; the number after the newest version there if None.
-        **options: as in `export_saved_model`, which they are handed on to: `documents`, `labels`,
-            `max_accuracy_drop`, `measure`, `overwrite` and `verbose`.
+        **options: `documents`, `labels`, `max_accuracy_drop`, `measure`, `overwrite` and `verbose`,
+            as in `export_saved_model`.
 
     Returns:
         `ExportReport`.
@@ -79,7 +79,7 @@ def export_for_tf_serving(classifier, directory, version=None, **options):
     Raises:
         FileExistsError: if `version` exists and `overwrite` is false.
         ImportError: if tensorflow-serving-api is missing (extra "serving").
-        ValueError: for a name that a request's address cannot hold, a `version` that is no
+        ValueError: for a name that a request's address cannot hold, a `version` that is not a
             positive int, or a models.config that TF Serving would not read.
         RuntimeError: if Keras runs on another backend than TensorFlow.
 
@@ -119,6 +119,31 @@ def export_for_tf_serving(classifier, directory, version=None, **options):
     return report
 
 
+def next_version(directory):
+    """Returns the number after the newest version in a model's directory.
+
+    TF Serving serves the version with the greatest number, and loads a new one as it appears.
+
+    Args:
+        directory: str or path, as in "serving/my_model"; it may not exist yet.
+
+    Returns:
+        int, 1 for a model's first version.
+
+    Example:
+
+    >>> import tempfile
+    >>> directory = Path(tempfile.mkdtemp())
+    >>> next_version(directory)
+    1
+    >>> for name in ("1", "9", "10", "notes"):
+    ...     (directory / name).mkdir()
+    >>> next_version(directory)
+    11
+    """
+    return max((number for number, _ in version_folders(directory)), default=0) + 1
+
+
 def check_model_name(directory):
     """Raises a ValueError unless the last part of a path can name a model in requests.
 
@@ -134,7 +159,7 @@ def check_model_name(directory):
 
 
 def _models_config(file, name):
-    """The text of models.config with the model of this name in it."""
+    """Returns the text of models.config with the model of this name in it."""
     from google.protobuf import text_format
     from tensorflow_serving.config import model_server_config_pb2
 

@@ -7,7 +7,7 @@ from keras_combiner.text import Tokenizer
 
 
 class TokenEvidence:
-    """Splits what a classifier found in a document over the document's tokens.
+    """Splits a classifier's answer about a document over the document's tokens.
 
     `LongDocumentClassifier` averages the vectors `x[t]` of a document's `n` tokens, and its last
     layer (kernel `W`, bias `b`) is linear before the softmax. So the logit of a class, measured
@@ -33,15 +33,16 @@ class TokenEvidence:
     A token's vector has already read the rest of the document through attention: a weight says
     where in the averaged document the evidence lies, not that the token alone brought it about.
 
-    Masking: token id 0 is padding, whose weight is zero. Weights do not depend on how much of it
-    there is. Without a single token all weights are zero.
+    Masking: token id 0 is padding, whose weight is zero. The amount of padding does not change
+    weights. In a document without tokens all weights are zero.
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`.
 
     Call arguments:
         token_ids: int tensor `[batch, length]`.
-        classes: int tensor `[batch]`, whose terms the weights are; the winning ones if None.
+        classes: int tensor `[batch]`, the classes whose terms are returned; the winning ones if
+            None.
 
     Returns:
         `(probabilities, token_weights)`: float tensors `[batch, classes]` and float32
@@ -80,10 +81,10 @@ class TokenEvidence:
         return probabilities, weights / ops.maximum(count, 1.0)
 
     def _kernel(self, features):
-        """What a feature adds to each class: for softmax `W[f, c] - mean over classes of W[f]`.
+        """Returns what a feature adds to each class: for softmax `W[f, c] - mean over c of W[f]`.
 
-        Asking the layer, by way of unit vectors, also does for a kernel that is quantized or has
-        LoRA's addition.
+        Calling the layer on unit vectors also works for a kernel that is quantized or has LoRA's
+        addition.
         """
         unit_vectors = ops.eye(features, dtype="float32")
         return self._linear(unit_vectors) - self._linear(0.0 * unit_vectors[:1])

@@ -1,19 +1,17 @@
-"""What an export gives back, compared with the model it came from."""
+"""The answers of an export compared with those of its model, and the report of that."""
 
 import dataclasses
 import json
 import subprocess
 import sys
-from importlib import resources
 
 import numpy as np
 
 from keras_combiner import tasks
 from keras_combiner.atomic_files import atomic_write
-from keras_combiner.batches.text_inputs import as_pairs, as_texts, each
 from keras_combiner.export import runners
 
-# A phone's cores are few, and what a second one brings is what a user asks next.
+# A phone has few cores; whether a second one helps is the next question.
 _NUMBERS_OF_THREADS = (1, 2)
 
 _ERRORS = ("error", "model_error")
@@ -21,26 +19,25 @@ _ERRORS = ("error", "model_error")
 
 @dataclasses.dataclass(frozen=True)
 class ExportReport:
-    """An export beside its model, on real documents; as a str, a table in Markdown.
+    """An export compared with its model on documents; as a str, a table in Markdown.
 
     Attributes:
         path: str, what was written.
         size: int, bytes on disk.
         documents: int, number of documents compared.
         largest_difference: float, the largest difference of a probability.
-        agreement: float, share of documents for which both name the same class, or of single yes
-            or no where there may be several; None for a regression.
+        agreement: float, share of documents for which both name the same class, or of the single
+            labels where there may be several; None for a regression.
         accuracy: float, share of documents for which the export names the right class; None
             without labels.
-        model_accuracy: float, the same of the model.
+        model_accuracy: float, the same for the model.
         error: float, the mean absolute error of a regression; None without targets.
-        model_error: float, the same of the model.
-        milliseconds_1_thread: float, median time of a document, or of a window where those of a
-            .tflite file are run one by one; None if it was not measured.
+        model_error: float, the same for the model.
+        milliseconds_1_thread: float, median time of a document, or of a window for a .tflite file
+            of a model that reads windows; None if it was not measured.
         milliseconds_2_threads: float, the same with two threads.
-        peak_memory: int, bytes by which loading and running the export raised the most memory that
-            a process held; None if it was not measured, or the system does not say (only Linux
-            does).
+        peak_memory: int, bytes by which loading and running the export raised the peak of memory of
+            a process; None if it was not measured, or the system does not say (only Linux does).
 
     Example:
 
@@ -122,7 +119,7 @@ def write_reports(reports, path):
 def compare(
     path, size, expected, received, class_ids=None, max_accuracy_drop=None, task="single_label"
 ):
-    """Makes the report of an export from the outputs of both sides.
+    """Returns the report of an export from its outputs and those of its model.
 
     Args:
         path: path of the export.
@@ -131,7 +128,7 @@ def compare(
         received: float array `[documents, classes]`, from the export.
         class_ids: int array `[documents]`, the right classes (or the targets of another task), or
             None.
-        max_accuracy_drop: float, by how much accuracy may be less than the model's, or None. A drop
+        max_accuracy_drop: float, by how much the accuracy may be below the model's, or None. A drop
             of 0.01 is one document in a hundred.
         task: `keras_combiner.tasks.Task` or its name, what the outputs mean.
 
@@ -139,7 +136,7 @@ def compare(
         `ExportReport`.
 
     Raises:
-        RuntimeError: if the export gives values that are not numbers, or loses more accuracy than
+        RuntimeError: if the export gives values that are not finite, or loses more accuracy than
             it may.
     """
     expected, received = np.asarray(expected), np.asarray(received)
@@ -168,7 +165,7 @@ def compare(
         accuracy=float(right / len(expected)),
         model_accuracy=float(expected_right / len(expected)),
     )
-    # Whole documents are counted, so that 0.90 - 0.89 is no more than 0.01.
+    # By counts of documents, so that 0.90 - 0.89 is not more than 0.01.
     drop = (expected_right - right) / len(expected)
     if max_accuracy_drop is not None and drop > max_accuracy_drop:
         raise RuntimeError(
@@ -183,7 +180,7 @@ def compare(
 def measured(report, kind, path, documents):
     """Adds latency and peak memory to a report.
 
-    Each number of threads gets a process of its own, which loads what a device or a server does:
+    Each number of threads has a process of its own, which loads what a device or a server loads:
     neither Keras nor this package.
 
     Args:
@@ -197,7 +194,7 @@ def measured(report, kind, path, documents):
         `ExportReport`.
 
     Raises:
-        RuntimeError: if such a process fails; its last words are in the message.
+        RuntimeError: if such a process fails; the message ends with what it said.
     """
     documents = [
         # JSON has no bytes; latin-1 turns each into one character.
@@ -208,7 +205,7 @@ def measured(report, kind, path, documents):
     for num_threads in _NUMBERS_OF_THREADS:
         job = {"kind": kind, "path": str(path), "num_threads": num_threads, "documents": documents}
         done = subprocess.run(
-            # -P: what lies beside that file are no modules of their own.
+            # -P: the files beside that one are not modules of their own.
             [sys.executable, "-P", runners.__file__],
             input=json.dumps(job),
             capture_output=True,
@@ -226,68 +223,3 @@ def measured(report, kind, path, documents):
         milliseconds_2_threads=results[1]["milliseconds"],
         peak_memory=results[0]["peak_memory"],
     )
-
-
-def sample_documents():
-    """Public-domain texts that ship with the package, for want of the user's own.
-
-    Returns:
-        list of str: long ones, and short ones that are mostly padding to a model of fixed length.
-    """
-    lines = resources.files(__package__).joinpath("sample_documents.jsonl").read_text("utf-8")
-    long_documents = [json.loads(line)["text"] for line in lines.splitlines()]
-    return [*long_documents, long_documents[0][:60], ""]
-
-
-def checked_documents(documents):
-    """Gives `documents` as a list, or `sample_documents()` if they are None.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    if documents is None:
-        return sample_documents()
-    documents = as_texts(documents, "documents")
-    if not documents:
-        raise ValueError(
-            "An export is compared with its model on documents. Received: an empty list. Leave "
-            "`documents` out to compare on texts that ship with the package."
-        )
-    return documents
-
-
-def checked_held_out(classifier, documents, labels, max_accuracy_drop):
-    """Checks what an export is to be held against.
-
-    Args:
-        classifier: `keras_combiner.LongDocumentClassifier`.
-        documents: texts as `LongDocumentClassifier.fit` takes them, or None for
-            `sample_documents()`.
-        labels: labels as `fit` takes them, one a document, or None.
-        max_accuracy_drop: float or None.
-
-    Returns:
-        `(documents, class_ids)`: list of str, and int array `[documents]` (or the targets of
-        another task), None without labels.
-
-    Raises:
-        ValueError: if there is no document, labels and documents differ in number, a label is
-            unknown to the model, or `max_accuracy_drop` is no share or comes without labels.
-    """
-    if max_accuracy_drop is not None:
-        if not 0 <= max_accuracy_drop <= 1:
-            raise ValueError(
-                "`max_accuracy_drop` is a share of the documents, from 0 to 1: 0.01 is one in a "
-                f"hundred. Received: {max_accuracy_drop!r}."
-            )
-        if labels is None:
-            raise ValueError("`max_accuracy_drop` needs `documents` and their `labels`.")
-        if classifier.task.name == "regression":
-            raise ValueError("`max_accuracy_drop` is for classes; a regression has no accuracy.")
-    if labels is None:
-        return checked_documents(documents), None
-    if documents is None:
-        raise ValueError("`labels` are those of `documents`. Received no documents.")
-    documents, labels = as_pairs(checked_documents(documents), labels)
-    target = classifier.task.targets(classifier.labels)
-    return documents, np.array(list(each(target, labels)))

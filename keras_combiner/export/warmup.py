@@ -1,16 +1,16 @@
-"""The requests that TF Serving sends a model of its own before it announces it."""
+"""Warm-up requests: TF Serving sends them to a model before it announces it."""
 
 from pathlib import Path
 
 import tensorflow as tf
 
-from keras_combiner.export import verification
+from keras_combiner.export.checked_export import sample_documents
 
 WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 
 
 def require_tensorflow_serving_api():
-    """Raises an ImportError unless tensorflow-serving-api is there."""
+    """Raises an ImportError unless tensorflow-serving-api is installed."""
     try:
         import tensorflow_serving.apis.prediction_log_pb2  # noqa: F401
     except ImportError as error:
@@ -23,9 +23,9 @@ def require_tensorflow_serving_api():
 def write_warmup_requests(classifier, path):
     """Adds warm-up requests to a SavedModel that `export_saved_model` wrote.
 
-    Each signature gets two: an empty document, and one as long as the model reads or, if it reads
-    windows, as several of these. Their words are those of a text that ships with the package,
-    never of the user's documents.
+    Each signature has two: an empty document, and one as long as the model reads or, if it reads
+    windows, several windows long. Their words are from a text that ships with the package, never
+    from the user's documents.
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`, that of the SavedModel.
@@ -51,8 +51,8 @@ def write_warmup_requests(classifier, path):
 
 def _requests(classifier):
     length = classifier.sequence_length
-    words = verification.sample_documents()[0].split()
-    # A word is a token at least, so as many words as the model reads tokens are enough.
+    words = sample_documents()[0].split()
+    # A word is at least one token, so as many words as the model reads tokens are enough.
     longest = " ".join(words * (length // len(words) + 1))
     limit = length
     if classifier.long == "windows":

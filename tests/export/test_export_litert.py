@@ -1,5 +1,3 @@
-import os
-import pathlib
 import subprocess
 import sys
 
@@ -8,9 +6,8 @@ import pytest
 import tensorflow as tf
 
 from keras_combiner import LongDocumentClassifier
-from keras_combiner.export import QUANTIZATIONS, export_litert, litert, verification
+from keras_combiner.export import QUANTIZATIONS, export_litert, run_litert
 from keras_combiner.export.quantization import CALIBRATED
-from tests.export.litert_graph import empty_model
 
 # Largest difference of a probability, on an untrained model.
 TOLERANCES = {
@@ -196,67 +193,6 @@ def test_wrong_arguments(byte_classifier, options, words, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_refuses_an_existing_file_unless_told(byte_classifier, tmp_path):
-    path = tmp_path / "model.tflite"
-    path.write_text("precious")
-    with pytest.raises(FileExistsError, match="overwrite=True"):
-        export_litert(byte_classifier, path, documents=["a"])
-    assert path.read_text() == "precious"
-    report = export_litert(byte_classifier, path, documents=["a"], overwrite=True)
-    assert path.stat().st_size == report.size
-    assert [x.name for x in tmp_path.iterdir()] == ["model.tflite"]
-
-
-@pytest.mark.parametrize("existing", [False, True])
-@pytest.mark.parametrize("where", ["writing", "checking", "renaming"])
-def test_failure_leaves_nothing_behind(where, existing, byte_classifier, tmp_path, monkeypatch):
-    path = tmp_path / "model.tflite"
-    if existing:
-        path.write_text("precious")
-
-    def fail(*args, **kwargs):
-        raise OSError("No space left")
-
-    monkeypatch.setattr(litert, "_convert", lambda *_: empty_model())
-    monkeypatch.setattr(litert, "run_litert", lambda path, ids: (np.zeros((len(ids), 3)), None))
-    if where == "writing":
-        write = pathlib.Path.write_bytes
-
-        def half(self, content):
-            write(self, content[:5])
-            fail()
-
-        monkeypatch.setattr(pathlib.Path, "write_bytes", half)
-    elif where == "checking":
-        monkeypatch.setattr(verification, "compare", fail)
-    else:
-        monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="No space left"):
-        export_litert(byte_classifier, path, documents=["a"], overwrite=True)
-    assert [x.name for x in tmp_path.iterdir()] == (["model.tflite"] if existing else [])
-    if existing:
-        assert path.read_text() == "precious"
-
-
-@pytest.mark.parametrize("right", [1, 2])
-def test_the_gate_leaves_nothing_behind(right, byte_classifier, tmp_path, monkeypatch):
-    # An export that always names class 1, of a model that always names class 2.
-    monkeypatch.setattr(litert, "_convert", lambda *_: empty_model())
-    one, two = (np.tile(np.eye(3)[i], (4, 1)) for i in (1, 2))
-    monkeypatch.setattr(litert, "run_litert", lambda path, ids: (one, None))
-    monkeypatch.setattr(byte_classifier, "predict", lambda *_, **__: two)
-    path = tmp_path / "model.tflite"
-    options = {"documents": list("abcd"), "labels": [byte_classifier.labels[right]] * 4}
-    if right == 1:
-        report = export_litert(byte_classifier, path, max_accuracy_drop=0, **options)
-        assert (report.accuracy, report.model_accuracy) == (1.0, 0.0)
-        assert path.is_file()
-    else:
-        with pytest.raises(RuntimeError, match=r"loses too much accuracy.* on 4 documents"):
-            export_litert(byte_classifier, path, max_accuracy_drop=0.5, **options)
-        assert not list(tmp_path.iterdir())
-
-
 def test_measures_when_asked(classifier, documents, tmp_path):
     report = export_litert(classifier, tmp_path / "a.tflite", documents=documents, measure=True)
     assert report.milliseconds_1_thread > 0 and report.milliseconds_2_threads > 0
@@ -327,4 +263,4 @@ def test_ids_that_the_vocabulary_does_not_have_are_refused(exported, quantizatio
     ids = np.zeros((1, 40), "int32")
     ids[0, :6] = [2, 5, 6, unknown, 7, 3]
     with pytest.raises(RuntimeError, match="index out of bounds"):
-        litert.run_litert(exported[quantization][0], ids)
+        run_litert(exported[quantization][0], ids)

@@ -1,5 +1,4 @@
 import importlib
-import os
 import subprocess
 import sys
 import types
@@ -10,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from keras_combiner import LongDocumentClassifier, factorizations
-from keras_combiner.export import export_onnx, run_onnx, verification
+from keras_combiner.export import export_onnx, run_onnx
 
 # The module, whose name in the package is not that of the function.
 onnx_export = importlib.import_module("keras_combiner.export.onnx")
@@ -146,26 +145,6 @@ def test_wrong_arguments(byte_classifier, tmp_path):
     with pytest.raises(FileExistsError, match="overwrite=True"):
         export_onnx(byte_classifier, tmp_path / "model.onnx")
     assert (tmp_path / "model.onnx").read_text() == "precious"
-
-
-@pytest.mark.parametrize("where", ["checking", "renaming"])
-def test_failure_leaves_nothing_behind(where, byte_classifier, tmp_path, monkeypatch):
-    path = tmp_path / "model.onnx"
-    path.write_text("precious")
-
-    def fail(*args, **kwargs):
-        raise OSError("No space left")
-
-    monkeypatch.setattr(onnx_export, "_convert", lambda _: b"not converted, to be quick")
-    monkeypatch.setattr(onnx_export, "run_onnx", lambda path, ids: (np.zeros((len(ids), 3)), None))
-    if where == "checking":
-        monkeypatch.setattr(verification, "compare", fail)
-    else:
-        monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="No space left"):
-        export_onnx(byte_classifier, path, documents=["a"], overwrite=True)
-    assert [x.name for x in tmp_path.iterdir()] == ["model.onnx"]
-    assert path.read_text() == "precious"
 
 
 @pytest.mark.slow

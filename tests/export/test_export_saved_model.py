@@ -4,12 +4,12 @@ import shutil
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_combiner.export import ExportReport, export_saved_model, saved_model, verification
+from keras_combiner.export import ExportReport, export_saved_model, saved_model
+from keras_combiner.export.checked_export import sample_documents
 from keras_combiner.models import TokenEvidence
 
 HARD_TEXTS = ["", "it will rain", "rain \U0001f327 naïve 漢字", "king " * 5000, "\x00", "zebra?!"]
@@ -300,7 +300,7 @@ def test_bytes_have_the_same_signatures(byte_classifier, tmp_path):
 
 
 def test_documents_ship_with_the_package(byte_classifier, tmp_path):
-    documents = verification.sample_documents()
+    documents = sample_documents()
     assert len(documents) >= 2
     # Long ones, and ones that a fixed length fills with padding.
     assert sum(len(x) > 500 for x in documents) >= 2
@@ -338,71 +338,6 @@ def test_lone_surrogates_in_the_documents_do_not_stop_an_export(byte_classifier,
     assert report.largest_difference < 1e-5
 
 
-@pytest.mark.parametrize("verbose", [pytest.param(False, marks=pytest.mark.slow), True])
-def test_prints_its_report_unless_told_not_to(byte_classifier, tmp_path, capfd, verbose):
-    report = export_saved_model(byte_classifier, tmp_path / "1", documents=["a"], verbose=verbose)
-    assert capfd.readouterr().out == (f"{report}\n" if verbose else "")
-
-
-@pytest.mark.parametrize("existing", [pytest.param(False, marks=pytest.mark.slow), True])
-@pytest.mark.parametrize(
-    "where",
-    ["writing", "checking", pytest.param("renaming", marks=pytest.mark.slow), "not finite"],
-)
-def test_failure_leaves_nothing_behind(
-    where, existing, byte_classifier, exported, tmp_path, monkeypatch
-):
-    path = tmp_path / "models" / "1"
-    path.parent.mkdir()
-    if existing:
-        shutil.copytree(exported[0], path)
-    words = "No space left"
-
-    def fail(*args, **kwargs):
-        raise OSError(words)
-
-    if where == "writing":
-        archive = type(keras.export.ExportArchive())
-        write = archive.write_out
-
-        def half(self, directory, **kwargs):
-            write(self, directory, **kwargs)
-            fail()
-
-        monkeypatch.setattr(archive, "write_out", half)
-    elif where == "checking":
-        monkeypatch.setattr(verification, "compare", fail)
-    elif where == "renaming":
-        rename = os.rename
-        failures = iter([fail])
-
-        def fail_second(source, target):
-            # With an old model in place, it has already stepped aside; it can step back.
-            if str(target) == str(path):
-                next(failures, rename)(source, target)
-            else:
-                rename(source, target)
-
-        monkeypatch.setattr(os, "rename", fail_second)
-        monkeypatch.setattr(os, "replace", fail)
-    else:
-        words = "not finite; nothing was written"
-        monkeypatch.setattr(byte_classifier, "predict", lambda x, **_: np.zeros((len(x), 3)))
-        compare = verification.compare
-
-        def spoilt(path, size, expected, received, *rest, **options):
-            return compare(path, size, expected, np.full_like(received, np.nan), *rest, **options)
-
-        monkeypatch.setattr(verification, "compare", spoilt)
-    with pytest.raises((OSError, RuntimeError), match=words):
-        export_saved_model(byte_classifier, path, documents=["a"], overwrite=True)
-    monkeypatch.undo()
-    assert [x.name for x in path.parent.iterdir()] == (["1"] if existing else [])
-    if existing:
-        names = sorted(x.name for x in exported[0].rglob("*"))
-        assert sorted(x.name for x in path.rglob("*")) == names
-
-
 def test_the_gate_leaves_nothing_behind(byte_classifier, documents, tmp_path, monkeypatch):
     # A model whose answers, all of them right, its export turns around.
     expected = 1 - byte_classifier.predict(documents, verbose=0)
@@ -422,21 +357,3 @@ def test_measures_when_asked(classifier, documents, tmp_path):
     if sys.platform == "linux":
         assert 1e6 < report.peak_memory < 1e9
     assert "| peak memory |" in str(report)
-
-
-def test_needs_the_tensorflow_backend(byte_classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
-    with pytest.raises(RuntimeError, match=r"TensorFlow backend.*jax.*KERAS_BACKEND=tensorflow"):
-        export_saved_model(byte_classifier, tmp_path / "1", documents=["a"])
-    assert not list(tmp_path.iterdir())
-
-
-def test_documents_may_be_none_at_all(byte_classifier, tmp_path):
-    # An empty list compares nothing; a clear error is as good as an export.
-    try:
-        report = export_saved_model(byte_classifier, tmp_path / "1", documents=[])
-    except ValueError as error:
-        assert "document" in str(error)
-        assert not list(tmp_path.iterdir())
-    else:
-        assert report.documents == 0

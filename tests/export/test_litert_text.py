@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_combiner.datasets import load_sotu_era
-from keras_combiner.export import export_litert, litert, litert_text, run_litert, runners
+from keras_combiner.export import export_litert, litert, run_litert, runners
+from keras_combiner.export.tflite_editors.tokenizer import convert_tokenizer
 from keras_combiner.text import ByteTokenizer, Tokenizer, WordPieceTokenizer
 from keras_combiner.text.tokenizer import as_bytes
 
@@ -58,7 +59,7 @@ def in_litert():
     make_interpreter = runners.import_litert("text")
     pairs = {}
     for name, tokenizer in tokenizers().items():
-        interpreter = make_interpreter(model_content=litert_text._convert(tokenizer, LENGTH))
+        interpreter = make_interpreter(model_content=convert_tokenizer(tokenizer, LENGTH))
         runner = interpreter.get_signature_runner("serving_default")
         # The default arguments bind this round's, and keep the interpreter alive.
         pairs[name] = (

@@ -13,7 +13,7 @@ from ai_edge_litert.interpreter import Interpreter
 from keras_combiner import tasks
 from keras_combiner.batches.windows import split_into_windows
 from keras_combiner.export import export_litert
-from keras_combiner.export.file_metadata import tokenizer_of
+from keras_combiner.export.tflite_editors.metadata import tokenizer_of
 from tests.export.test_windows import TEXTS
 
 ROOT = Path(__file__).parents[2]

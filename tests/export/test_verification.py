@@ -1,16 +1,13 @@
 import json
 import subprocess
 import sys
-import types
 
 import numpy as np
 import pytest
 
 from keras_combiner.export import ExportReport, runners, verification, write_reports
-from keras_combiner.tasks import SingleLabel
 
 EXPECTED = np.array([[0.6, 0.4], [0.3, 0.7], [0.5, 0.5]])
-CLASSIFIER = types.SimpleNamespace(labels=["a", "b"], task=SingleLabel())
 
 
 def test_compares():
@@ -73,33 +70,6 @@ def test_values_that_are_no_numbers_are_an_error(value):
     received[1, 0] = value
     with pytest.raises(RuntimeError, match="somewhere gives values that are not finite"):
         verification.compare("somewhere", 1, EXPECTED, received)
-
-
-def test_held_out_documents():
-    documents, class_ids = verification.checked_held_out(
-        CLASSIFIER, tuple("xyz"), np.array(["b", "a", "b"]), 0.5
-    )
-    assert documents == ["x", "y", "z"] and class_ids.tolist() == [1, 0, 1]
-    documents, class_ids = verification.checked_held_out(CLASSIFIER, None, None, None)
-    assert documents == verification.sample_documents() and class_ids is None
-
-
-@pytest.mark.parametrize(
-    ("documents", "labels", "drop", "words"),
-    [
-        (["x", "y"], ["a"], None, "2 texts, 1 labels"),
-        (None, ["a"], None, "Received no documents"),
-        (["x"], ["c"], None, r"label 0: unknown label 'c'\. Nearest of the 2 labels"),
-        (["x"], None, 0.1, "needs `documents` and their `labels`"),
-        (["x"], ["a"], 2, "from 0 to 1.*Received: 2"),
-        (["x"], ["a"], -0.1, "from 0 to 1.*Received: -0.1"),
-        (["x"], ["a"], float("nan"), "from 0 to 1.*Received: nan"),
-        ([], [], None, "Received: an empty list"),
-    ],
-)
-def test_refuses_what_does_not_go_together(documents, labels, drop, words):
-    with pytest.raises(ValueError, match=words):
-        verification.checked_held_out(CLASSIFIER, documents, labels, drop)
 
 
 def test_reports_are_written_as_json(tmp_path):

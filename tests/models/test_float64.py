@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_combiner.export import dtypes, export_litert, export_onnx, export_saved_model
+from keras_combiner.export import export_litert, export_onnx, export_saved_model
+from keras_combiner.export.checked_export import in_float32
 from keras_combiner.models import LongDocumentClassifier
 
 TEXTS = ["rain and wind", "kings of old", "a wet day", "long ago"]
@@ -54,7 +55,7 @@ def test_all_of_a_classifier_follows_floatx(task, floatx64, tmp_path):
     assert {x.dtype for x in model.weights} == {"float64"}
     outputs = model.predict(TEXTS, verbose=0)
     assert outputs.dtype == model.predict([]).dtype == "float64"
-    copy = dtypes.in_float32(model)
+    copy = in_float32(model)
     assert {x.dtype for x in copy.weights} == {"float32"}
     rounded = copy.predict(TEXTS, verbose=0)
     assert rounded.dtype == "float32"
@@ -69,12 +70,12 @@ def test_mixed_precision_is_as_ever(floatx64):
     model = make(dtype="mixed_bfloat16")
     assert {x.dtype for x in model.weights} == {"float32"}
     assert model.predict(TEXTS, verbose=0).dtype == "float32"
-    assert dtypes.in_float32(model, ("float64",)) is model
-    copy = dtypes.in_float32(model)
+    assert in_float32(model, ("float64",)) is model
+    copy = in_float32(model)
     assert {x.compute_dtype for x in copy.backbone.layers if x.weights} == {"float32"}
     for one, other in zip(copy.weights, model.weights, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert dtypes.in_float32(copy) is copy
+    assert in_float32(copy) is copy
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_combiner.export.file_metadata import add_metadata, tokenizer_of
+from keras_combiner.export.tflite_editors.metadata import add_metadata, tokenizer_of
 from keras_combiner.text import BertTokenizer, ByteTokenizer, WordPieceTokenizer
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]

@@ -10,7 +10,7 @@ import pytest
 
 from keras_combiner import tasks
 from keras_combiner.batches.windows import split_into_windows
-from keras_combiner.export.file_metadata import add_metadata, tokenizer_of
+from keras_combiner.export.tflite_editors.metadata import add_metadata, tokenizer_of
 from keras_combiner.text import BertTokenizer, ByteTokenizer, WordPieceTokenizer
 from tests.examples.web.conftest import MODEL, WEB, program
 from tests.export.litert_graph import empty_model

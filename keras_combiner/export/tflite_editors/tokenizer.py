@@ -1,4 +1,4 @@
-"""The tokenizer inside a .tflite file: text in, where `export_litert` alone takes token ids."""
+"""A tokenizer inside a .tflite file, which then takes text instead of token ids."""
 
 import tempfile
 
@@ -6,13 +6,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_combiner.export import runners
+from keras_combiner.export.tflite_editors.flatbuffer import read_model, write_model
 
 
-def put_in_front(content, tokenizer, texts, token_ids):
+def prepend_tokenizer(content, tokenizer, texts, token_ids):
     """Puts a tokenizer in front of a .tflite file that takes token ids.
 
-    The two are converted apart and joined as they are, so that whatever quantization the file has,
-    its weights and operations stay what they were.
+    The tokenizer is converted alone and the two files are joined as they are, so that the weights
+    and operations of a quantized file stay what they were.
 
     Args:
         content: bytes of a .tflite file with one signature, from `token_ids`, int32
@@ -22,22 +23,27 @@ def put_in_front(content, tokenizer, texts, token_ids):
         token_ids: int32 array `[texts, sequence_length]`, what the tokenizer makes of them.
 
     Returns:
-        bytes of a .tflite file from `text`, string `[1]`, with two outputs more: `token_ids`, and
-        `num_tokens`, int32 `[1]`.
+        bytes of a .tflite file that takes `text`, string `[1]`, and has two more outputs:
+        `token_ids`, and `num_tokens`, int32 `[1]`.
 
     Raises:
         NotImplementedError: if the tokenizer has no form that runs inside a .tflite file.
-        ValueError: if it cannot give the same ids there for every text, or the file has several
+        ValueError: if its vocabulary would give other ids there, or the file has several
             signatures.
-        RuntimeError: if it gives other ids for one of `texts`.
+        RuntimeError: if it gives other ids there for one of `texts`.
     """
-    front = _convert(tokenizer, token_ids.shape[1])
+    front = convert_tokenizer(tokenizer, token_ids.shape[1])
     _check(front, texts, token_ids)
     return _join(front, content)
 
 
-def _convert(tokenizer, sequence_length):
-    """Converts a tokenizer alone."""
+def convert_tokenizer(tokenizer, sequence_length):
+    """Returns the bytes of a .tflite file that holds a tokenizer alone.
+
+    Args:
+        tokenizer: `keras_combiner.text.Tokenizer`.
+        sequence_length: int, the length of `token_ids`.
+    """
     module = tf.Module()
 
     @tf.function(input_signature=[tf.TensorSpec([1], tf.string, name="text")])
@@ -70,12 +76,7 @@ def _check(front, texts, token_ids):
 
 def _join(front, model):
     """Makes one .tflite file of two: `token_ids` of the first is `token_ids` of the second."""
-    from ai_edge_litert.tools import flatbuffer_utils
-
-    # Which also brings in what a file keeps outside its flatbuffer, as those of the quantizer do.
-    front, model = (
-        flatbuffer_utils.read_model_from_bytearray(bytearray(x)) for x in (front, model)
-    )
+    front, model = read_model(front), read_model(model)
     if len(model.signatureDefs) != 1:
         raise ValueError("A file that takes text has one length. Leave the other lengths out.")
     (front_signature,), (signature,) = front.signatureDefs, model.signatureDefs
@@ -83,7 +84,7 @@ def _join(front, model):
 
     # Everything in the file is referred to by its index; what is appended gets higher ones.
     indices = {i: i + len(graph.tensors) for i in range(len(tokenize.tensors))}
-    indices[-1] = -1  # an input that was left out
+    indices[-1] = -1  # an optional input that is absent
     (token_ids,) = signature.inputs
     indices[_named(front_signature.outputs, "token_ids")] = token_ids.tensorIndex
     for operator in tokenize.operators:
@@ -103,7 +104,7 @@ def _join(front, model):
     signature.outputs = [*signature.outputs, *front_signature.outputs]
     graph.inputs = [x.tensorIndex for x in signature.inputs]
     graph.outputs = [x.tensorIndex for x in signature.outputs]
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return write_model(model)
 
 
 def _named(tensor_maps, name):

@@ -1,16 +1,16 @@
-"""What a .tflite file says of itself to whoever runs it."""
+"""The metadata of a .tflite file: what its reader must know to answer as the model does."""
 
 import json
 import zlib
 
 import keras
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.tools import flatbuffer_utils
 
 from keras_combiner.batches.windows import OVERLAP
+from keras_combiner.export.tflite_editors.flatbuffer import add_buffer, read_model, write_model
 
 NAME = "keras_combiner"
-# The vocabulary is too long for it; who reads the file has vocab.txt.
+# A vocabulary is too long for the metadata: readers of the file have vocab.txt.
 _PLAIN = (str, bool, int, float, type(None))
 
 
@@ -19,24 +19,20 @@ def add_metadata(content, value):
 
     Args:
         content: bytes of the file.
-        value: what JSON can hold.
+        value: dict that JSON can hold.
 
     Returns:
         bytes of the file, whose entry is JSON in ASCII.
     """
-    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
-    data = json.dumps(value).encode("ascii")
-    buffer = schema.BufferT()
-    buffer.data = list(data)
-    entry = schema.MetadataT()
-    entry.name, entry.buffer = NAME, len(model.buffers)
-    model.buffers = [*model.buffers, buffer]
+    model = read_model(content)
+    buffer = add_buffer(model, json.dumps(value).encode("ascii"))
+    entry = schema.MetadataT(name=NAME, buffer=buffer)
     model.metadata = [*(model.metadata or []), entry]
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return write_model(model)
 
 
 def metadata_of(classifier, lengths):
-    """Says what is to be known to use a file, besides its signatures.
+    """Returns what a file's reader must know besides its signatures.
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`.
@@ -45,8 +41,8 @@ def metadata_of(classifier, lengths):
     Returns:
         dict: "task" (dict with "name"), "labels" (list of str), "long" ("cut" or "windows"),
         "sequence_length" (int, of the model), "sequence_lengths" (list of int), "tokenizer" (dict,
-        see `tokenizer_of`) and, with windows, "overlap" (float, the share of a window's room,
-        rounded down, that neighbours share at least).
+        see `tokenizer_of`) and, with windows, "overlap" (float, the share of a window's tokens,
+        rounded down, that neighbouring windows share at least).
     """
     value = {
         "task": classifier.task.get_config(),
@@ -60,7 +56,7 @@ def metadata_of(classifier, lengths):
 
 
 def tokenizer_of(tokenizer):
-    """Says which tokenizer makes the token ids that a file takes.
+    """Returns which tokenizer makes the token ids that a file takes.
 
     Args:
         tokenizer: `keras_combiner.text.Tokenizer`.

@@ -1,21 +1,27 @@
-"""Ranges that a model learned: pairs of QUANTIZE and DEQUANTIZE in a .tflite file."""
+"""Fake quantization in a .tflite file: pairs of QUANTIZE and DEQUANTIZE with learned ranges."""
 
 import collections
 from typing import Any, NamedTuple
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.tools import flatbuffer_utils
 
-_CODES = schema.BuiltinOperator
-# Operations that move numbers about: what goes in has the range of what comes out.
-_INTEGER_MOVES = {_CODES.RESHAPE, _CODES.TRANSPOSE, _CODES.SELECT_V2}
-_MOVES = {*_INTEGER_MOVES, _CODES.PAD, _CODES.PADV2, _CODES.BROADCAST_TO}
-_COMPUTES = {_CODES.FULLY_CONNECTED, _CODES.BATCH_MATMUL, _CODES.GELU}
+from keras_combiner.export.tflite_editors.flatbuffer import (
+    OpCode,
+    TensorType,
+    constant_of,
+    op_code,
+    read_model,
+    write_model,
+)
+
+# Operations that only move numbers: their input has the range of their output.
+_INTEGER_MOVES = {OpCode.RESHAPE, OpCode.TRANSPOSE, OpCode.SELECT_V2}
+_MOVES = {*_INTEGER_MOVES, OpCode.PAD, OpCode.PADV2, OpCode.BROADCAST_TO}
+_COMPUTES = {OpCode.FULLY_CONNECTED, OpCode.BATCH_MATMUL, OpCode.GELU}
 
 
 class LearnedRanges(NamedTuple):
-    """What a file says about its activations.
+    """A file without fake quantization, and what it said about its activations.
 
     Attributes:
         content: bytes of the file without the pairs.
@@ -30,12 +36,12 @@ class LearnedRanges(NamedTuple):
     integer: Any
 
 
-def take_out(content):
-    """Removes pairs of QUANTIZE and DEQUANTIZE from a file, and keeps what they say.
+def strip_fake_quant(content):
+    """Removes pairs of QUANTIZE and DEQUANTIZE from a file, and returns their ranges.
 
-    The converter makes such a pair of every fake quantization. Between a pair and the product that
-    made its input there may be operations that move numbers only: they get the same range, so that
-    integers need not be rescaled on their way.
+    The converter writes such a pair for every fake quantization. Between a pair and the product
+    that made its input there may be operations that only move numbers: they get the same range, so
+    that integers need not be rescaled on their way.
 
     Args:
         content: bytes of a .tflite file that computes in float32, every tensor of which has a name
@@ -44,7 +50,7 @@ def take_out(content):
     Returns:
         `LearnedRanges`.
     """
-    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    model = read_model(content)
     ranges, integer = {}, []
     for subgraph in model.subgraphs:
         found = _remove_pairs(model, subgraph)
@@ -55,12 +61,12 @@ def take_out(content):
             ranges[tensor.name.decode()] = dict(zip(("min", "max"), bounds, strict=True))
         for operator in subgraph.operators:
             activations = set(_activations(model, subgraph, operator))
-            may_be_integer = _code(model, operator) in _INTEGER_MOVES | _COMPUTES
+            may_be_integer = op_code(model, operator) in _INTEGER_MOVES | _COMPUTES
             if may_be_integer and activations and activations <= set(found):
                 integer.append(subgraph.tensors[operator.outputs[0]].name.decode())
     for index in range(len(model.subgraphs)):
         _drop_unused_tensors(model, index)
-    content = bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    content = write_model(model)
     return LearnedRanges(content, ranges, integer)
 
 
@@ -69,10 +75,10 @@ def _remove_pairs(model, subgraph):
     maker = {x.outputs[0]: x for x in subgraph.operators if len(x.outputs) == 1}
     source, found = {}, {}
     for operator in subgraph.operators:
-        if _code(model, operator) != _CODES.DEQUANTIZE:
+        if op_code(model, operator) != OpCode.DEQUANTIZE:
             continue
         quantize = maker.get(operator.inputs[0])
-        if quantize is None or _code(model, quantize) != _CODES.QUANTIZE:
+        if quantize is None or op_code(model, quantize) != OpCode.QUANTIZE:
             continue
         # Pairs may follow each other.
         index = source.get(quantize.inputs[0], quantize.inputs[0])
@@ -82,13 +88,15 @@ def _remove_pairs(model, subgraph):
         operator.inputs = [source.get(i, i) for i in operator.inputs]
     subgraph.outputs = [source.get(i, i) for i in subgraph.outputs]
     subgraph.operators = [
-        x for x in subgraph.operators if _code(model, x) not in (_CODES.QUANTIZE, _CODES.DEQUANTIZE)
+        x
+        for x in subgraph.operators
+        if op_code(model, x) not in (OpCode.QUANTIZE, OpCode.DEQUANTIZE)
     ]
     return found
 
 
 def _drop_unused_tensors(model, subgraph_index):
-    """Removes what the pairs leave behind, whose names would be a tenth of a small file."""
+    """Removes tensors that the pairs leave behind: their names are a tenth of a small file."""
     subgraph = model.subgraphs[subgraph_index]
     arguments = [subgraph.inputs, subgraph.outputs]
     arguments += [x for operator in subgraph.operators for x in (operator.inputs, operator.outputs)]
@@ -112,7 +120,7 @@ def _range(tensor):
     """The numbers that the 8 bits of a tensor stand for, `(smallest, largest)`."""
     scale = float(tensor.quantization.scale[0])
     zero_point = int(tensor.quantization.zeroPoint[0])
-    smallest = 0 if tensor.type == schema.TensorType.UINT8 else -128
+    smallest = 0 if tensor.type == TensorType.UINT8 else -128
     return scale * (smallest - zero_point), scale * (smallest + 255 - zero_point)
 
 
@@ -122,7 +130,7 @@ def _union(*ranges):
 
 
 def _spread(model, subgraph, found):
-    """Gives ranges to what was only moved since it was made; all that is connected gets the same.
+    """Gives ranges to tensors that are only moved on their way; connected ones get the same range.
 
     Args:
         model: the file.
@@ -130,7 +138,7 @@ def _spread(model, subgraph, found):
         found: dictionary, index of a tensor -> range.
 
     Returns:
-        A dictionary like `found`, of more tensors.
+        dictionary like `found`, of more tensors.
     """
     root = {}
 
@@ -149,18 +157,18 @@ def _spread(model, subgraph, found):
 
     maker = {index: x for x in subgraph.operators for index in x.outputs}
     for operator in subgraph.operators:  # from a range down to a product
-        if _code(model, operator) not in _COMPUTES:
+        if op_code(model, operator) not in _COMPUTES:
             continue
         for index in operator.inputs:
             way = []
-            while index not in ranged and _code(model, maker.get(index)) in _INTEGER_MOVES:
+            while index not in ranged and op_code(model, maker.get(index)) in _INTEGER_MOVES:
                 way.append(maker[index])
                 index = maker[index].inputs[0]
             if index in ranged:
                 for move in way:
                     connect(move)
     for operator in reversed(subgraph.operators):  # and up to the product that it comes from
-        if _code(model, operator) in _MOVES and operator.outputs[0] in ranged:
+        if op_code(model, operator) in _MOVES and operator.outputs[0] in ranged:
             connect(operator)
     connected = collections.defaultdict(list)
     for index, x in found.items():
@@ -174,15 +182,6 @@ def _activations(model, subgraph, operator):
         i
         for i in (*operator.inputs, *operator.outputs)
         if i >= 0
-        and subgraph.tensors[i].type == schema.TensorType.FLOAT32
-        and model.buffers[subgraph.tensors[i].buffer].data is None
+        and subgraph.tensors[i].type == TensorType.FLOAT32
+        and constant_of(model, subgraph.tensors[i]) is None
     ]
-
-
-def _code(model, operator):
-    """The kind of an operator, or None for none."""
-    if operator is None:
-        return None
-    return flatbuffer_utils.get_builtin_code_from_operator_code(
-        model.operatorCodes[operator.opcodeIndex]
-    )

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from keras_combiner.export.lookup_tables import read_by_lookup
+from keras_combiner.export.tflite_editors.embedding_lookup import use_embedding_lookup
 from tests.export.litert_graph import Graph
 
 GENERATOR = np.random.default_rng(0)
@@ -45,7 +45,7 @@ CASES = {
 def test_computes_the_same_with_lookups(name, tmp_path):
     function, lookups = CASES[name]
     content = convert(function)
-    rewritten = read_by_lookup(content, POSITIONS)
+    rewritten = use_embedding_lookup(content, POSITIONS)
     np.testing.assert_array_equal(run(rewritten), run(content))
     path = tmp_path / "model.tflite"
     path.write_bytes(rewritten)

@@ -1,12 +1,12 @@
-"""The signatures of a .tflite file."""
+"""The signatures of a .tflite file, the ways to call it."""
 
 import copy
 
-from ai_edge_litert.tools import flatbuffer_utils
+from keras_combiner.export.tflite_editors.flatbuffer import read_model, write_model
 
 
-def put_first(content, signature, alias):
-    """Puts a signature where runtimes without signatures look, and gives it a second name.
+def set_default_signature(content, signature, alias):
+    """Puts a signature first, where runtimes without signatures look, and adds a second name to it.
 
     Args:
         content: bytes of a .tflite file whose subgraphs are one a signature.
@@ -16,7 +16,7 @@ def put_first(content, signature, alias):
     Returns:
         bytes of the file.
     """
-    model = flatbuffer_utils.read_model_from_bytearray(bytearray(content))
+    model = read_model(content)
     by_name = {x.signatureKey: x for x in model.signatureDefs}
     wanted = by_name[signature.encode()]
     order = sorted(by_name.values(), key=lambda x: (x is not wanted, x.subgraphIndex))
@@ -26,4 +26,4 @@ def put_first(content, signature, alias):
     added = copy.copy(wanted)
     added.signatureKey = alias.encode()
     model.signatureDefs = [wanted, added, *order[1:]]
-    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+    return write_model(model)
