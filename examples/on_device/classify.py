@@ -19,8 +19,8 @@ import numpy as np
 
 # So that the file also runs from another folder, and when loaded by its path.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from companions import read_labels, read_wordpiece
 from document_windows import pool, read_metadata, split_tokens
+from sidecar_files import read_labels, read_wordpiece
 from text_file import read_document
 from thresholds import given_labels
 

@@ -16,8 +16,8 @@ import numpy as np
 
 # So that the file also runs from another folder, and when loaded by its path.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from companions import read_labels
 from document_windows import read_metadata
+from sidecar_files import read_labels
 from text_file import read_document
 
 

@@ -1,6 +1,6 @@
 import { loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
 
-import { checkedLabels, checkTokenizer, readWordPiece } from "./companions.js";
+import { checkedLabels, checkTokenizer, readWordPiece } from "./sidecar_files.js";
 import { pool, readMetadata, splitIntoWindows } from "./windows.js";
 import { givenLabels } from "./thresholds.js";
 

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from keras_combiner.cli import arguments as shared
-from keras_combiner.cli.companions import companion_texts, written_together
+from keras_combiner.cli.sidecar_files import sidecar_texts, written_together
 
 # The recipe of saved_models/sotu_era: what README's figures and the shipped model come from.
 SEQUENCE_LENGTH = 2560
@@ -99,7 +99,7 @@ def run(arguments):
     results["litert"] = {**litert, "bytes": reports[1].size}
     results["saved_model_bytes"] = reports[0].size
     texts = {
-        **companion_texts(classifier),
+        **sidecar_texts(classifier),
         REPORT_FILE: json.dumps(results, indent=2) + "\n",
         "README.md": _card(results),
     }

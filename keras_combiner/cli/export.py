@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 from keras_combiner.cli import arguments as shared
-from keras_combiner.cli.companions import (
+from keras_combiner.cli.sidecar_files import (
     LABELS_FILE,
     THRESHOLDS_FILE,
     VOCABULARY_FILE,
-    companion_texts,
+    sidecar_texts,
     written_together,
 )
 
@@ -181,33 +181,33 @@ def _exports(classifier, arguments, calibration_data, options):
             takes=takes,
             **options,
         )
-        exports[arguments.litert] = _with_companions(
+        exports[arguments.litert] = _with_sidecar_files(
             classifier, export, arguments.litert, arguments.overwrite, takes
         )
     if arguments.onnx:
         export = functools.partial(classifier.export_onnx, **options)
-        exports[arguments.onnx] = _with_companions(
+        exports[arguments.onnx] = _with_sidecar_files(
             classifier, export, arguments.onnx, arguments.overwrite
         )
     return exports
 
 
-def _with_companions(classifier, export, path, overwrite, takes="token_ids"):
+def _with_sidecar_files(classifier, export, path, overwrite, takes="token_ids"):
     """A function that exports to `path` and writes what goes with it, all of it or nothing."""
-    directory, companions = Path(path).parent, companion_texts(classifier)
-    strangers = {LABELS_FILE, THRESHOLDS_FILE, VOCABULARY_FILE} - set(companions)
+    directory, sidecar_files = Path(path).parent, sidecar_texts(classifier)
+    strangers = {LABELS_FILE, THRESHOLDS_FILE, VOCABULARY_FILE} - set(sidecar_files)
     if not overwrite:
         _refuse_strangers(strangers, path)
     if takes == "text":
-        companions.pop(VOCABULARY_FILE, None)  # it is in the file
-    to_write = companions if overwrite else _missing(companions, path)
+        sidecar_files.pop(VOCABULARY_FILE, None)  # it is in the file
+    to_write = sidecar_files if overwrite else _missing(sidecar_files, path)
 
     def run():
         with written_together(directory, to_write):
             report = export(path)
         for name in strangers:  # of the model that this one replaces
             (directory / name).unlink(missing_ok=True)
-        also = f"\n\n{' and '.join(companions)} for it in {directory}" if companions else ""
+        also = f"\n\n{' and '.join(sidecar_files)} for it in {directory}" if sidecar_files else ""
         return report, also
 
     return run

@@ -6,8 +6,8 @@ import shlex
 
 from keras_combiner.cli import arguments as shared
 from keras_combiner.cli import training_arguments
-from keras_combiner.cli.companions import VOCABULARY_FILE, companion_texts
 from keras_combiner.cli.label_counts import documents_in
+from keras_combiner.cli.sidecar_files import VOCABULARY_FILE, sidecar_texts
 from keras_combiner.cli.training_run import HISTORY_PLOT, TrainingRun, plot_history, recorded
 
 # Short windows make many steps of a small corpus, and it takes many before a model looks at more
@@ -103,7 +103,7 @@ def _train(training_run, arguments):
     metrics = {**result.metrics, "perplexity": math.exp(min(loss, _MOST))}
     names = training_run.write(
         result.model,
-        companion_texts(result.model),
+        sidecar_texts(result.model),
         {**result.report(recorded(arguments), counts), "metrics": metrics},
         plot_history(training_run.output, result.history),
         earlier={VOCABULARY_FILE, HISTORY_PLOT},

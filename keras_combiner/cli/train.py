@@ -6,13 +6,13 @@ from pathlib import Path
 
 from keras_combiner.cli import arguments as shared
 from keras_combiner.cli import class_weights, strategy, training_arguments
-from keras_combiner.cli.companions import (
+from keras_combiner.cli.label_counts import documents_in
+from keras_combiner.cli.sidecar_files import (
     LABELS_FILE,
     THRESHOLDS_FILE,
     VOCABULARY_FILE,
-    companion_texts,
+    sidecar_texts,
 )
-from keras_combiner.cli.label_counts import documents_in
 from keras_combiner.cli.training_documents import read_training_documents
 from keras_combiner.cli.training_run import HISTORY_PLOT, TrainingRun, plot_history, recorded
 
@@ -132,7 +132,7 @@ def _train(training_run, arguments):
         print(calibration)
     names = training_run.write(
         result.model,
-        companion_texts(result.model),
+        sidecar_texts(result.model),
         {
             **result.report(recorded(arguments), documents.as_json()),
             "calibration": calibration and dataclasses.asdict(calibration),

@@ -5,8 +5,8 @@ from typing import Any
 
 from keras_combiner.cli import arguments as shared
 from keras_combiner.cli.class_weights import class_weight_of
-from keras_combiner.cli.companions import check_labels
 from keras_combiner.cli.label_counts import documents_in
+from keras_combiner.cli.sidecar_files import check_labels
 from keras_combiner.cli.target_summary import TargetSummary
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keras_combiner.cli import arguments as shared
 from keras_combiner.cli import strategy
-from keras_combiner.cli.companions import written_together
+from keras_combiner.cli.sidecar_files import written_together
 from keras_combiner.cli.training_folder import TrainingFolder
 from keras_combiner.cli.training_result import TrainingResult
 from keras_combiner.file_lock import FileLock
@@ -177,7 +177,7 @@ class TrainingRun:
         return 0
 
     def write(self, model, texts, report, plots, earlier):
-        """Writes the model, companions and the report.
+        """Writes the model, sidecar files and the report.
 
         Args:
             model: what to keep.

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from keras_combiner import LongDocumentClassifier
-from keras_combiner.cli.companions import companion_texts
 from keras_combiner.cli.main import main
+from keras_combiner.cli.sidecar_files import sidecar_texts
 from keras_combiner.datasets import Document, write_jsonl
 from keras_combiner.tasks import Reliability
 from keras_combiner.training.plots import plot_reliability
@@ -83,7 +83,7 @@ def test_without_a_calibration_there_is_no_file_of_thresholds():
     model = LongDocumentClassifier.from_texts(
         ["a"], [["a", "b"]], task="multi_label", sequence_length=8, tokenizer="bytes"
     )
-    assert list(companion_texts(model)) == ["labels.txt"]
+    assert list(sidecar_texts(model)) == ["labels.txt"]
 
 
 def test_a_plot_of_empty_bins(tmp_path):

@@ -84,7 +84,7 @@ def test_refuses_what_exists(exported, model, capsys):
         assert f"{name} exists. Choose another path, or" in capsys.readouterr().err
 
 
-def test_the_models_own_companions_may_stay(trained, tmp_path, monkeypatch, capsys):
+def test_the_models_own_sidecar_files_may_stay(trained, tmp_path, monkeypatch, capsys):
     # Beside the model, where train wrote them.
     _export_nothing(monkeypatch)
     own = str(trained.directory / "other.tflite")
@@ -138,7 +138,7 @@ def test_first_stays_when_second_fails(model, tmp_path, monkeypatch, capsys):
         f"keras-combiner: {saved_model} was written and stays; {litert} was not",
         "keras-combiner: error: LiteRT has no built-in op for: Foo.",
     ]
-    assert list(tmp_path.iterdir()) == []  # nor any companion
+    assert list(tmp_path.iterdir()) == []  # nor any sidecar file
 
 
 def test_what_goes_with_an_onnx_file(model, tmp_path, monkeypatch, capsys):

