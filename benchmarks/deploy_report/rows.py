@@ -106,8 +106,8 @@ def export(row, classifier, path):
         if row.quantization in CALIBRATED and row.fine_tuned is None:
             documents = load_sotu_era("train")[:CALIBRATION_DOCUMENTS]
             options["calibration_data"] = [x.text for x in documents]
-        takes = row.kind
-        classifier.export_litert(path, quantization=row.quantization, takes=takes, **options)
+        options |= {"quantization": row.quantization, "input_type": row.kind}
+        classifier.export_litert(path, **options)
 
 
 def inputs(row, classifier, texts):

@@ -51,7 +51,7 @@ class TextClassifier:
             raise ValueError(f"{path} cannot be run as a .tflite model: {error}") from error
         signature = interpreter.get_signature_list().get("serving_default", {})
         if signature.get("inputs") != ["text"]:
-            raise ValueError(f"{path} does not take text. Export it with takes='text'.")
+            raise ValueError(f"{path} does not take text. Export it with input_type='text'.")
         self._run = interpreter.get_signature_runner("serving_default")
         outputs = self._run.get_output_details()
         if "probabilities" not in outputs:

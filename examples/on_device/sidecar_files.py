@@ -13,8 +13,8 @@ _TOKENIZERS = {
     "keras_combiner>BertTokenizer": ("bert", {"lowercase", "strip_accents"}),
 }
 _INSTEAD = (
-    "Export a file that takes text (--takes text) and run classify_text.py, or, where that export "
-    "is refused, ask a server (keras-combiner serve)."
+    "Export a file that takes text (--input-type text) and run classify_text.py, or, where that "
+    "export is refused, ask a server (keras-combiner serve)."
 )
 
 

@@ -29,7 +29,7 @@ _OPTIONS = {
     "weight_field='": "--weight-field '",
     "max_accuracy_drop=": "--max-accuracy-drop ",
     "task='": "--task '",
-    "takes='token_ids'": "--takes token_ids",
+    "input_type='token_ids'": "--input-type token_ids",
     "name=...": "--name",
     "sequence_length or": "--sequence-length or",
     "long='windows'": "--long windows",

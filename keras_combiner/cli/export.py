@@ -16,7 +16,7 @@ from keras_combiner.cli.sidecar_files import (
 
 # Spelled out, since the module that defines them imports Keras; the tests compare.
 QUANTIZATIONS = ("float32", "float16", "dynamic_int8", "int8", "int4", "int16x8")
-TAKES = ("token_ids", "text")
+INPUT_TYPES = ("token_ids", "text")
 CALIBRATION_DOCUMENTS = 100  # the ranges of activations hardly grow with more
 
 
@@ -84,8 +84,8 @@ def add_parser(subparsers):
         "same weights (default: the model's sequence_length)",
     )
     parser.add_argument(
-        "--takes",
-        choices=TAKES,
+        "--input-type",
+        choices=INPUT_TYPES,
         help="of --litert: token_ids; or text, with the tokenizer in the file, for runtimes that "
         "have the operations of tensorflow-text (default: token_ids)",
     )
@@ -172,17 +172,17 @@ def _exports(classifier, arguments, calibration_data, options):
             "",
         )
     if arguments.litert:
-        takes = arguments.takes or "token_ids"
+        input_type = arguments.input_type or "token_ids"
         export = functools.partial(
             classifier.export_litert,
             quantization=arguments.quantization or "float32",
             calibration_data=calibration_data,
             sequence_lengths=arguments.sequence_lengths,
-            takes=takes,
+            input_type=input_type,
             **options,
         )
         exports[arguments.litert] = _with_sidecar_files(
-            classifier, export, arguments.litert, arguments.overwrite, takes
+            classifier, export, arguments.litert, arguments.overwrite, input_type
         )
     if arguments.onnx:
         export = functools.partial(classifier.export_onnx, **options)
@@ -192,13 +192,13 @@ def _exports(classifier, arguments, calibration_data, options):
     return exports
 
 
-def _with_sidecar_files(classifier, export, path, overwrite, takes="token_ids"):
+def _with_sidecar_files(classifier, export, path, overwrite, input_type="token_ids"):
     """A function that exports to `path` and writes what goes with it, all of it or nothing."""
     directory, sidecar_files = Path(path).parent, sidecar_texts(classifier)
     strangers = {LABELS_FILE, THRESHOLDS_FILE, VOCABULARY_FILE} - set(sidecar_files)
     if not overwrite:
         _refuse_strangers(strangers, path)
-    if takes == "text":
+    if input_type == "text":
         sidecar_files.pop(VOCABULARY_FILE, None)  # it is in the file
     to_write = sidecar_files if overwrite else _missing(sidecar_files, path)
 
@@ -234,7 +234,7 @@ def _check(arguments):
     """Refuses what cannot go well, before TensorFlow is imported."""
     if not any((arguments.saved_model, arguments.litert, arguments.onnx)):
         raise ValueError("There is nothing to export to. Give --saved-model, --litert or --onnx.")
-    for name in ("quantization", "calibration_data", "sequence_lengths", "takes"):
+    for name in ("quantization", "calibration_data", "sequence_lengths", "input_type"):
         if getattr(arguments, name) and not arguments.litert:
             option = name.replace("_", "-")
             raise ValueError(f"--{option} is for a .tflite file. Give --litert too.")

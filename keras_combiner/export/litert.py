@@ -20,7 +20,7 @@ from keras_combiner.export.quantization import CALIBRATED, QUANTIZATIONS, import
 from keras_combiner.export.runners import quiet
 from keras_combiner.text.tokenizer import MIN_SEQUENCE_LENGTH, as_bytes
 
-TAKES = ("token_ids", "text")
+INPUT_TYPES = ("token_ids", "text")
 
 
 def export_litert(
@@ -29,7 +29,7 @@ def export_litert(
     quantization="float32",
     calibration_data=None,
     sequence_lengths=None,
-    takes="token_ids",
+    input_type="token_ids",
     **options,
 ):
     """Writes a .tflite file, reads it back and compares it with the model.
@@ -65,7 +65,7 @@ def export_litert(
     input is shorter than the model's cuts documents earlier; for a model that reads windows it is
     refused, because other windows have other answers.
 
-    With `takes="text"` the file holds the tokenizer too and takes `text`, string `[1]`, of any
+    With `input_type="text"` the file holds the tokenizer too and takes `text`, string `[1]`, of any
     length. It also returns `token_ids`, int32 `[1, sequence_length]`, and `num_tokens`, int32
     `[1]`, the number of tokens before the text is cut. Its runtime needs the operations of
     tensorflow-text. Such a file cuts long texts, so a model that reads windows is refused.
@@ -81,7 +81,7 @@ def export_litert(
             classifier, which can be exported as "int8" only.
         sequence_lengths: list of int, the lengths of the signatures, at most the model's
             `sequence_length`; that one alone if None.
-        takes: "token_ids", or "text" for a file of one length.
+        input_type: "token_ids", or "text" for a file of one length.
         **options: `documents`, `labels`, `max_accuracy_drop`, `measure`, `overwrite` and `verbose`,
             as in `export_saved_model`.
 
@@ -95,7 +95,7 @@ def export_litert(
         ValueError: for a model that `quantize` of Keras has changed, an unknown quantization,
             `calibration_data` that is missing or not used, lengths that the model cannot read, a
             path without the ending, labels and documents that do not go together, a vocabulary that
-            a .tflite file cannot serve, or `takes="text"` of a classifier that reads windows.
+            a .tflite file cannot serve, or `input_type="text"` of a classifier that reads windows.
         RuntimeError: if the model needs ops that are not built in (they are named), Keras runs on
             another backend than TensorFlow, or the export gives values that are not finite, other
             token ids than the tokenizer, or loses more accuracy than it may. Nothing is written
@@ -113,28 +113,28 @@ def export_litert(
     1.0
     """
     options = ExportOptions(**options)
-    _check_kind(classifier, path, quantization, takes)
+    _check_kind(classifier, path, quantization, input_type)
     calibration_data = _checked_calibration_data(
         calibration_data, quantization, classifier.learns_ranges
     )
-    lengths = _checked_lengths(sequence_lengths, classifier, takes)
-    require = [functools.partial(runners.import_litert, takes)]
+    lengths = _checked_lengths(sequence_lengths, classifier, input_type)
+    require = [functools.partial(runners.import_litert, input_type)]
     if quantization != "float32":
         require.append(import_quantizer)
     prepare = functools.partial(
-        _candidate, classifier, quantization, calibration_data, lengths, takes
+        _candidate, classifier, quantization, calibration_data, lengths, input_type
     )
     return checked_export(classifier, path, prepare, options, require)
 
 
-def _candidate(classifier, quantization, calibration_data, lengths, takes, documents):
+def _candidate(classifier, quantization, calibration_data, lengths, input_type, documents):
     from keras_combiner.export.tflite_editors.metadata import add_metadata, metadata_of
     from keras_combiner.export.tflite_editors.tokenizer import prepend_tokenizer
 
     content = _convert(in_float32(classifier), quantization, calibration_data, lengths)
     token_ids, windows = zip(*(_inputs(classifier, documents, x) for x in lengths), strict=True)
     inputs = token_ids
-    if takes == "text":
+    if input_type == "text":
         inputs = [[as_bytes(x, i) for i, x in enumerate(documents)]]
         with quiet():
             content = prepend_tokenizer(content, classifier.tokenizer, inputs[0], token_ids[0])
@@ -149,7 +149,7 @@ def _candidate(classifier, quantization, calibration_data, lengths, takes, docum
         received = pooled([run_litert(path, x)[0] for x in inputs])
         return received, pooled([classifier.predict(x, verbose=0) for x in token_ids])
 
-    return Candidate(takes, inputs[0], lambda path: path.write_bytes(content), answers)
+    return Candidate(input_type, inputs[0], lambda path: path.write_bytes(content), answers)
 
 
 def _convert(classifier, quantization, calibration_data, lengths):
@@ -183,15 +183,16 @@ def _inputs(classifier, documents, length):
     return token_ids, np.array([len(x) for x in windows])
 
 
-def _check_kind(classifier, path, quantization, takes):
+def _check_kind(classifier, path, quantization, input_type):
     if quantization not in QUANTIZATIONS:
         raise ValueError(
             f"`quantization` must be one of {', '.join(map(repr, QUANTIZATIONS))}. "
             f"Received: {quantization!r}."
         )
-    if takes not in TAKES:
+    if input_type not in INPUT_TYPES:
         raise ValueError(
-            f"`takes` must be one of {', '.join(map(repr, TAKES))}. Received: {takes!r}."
+            f"`input_type` must be one of {', '.join(map(repr, INPUT_TYPES))}. "
+            f"Received: {input_type!r}."
         )
     if not str(path).endswith(".tflite"):
         raise ValueError(f"A LiteRT file ends in .tflite. Received: {path}.")
@@ -201,11 +202,11 @@ def _check_kind(classifier, path, quantization, takes):
             "A quantization-aware classifier is for 'int8'; for other kinds export what its "
             f"`without_quantization()` gives. Received: {quantization!r}."
         )
-    if takes == "text" and classifier.long == "windows":
+    if input_type == "text" and classifier.long == "windows":
         raise ValueError(
             "A file that takes text cuts it inside, while this classifier reads long documents in "
             "windows (long='windows'): it would answer otherwise than it was evaluated. Export "
-            "with takes='token_ids', and read windows as examples/on_device does, or set "
+            "with input_type='token_ids', and read windows as examples/on_device does, or set "
             "`classifier.long = 'cut'` to have documents cut."
         )
 
@@ -241,7 +242,7 @@ def _checked_calibration_data(calibration_data, quantization, learns_ranges):
     return texts
 
 
-def _checked_lengths(sequence_lengths, classifier, takes):
+def _checked_lengths(sequence_lengths, classifier, input_type):
     """Returns the lengths of the signatures, the longest first."""
     longest = classifier.sequence_length
     if sequence_lengths is None:
@@ -267,7 +268,7 @@ def _checked_lengths(sequence_lengths, classifier, takes):
             f"The model takes documents of one length only, {longest} tokens (static_length=True): "
             f"leave `sequence_lengths` out. Received: {sequence_lengths!r}."
         )
-    if takes == "text" and len(lengths) > 1:
+    if input_type == "text" and len(lengths) > 1:
         raise ValueError(
             "A file that takes text has one length: what fits is known only once the text is made "
             f"into ids. Name one in `sequence_lengths`. Received: {sequence_lengths!r}."
@@ -293,9 +294,9 @@ def run_litert(path, documents, num_threads=1):
             "text") for a file that takes text.
         ValueError: if the file takes documents of other lengths.
     """
-    takes = "token_ids" if hasattr(documents, "shape") else "text"
-    if takes == "text":
+    input_type = "token_ids" if hasattr(documents, "shape") else "text"
+    if input_type == "text":
         documents = [as_bytes(x, i) for i, x in enumerate(documents)]
     with quiet():
-        run = runners.load_litert(path, takes, num_threads)
+        run = runners.load_litert(path, input_type, num_threads)
     return runners.run_each(run, documents)

@@ -19,12 +19,12 @@ import numpy as np
 RUNS = 20
 
 
-def load_litert(path, takes="token_ids", num_threads=1):
+def load_litert(path, input_type="token_ids", num_threads=1):
     """Loads a .tflite file.
 
     Args:
         path: str or path of the file.
-        takes: "token_ids" or "text", what its signatures take.
+        input_type: "token_ids" or "text", what its signatures take.
         num_threads: int, threads of the interpreter.
 
     Returns:
@@ -34,12 +34,12 @@ def load_litert(path, takes="token_ids", num_threads=1):
     Raises:
         ImportError: as `import_litert`.
     """
-    make_interpreter = import_litert(takes)
+    make_interpreter = import_litert(input_type)
     interpreter = make_interpreter(model_path=str(path), num_threads=num_threads)
     by_signature = {
         x: interpreter.get_signature_runner(x) for x in interpreter.get_signature_list()
     }
-    if takes == "text":
+    if input_type == "text":
         # As objects: numpy's own strings lose the NUL bytes at their end.
         runner = by_signature["serving_default"]
         return lambda document: runner(text=np.array([document], dtype=object))
@@ -144,11 +144,11 @@ def quiet():
             os.close(saved)
 
 
-def import_litert(takes="token_ids"):
+def import_litert(input_type="token_ids"):
     """Imports what runs a .tflite file.
 
     Args:
-        takes: "token_ids" or "text", what the file takes.
+        input_type: "token_ids" or "text", what the file takes.
 
     Returns:
         Function that makes an interpreter.
@@ -163,7 +163,7 @@ def import_litert(takes="token_ids"):
         raise ImportError(
             "A LiteRT export is checked with ai-edge-litert: pip install 'keras_combiner[litert]'."
         ) from error
-    if takes != "text":
+    if input_type != "text":
         return interpreter.Interpreter
     try:
         from tensorflow_text import tflite_registrar
@@ -207,7 +207,7 @@ PROGRAMS = {
     "token_ids": (functools.partial(import_litert, "token_ids"), load_litert),
     "text": (
         functools.partial(import_litert, "text"),
-        functools.partial(load_litert, takes="text"),
+        functools.partial(load_litert, input_type="text"),
     ),
     "onnx": (import_onnxruntime, load_onnx),
     "saved_model": (import_tensorflow, load_saved_model),

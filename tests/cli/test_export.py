@@ -49,7 +49,7 @@ def test_measures_for_a_report(trained, data, tmp_path, capsys):
 
 def test_a_file_that_takes_text_holds_the_vocabulary(trained, tmp_path, monkeypatch):
     _export_nothing(monkeypatch)
-    command = ["export", "--model", str(trained.directory), "--takes", "text"]
+    command = ["export", "--model", str(trained.directory), "--input-type", "text"]
     assert main([*command, "--litert", str(tmp_path / "a.tflite")]) == 0
     assert [x.name for x in tmp_path.iterdir()] == ["labels.txt"]
 
@@ -144,7 +144,7 @@ def test_first_stays_when_second_fails(model, tmp_path, monkeypatch, capsys):
 def test_what_goes_with_an_onnx_file(model, tmp_path, monkeypatch, capsys):
     _export_nothing(monkeypatch)
     text, onnx = str(tmp_path / "a.tflite"), str(tmp_path / "a.onnx")
-    options = ["--litert", text, "--takes", "text", "--onnx", onnx]
+    options = ["--litert", text, "--input-type", "text", "--onnx", onnx]
     assert main(["export", "--model", model, *options]) == 0
     assert capsys.readouterr().out.splitlines() == [
         *(f"a report on {text}", "", f"labels.txt for it in {tmp_path}", ""),
@@ -217,8 +217,8 @@ BAD = {
         "`sequence_lengths` must be different ints from 3 to",
     ),
     "SavedModel takes text anyway": (
-        "export --model {model} --saved-model o --takes text",
-        "--takes is for a .tflite file. Give --litert too.",
+        "export --model {model} --saved-model o --input-type text",
+        "--input-type is for a .tflite file. Give --litert too.",
     ),
     "a gate without documents": (
         "export --model {model} --litert o.tflite --max-accuracy-drop 0.1",

@@ -77,7 +77,7 @@ def test_help_lists_the_commands(capsys):
 def test_choices_are_those_of_the_package():
     from keras_combiner.batches.document_encoder import LONG
     from keras_combiner.export import QUANTIZATIONS
-    from keras_combiner.export.litert import TAKES
+    from keras_combiner.export.litert import INPUT_TYPES
     from keras_combiner.factorizations.summaries import SUMMARIES
     from keras_combiner.models import SIZES
     from keras_combiner.training.distributed import STRATEGIES
@@ -89,7 +89,7 @@ def test_choices_are_those_of_the_package():
     assert training_arguments.LONG == LONG
     assert tuple(SUMMARIES) == training_arguments.SUMMARIES
     assert tuple(QUANTIZATIONS) == export.QUANTIZATIONS
-    assert tuple(TAKES) == export.TAKES
+    assert tuple(INPUT_TYPES) == export.INPUT_TYPES
 
 
 @pytest.mark.parametrize(

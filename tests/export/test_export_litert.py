@@ -167,7 +167,7 @@ def test_float16_of_the_other_summaries(summary, make_classifier, documents, tmp
     [
         ({"quantization": "int2"}, "must be one of 'float32', 'float16', 'dynamic_int8'.*'int2'"),
         ({"quantization": None}, "must be one of 'float32'.*None"),
-        ({"takes": "words"}, "must be one of 'token_ids', 'text'.*'words'"),
+        ({"input_type": "words"}, "must be one of 'token_ids', 'text'.*'words'"),
         ({"path": "model.lite"}, r"ends in \.tflite.*model\.lite"),
         ({"path": "model"}, r"ends in \.tflite"),
         ({"quantization": "int8"}, "'int8' needs `calibration_data`.*None"),

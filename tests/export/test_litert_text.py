@@ -121,7 +121,7 @@ def exported(classifier, documents, tmp_path_factory):
     for quantization in ("float32", "dynamic_int8"):
         path = folder / quantization / "model.tflite"
         report = export_litert(
-            classifier, path, quantization=quantization, takes="text", documents=documents
+            classifier, path, quantization=quantization, input_type="text", documents=documents
         )
         results[quantization] = path, report
     return results
@@ -167,7 +167,7 @@ def test_signature(exported):
 
 def test_bytes_give_the_models_probabilities(byte_classifier, documents, tmp_path):
     report = byte_classifier.export_litert(
-        tmp_path / "a.tflite", takes="text", documents=documents, verbose=False
+        tmp_path / "a.tflite", input_type="text", documents=documents, verbose=False
     )
     assert report.largest_difference < 1e-4
 
@@ -175,7 +175,7 @@ def test_bytes_give_the_models_probabilities(byte_classifier, documents, tmp_pat
 @pytest.mark.slow
 def test_measures_when_asked(classifier, documents, tmp_path):
     report = export_litert(
-        classifier, tmp_path / "a.tflite", takes="text", documents=documents, measure=True
+        classifier, tmp_path / "a.tflite", input_type="text", documents=documents, measure=True
     )
     assert report.milliseconds_1_thread > 0 and report.milliseconds_2_threads > 0
     if sys.platform == "linux":
@@ -189,7 +189,7 @@ def test_refuses_a_vocabulary_with_the_replacement_character(
     monkeypatch.setattr(byte_classifier, "tokenizer", WordPieceTokenizer(vocabulary))
     monkeypatch.setattr(litert, "_convert", lambda *_: b"not converted, to be quick")
     with pytest.raises(ValueError, match=r"U\+FFFD, which this vocabulary holds"):
-        export_litert(byte_classifier, tmp_path / "a.tflite", takes="text", documents=["a"])
+        export_litert(byte_classifier, tmp_path / "a.tflite", input_type="text", documents=["a"])
     assert not list(tmp_path.iterdir())
 
 
@@ -215,14 +215,16 @@ def test_refuses_what_gives_no_or_other_ids(
     monkeypatch.setattr(byte_classifier, "tokenizer", tokenizer)
     monkeypatch.setattr(litert, "_convert", lambda *_: b"not converted, to be quick")
     with pytest.raises((NotImplementedError, RuntimeError), match=words):
-        export_litert(byte_classifier, tmp_path / "a.tflite", takes="text", documents=["", "ab"])
+        byte_classifier.export_litert(
+            tmp_path / "a.tflite", input_type="text", documents=["", "ab"]
+        )
     assert not list(tmp_path.iterdir())
 
 
 def test_missing_tensorflow_text_names_the_extra(byte_classifier, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_text", None)
     with pytest.raises(ImportError, match=r"pip install 'keras_combiner\[text\]'"):
-        export_litert(byte_classifier, tmp_path / "a.tflite", takes="text", documents=["a"])
+        export_litert(byte_classifier, tmp_path / "a.tflite", input_type="text", documents=["a"])
     assert not list(tmp_path.iterdir())
 
 
@@ -269,7 +271,7 @@ def test_the_example_says_what_is_wrong(run_example, exported, classifier, tmp_p
     other = ROOT / "saved_models/sotu_era/model.tflite"
     code, _, error = run_example("--model", other, "--labels", labels)
     assert code == 1
-    assert "does not take text. Export it with takes='text'." in error
+    assert "does not take text. Export it with input_type='text'." in error
     code, _, error = run_example("--model", labels, "--labels", labels)
     assert code == 1
     assert "labels.txt cannot be run as a .tflite model" in error

@@ -135,6 +135,6 @@ def test_a_file_of_shorter_windows_is_refused(classifier, tmp_path):
 
 
 def test_a_file_that_takes_text_is_refused(classifier, tmp_path):
-    with pytest.raises(ValueError, match=r"reads long documents in windows.*takes='token_ids'"):
-        export_litert(classifier, tmp_path / "model.tflite", takes="text")
+    with pytest.raises(ValueError, match=r"long documents in windows.*input_type='token_ids'"):
+        export_litert(classifier, tmp_path / "model.tflite", input_type="text")
     assert not list(tmp_path.iterdir())

@@ -113,7 +113,7 @@ def test_litert(trained, tmp_path, quantization):
 def test_litert_that_takes_text(trained, tmp_path):
     classifier, documents, expected = trained
     path = tmp_path / "model.tflite"
-    export_litert(classifier, path, takes="text", documents=documents, verbose=False)
+    export_litert(classifier, path, input_type="text", documents=documents, verbose=False)
     received, _ = run_litert(path, documents)
     np.testing.assert_allclose(received, expected, atol=1e-5)
 

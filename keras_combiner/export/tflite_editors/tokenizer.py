@@ -70,7 +70,7 @@ def _check(front, texts, token_ids):
         if not np.array_equal(received, expected):
             raise RuntimeError(
                 f"The tokenizer gives other ids inside the .tflite file for document {i}, "
-                f"{text[:40]!r}. Nothing was written. Export with takes='token_ids'."
+                f"{text[:40]!r}. Nothing was written. Export with input_type='token_ids'."
             )
 
 
