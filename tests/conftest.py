@@ -1,7 +1,11 @@
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# What is compiled here runs a few times: XLA need not spend its time on fast machine code.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
+import pytest
+import tensorflow as tf
 from hypothesis import settings
 
 # The same examples in every run: a red test stays red until the code changes. More of them where
@@ -10,3 +14,17 @@ ALWAYS = {"deadline": None, "derandomize": True, "database": None}
 settings.register_profile("suite", max_examples=15, **ALWAYS)
 settings.register_profile("thorough", max_examples=60, **ALWAYS)
 settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def graphs_as_they_were_traced():
+    """TensorFlow takes longer to optimize a graph than tests take to run it."""
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
+@pytest.fixture
+def eager():
+    """A few steps are sooner taken than traced."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)

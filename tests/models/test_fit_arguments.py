@@ -40,8 +40,6 @@ TEXTS = [f"{('rain', 'king')[i % 2]} {i:02}" for i in range(10)]
 LABELS = [("weather", "tale")[i % 2] for i in range(10)]
 TARGETS = np.array([1, 0] * 5)
 callbacks = keras.callbacks
-# Of the fixture `eager`.
-pytestmark = pytest.mark.filterwarnings("ignore:Even though the .tf.config:UserWarning")
 EAGERLY = {
     "suppress_health_check": [hypothesis.HealthCheck.function_scoped_fixture],
     "phases": [hypothesis.Phase.generate],
@@ -72,14 +70,6 @@ def windowed(shared):
     model = LongDocumentClassifier.from_config({**shared.get_config(), "long": "windows"})
     model.set_weights(shared.get_weights())
     return model
-
-
-@pytest.fixture
-def eager():
-    """A few steps are sooner taken than compiled."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture
