@@ -105,8 +105,9 @@ def export_litert(
 
     >>> import tempfile
     >>> from keras_combiner import LongDocumentClassifier
-    >>> texts, labels = ["a b", "c d"], ["x", "y"]
-    >>> classifier = LongDocumentClassifier.from_texts(texts, labels, 128, tokenizer="bytes")
+    >>> classifier = LongDocumentClassifier.from_texts(
+    ...     ["a b", "c d"], ["x", "y"], sequence_length=128, tokenizer="bytes", num_layers=1
+    ... )
     >>> path = tempfile.mkdtemp() + "/model.tflite"
     >>> report = export_litert(classifier, path, quantization="float16", verbose=False)
     >>> report.agreement

@@ -55,7 +55,7 @@ def export_onnx(classifier, path, **options):
     >>> from keras_combiner import LongDocumentClassifier
     >>> path = tempfile.mkdtemp() + "/model.onnx"
     >>> classifier = LongDocumentClassifier.from_texts(
-    ...     ["a b", "c d"], ["x", "y"], sequence_length=128, tokenizer="bytes"
+    ...     ["a b", "c d"], ["x", "y"], sequence_length=128, tokenizer="bytes", num_layers=1
     ... )
     >>> report = export_onnx(classifier, path, documents=["a b", "c"], verbose=False)
     >>> report.documents, report.largest_difference < 1e-5

@@ -100,7 +100,7 @@ def export_saved_model(
     >>> import tempfile
     >>> from keras_combiner import LongDocumentClassifier
     >>> classifier = LongDocumentClassifier.from_texts(
-    ...     ["a b", "c d"], ["x", "y"], sequence_length=64, tokenizer="bytes"
+    ...     ["a b", "c d"], ["x", "y"], sequence_length=64, tokenizer="bytes", num_layers=1
     ... )
     >>> path = tempfile.mkdtemp() + "/model/1"
     >>> report = export_saved_model(classifier, path, verbose=False)

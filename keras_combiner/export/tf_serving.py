@@ -88,7 +88,7 @@ def export_for_tf_serving(classifier, directory, version=None, **options):
     >>> import tempfile
     >>> from keras_combiner import LongDocumentClassifier
     >>> classifier = LongDocumentClassifier.from_texts(
-    ...     ["a b", "c d"], ["x", "y"], sequence_length=64, tokenizer="bytes"
+    ...     ["a b", "c d"], ["x", "y"], sequence_length=64, tokenizer="bytes", num_layers=1
     ... )
     >>> serving = Path(tempfile.mkdtemp())
     >>> report = export_for_tf_serving(classifier, serving / "my_model", verbose=False)

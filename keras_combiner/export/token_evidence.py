@@ -52,7 +52,7 @@ class TokenEvidence:
 
     >>> from keras_combiner import LongDocumentClassifier
     >>> classifier = LongDocumentClassifier.from_texts(
-    ...     ["a b", "c d"], ["x", "y"], sequence_length=64, tokenizer="bytes"
+    ...     ["a b", "c d"], ["x", "y"], sequence_length=64, tokenizer="bytes", num_layers=1
     ... )
     >>> token_ids = classifier.tokenizer(["ab"], sequence_length=6)
     >>> probabilities, token_weights = TokenEvidence(classifier)(token_ids)

@@ -71,7 +71,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
 
     >>> texts = ["long ago and far away", "tomorrow it will rain"] * 8
     >>> model = CombinerMaskedLM.from_texts(
-    ...     texts, sequence_length=32, vocabulary_size=60, verbose=False
+    ...     texts, sequence_length=32, vocabulary_size=60, num_layers=1, verbose=False
     ... )
     >>> history = model.fit(texts, epochs=2, batch_size=4, verbose=0).history
     >>> sorted(history)
@@ -81,7 +81,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
 
     >>> import numpy as np
     >>> from keras_combiner.models import CombinerBackbone
-    >>> backbone = CombinerBackbone.from_size("tiny", vocabulary_size=50, sequence_length=64)
+    >>> backbone = CombinerBackbone(vocabulary_size=50, sequence_length=64, num_layers=1)
     >>> model = CombinerMaskedLM(backbone)
     >>> token_ids = np.random.default_rng(0).integers(5, 50, size=(8, 40))
     >>> hidden = np.random.default_rng(1).random(token_ids.shape) < 0.15

@@ -69,7 +69,7 @@ class LongDocumentClassifier(DocumentModel):
     >>> texts = ["long ago and far away"] * 8 + ["tomorrow it will rain"] * 8
     >>> labels = ["tale"] * 8 + ["weather"] * 8
     >>> classifier = LongDocumentClassifier.from_texts(
-    ...     texts, labels, sequence_length=32, vocabulary_size=60, verbose=False
+    ...     texts, labels, sequence_length=32, vocabulary_size=60, num_layers=1, verbose=False
     ... )
     >>> _ = classifier.fit(texts, labels, epochs=4, batch_size=4, verbose=0)
     >>> classifier.classify(["it will rain"])[0]["tokens"]
@@ -321,7 +321,7 @@ class LongDocumentClassifier(DocumentModel):
         >>> texts = ["long ago and far away"] * 8 + ["tomorrow it will rain"] * 8
         >>> labels = ["tale"] * 7 + ["weather"] * 8 + ["tale"]
         >>> classifier = LongDocumentClassifier.from_texts(
-        ...     texts, labels, sequence_length=32, tokenizer="bytes"
+        ...     texts, labels, sequence_length=32, tokenizer="bytes", num_layers=1
         ... )
         >>> report = classifier.calibrate(texts, labels)
         >>> report.documents, report.after["nll"] <= report.before["nll"]

@@ -35,7 +35,7 @@ def quantization_aware(classifier):
 
     >>> texts, labels = ["a b", "c d"] * 8, ["x", "y"] * 8
     >>> classifier = LongDocumentClassifier.from_texts(
-    ...     texts, labels, sequence_length=32, tokenizer="bytes"
+    ...     texts, labels, sequence_length=32, tokenizer="bytes", num_layers=1
     ... )
     >>> classifier = quantization_aware(classifier)
     >>> _ = classifier.fit(texts, labels, batch_size=4, verbose=0)

@@ -47,7 +47,7 @@ class MagnitudePruning(keras.callbacks.Callback):
     >>> from keras_combiner import LongDocumentClassifier
     >>> texts, labels = ["a b", "c d"] * 8, ["x", "y"] * 8
     >>> classifier = LongDocumentClassifier.from_texts(
-    ...     texts, labels, sequence_length=32, tokenizer="bytes"
+    ...     texts, labels, sequence_length=32, tokenizer="bytes", num_layers=1
     ... )
     >>> pruning = MagnitudePruning(target_sparsity=0.75)
     >>> _ = classifier.fit(texts, labels, epochs=2, batch_size=4, verbose=0, callbacks=[pruning])

@@ -36,7 +36,7 @@ class WeightClustering(keras.callbacks.Callback):
     >>> from keras_combiner import LongDocumentClassifier
     >>> texts, labels = ["a b", "c d"] * 8, ["x", "y"] * 8
     >>> classifier = LongDocumentClassifier.from_texts(
-    ...     texts, labels, sequence_length=32, tokenizer="bytes"
+    ...     texts, labels, sequence_length=32, tokenizer="bytes", num_layers=1
     ... )
     >>> clustering = WeightClustering(number_of_clusters=8)
     >>> _ = classifier.fit(texts, labels, batch_size=4, verbose=0, callbacks=[clustering])
