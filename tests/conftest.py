@@ -4,6 +4,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # What is compiled here runs a few times: XLA need not spend its time on fast machine code.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
+import keras
 import pytest
 import tensorflow as tf
 from hypothesis import settings
@@ -14,6 +15,12 @@ ALWAYS = {"deadline": None, "derandomize": True, "database": None}
 settings.register_profile("suite", max_examples=15, **ALWAYS)
 settings.register_profile("thorough", max_examples=60, **ALWAYS)
 settings.load_profile("suite")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Weights, dropout and shuffles are the same in every run; before fixtures draw them."""
+    keras.utils.set_random_seed(0)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -37,8 +37,8 @@ class CombinerCausalLM(LanguageModel):
 
     >>> import numpy as np
     >>> from keras_combiner.models import CombinerBackbone
-    >>> backbone = CombinerBackbone(
-    ...     vocabulary_size=50, sequence_length=64, num_layers=1, use_causal_mask=True
+    >>> backbone = CombinerBackbone.from_size(
+    ...     "tiny", vocabulary_size=50, sequence_length=64, use_causal_mask=True
     ... )
     >>> model = CombinerCausalLM(backbone)
     >>> model.compile("adam")

@@ -81,7 +81,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
 
     >>> import numpy as np
     >>> from keras_combiner.models import CombinerBackbone
-    >>> backbone = CombinerBackbone(vocabulary_size=50, sequence_length=64, num_layers=1)
+    >>> backbone = CombinerBackbone.from_size("tiny", vocabulary_size=50, sequence_length=64)
     >>> model = CombinerMaskedLM(backbone)
     >>> token_ids = np.random.default_rng(0).integers(5, 50, size=(8, 40))
     >>> hidden = np.random.default_rng(1).random(token_ids.shape) < 0.15

@@ -74,6 +74,7 @@ def compile_for_fit(model, num_batches, settings):
     if not is_compiled_by_user(model):
         steps = _scheduled_steps(num_batches, settings)
         compile_by_default(model, steps, settings.gradient_accumulation_steps)
+    if not model.optimizer.built:
         # Left to the first step, these variables make Keras trace it a second time.
         model.optimizer.build(model.trainable_variables)
     averages = getattr(model.optimizer, "use_ema", True)
