@@ -90,7 +90,7 @@ class FileLock:
             self.release()
 
     def release(self):
-        """Gives the lock back, if this object has it."""
+        """Releases the lock, if this object holds it."""
         if self._file is None:
             return
         # While it is held: afterwards it might be another one's. Windows keeps what is open.

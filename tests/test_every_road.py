@@ -22,7 +22,7 @@ LABELS = {
     "regression": [1.0, 2.0, 3.0, 4.0],
 }
 # What tokenizers stumble over: signs that become several letters, letters made of several signs,
-# words without blanks between them, blanks of other kinds, and what is no letter at all.
+# words without blanks between them, blanks of other kinds, and what is not a letter at all.
 HARD = [
     "㍿",
     "ﷺ",

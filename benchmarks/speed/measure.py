@@ -27,7 +27,7 @@ SETTINGS = {
     "repeats": 7,
 }
 SMALL_LENGTH = 1024  # that every peer takes
-MEMORY_FROM = 2048  # tokens; below it, memory is no reason to choose
+MEMORY_FROM = 2048  # tokens; below it, memory is not a reason to choose
 # Of what is free: a pass that would need more is left out. All passes of a length live side by
 # side, and allocators, above all XLA's and LiteRT's, keep what they once had.
 MEMORY_SHARES = {mode: {"graph": 0.45, "torch": 0.25}.get(mode, 0.1) for mode in NAMES}

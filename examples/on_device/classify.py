@@ -42,7 +42,7 @@ class Classifier:
         task: dict, the model's task, as the file says it; empty if it does not.
 
     Raises:
-        ValueError: If the file is no model, or the model has other inputs or outputs.
+        ValueError: If the file is not a model, or the model has other inputs or outputs.
     """
 
     def __init__(self, path, num_threads=None):

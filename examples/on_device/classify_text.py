@@ -33,7 +33,7 @@ class TextClassifier:
         metadata: dict, what the file says of its model; empty if it says nothing.
 
     Raises:
-        ValueError: If the file is no model, or the model takes something else than text.
+        ValueError: If the file is not a model, or the model takes something else than text.
     """
 
     def __init__(self, path, num_threads=None):

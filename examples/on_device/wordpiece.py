@@ -227,7 +227,7 @@ def _separate(character):
     if category in ("Cc", "Cf", "Zs", "Zl", "Zp"):
         return " "
     code_point = ord(character)
-    # ASCII symbols such as $ and + count as punctuation in BERT; letters and digits are no symbols.
+    # ASCII symbols such as $ and + count as punctuation in BERT; letters and digits do not.
     is_ascii_symbol = 0x21 <= code_point <= 0x7E and not character.isalnum()
     if is_ascii_symbol or category.startswith("P") or _is_in(code_point, _CHINESE):
         return f" {character} "

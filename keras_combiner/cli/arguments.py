@@ -159,7 +159,7 @@ def add_weight_field(parser, what, default):
 
 
 def data_options(arguments, task=None):
-    """Gives what `add_data_fields` added as keyword arguments of `read_documents`.
+    """Returns what `add_data_fields` added as keyword arguments of `read_documents`.
 
     Args:
         arguments: `argparse.Namespace`.

@@ -139,7 +139,7 @@ def _main(argv):
 
 def _discard_output():
     """Sends what is still buffered for a closed pipe nowhere, so that exiting does not complain."""
-    # ValueError and OSError: a standard output that is no file, as under a test.
+    # ValueError and OSError: a standard output that is not a file, as under a test.
     with contextlib.suppress(ValueError, OSError), open(os.devnull, "w") as devnull:
         os.dup2(devnull.fileno(), sys.stdout.fileno())
 

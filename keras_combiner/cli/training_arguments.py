@@ -60,7 +60,7 @@ def settle(arguments):
 
 
 def untrained_options(arguments):
-    """Gives what of the options `from_texts` takes: a dict of keyword arguments."""
+    """Returns the options that `from_texts` takes, a dict of keyword arguments."""
     names = ("sequence_length", "remat", *DEFAULTS)
     options = {name: getattr(arguments, name) for name in names}
     if arguments.mixed_precision:
@@ -69,7 +69,7 @@ def untrained_options(arguments):
 
 
 def pretrained_options(arguments):
-    """Gives what of the options `from_pretrained` takes: a dict of keyword arguments."""
+    """Returns the options that `from_pretrained` takes, a dict of keyword arguments."""
     precision = arguments.mixed_precision
     options = {
         "sequence_length": arguments.sequence_length,

@@ -292,7 +292,7 @@ def kind(value) -> str:
     if isinstance(value, float) and math.isnan(value):
         return "NaN"
     names = {bool: "a boolean", int: "a number", float: "a number", str: "a string"}
-    names[bytes] = "bytes that are no text"
+    names[bytes] = "bytes that are not text"
     return names.get(type(value), "an array" if isinstance(value, list) else "an object")
 
 
@@ -315,6 +315,6 @@ def _encodable(text, field):
     except UnicodeEncodeError as error:
         raise RecordError(
             f"field {field!r} has half a surrogate pair, {text[error.start]!a}, at character "
-            f"{error.start}, which is no text. Write the file anew from the original text."
+            f"{error.start}, which is not text. Write the file anew from the original text."
         ) from None
     return text

@@ -10,7 +10,7 @@ class TokenDropout(keras.layers.Layer):
 
     Every step sees another excerpt of the same documents, so that a few telling words cannot be
     learned by heart. A padded token takes no part in attention, in summaries or in pooling, hence
-    an excerpt is no foreign input to the model, as one full of unknown tokens would be.
+    an excerpt looks to the model like any other text, unlike one full of unknown tokens.
 
     Masking: the layer makes padding (id 0); masks are made from its output.
 

@@ -32,7 +32,7 @@ def at_mask_positions(token_ids, targets):
     length = tf.shape(targets)[1]
     step = tf.maximum(length // _PARTS, 1)
     most = tf.reduce_max(tf.reduce_sum(is_target, axis=1))
-    # At least one: the mean of no loss at all is no number.
+    # At least one: the mean of no loss at all is not a number.
     count = tf.minimum(tf.maximum(-(-most // step), 1) * step, length)
     positions = tf.argsort(is_target, axis=1, direction="DESCENDING", stable=True)[:, :count]
     inputs = {"token_ids": tf.convert_to_tensor(token_ids), "mask_positions": positions}

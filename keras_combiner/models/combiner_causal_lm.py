@@ -22,7 +22,7 @@ class CombinerCausalLM(LanguageModel):
     the ids alone; every token's target is the one after it. `generate` decodes one token at a time
     from a cache, at a cost a token that does not grow like the length.
 
-    Masking: token id 0 is padding, to the right of a text. Padding is no target, and is never
+    Masking: token id 0 is padding, to the right of a text. Padding is not a target, and is never
     generated.
 
     Args:

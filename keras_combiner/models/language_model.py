@@ -70,7 +70,7 @@ class LanguageModel(TokenIdModel, keras.Model):
 def next_tokens(token_ids):
     """The targets of a causal model: every token's successor, 0 where there is none.
 
-    `[a b c 0]` -> `[b c 0 0]`. What follows padding is no target either: `[0 a b]` -> `[0 b 0]`.
+    `[a b c 0]` -> `[b c 0 0]`. What follows padding is not a target either: `[0 a b]` -> `[0 b 0]`.
     """
     token_ids = ops.cast(token_ids, "int32")
     following = ops.pad(token_ids[:, 1:], [[0, 0], [0, 1]])

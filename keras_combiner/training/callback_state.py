@@ -15,7 +15,7 @@ _OF_KERAS = {
 
 
 def saved(callbacks):
-    """Gives the state of callbacks.
+    """Returns the state of callbacks.
 
     Args:
         callbacks: list of `keras.callbacks.Callback`. Those of Keras that stop or choose by a

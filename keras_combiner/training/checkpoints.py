@@ -56,7 +56,7 @@ class Checkpoints(ResumingCallback):
             (`Distributed`), one should, and the others only resume.
 
     Raises:
-        ValueError: for another ending, an `every` that is no positive int, a file that is no
+        ValueError: for another ending, an `every` that is not a positive int, a file that is not a
             checkpoint, or, in `fit`, of another model, other documents or other settings, which
             are named.
         OSError: in `fit`, if the file cannot be written, or another training writes it.
@@ -290,7 +290,7 @@ def _read(path):
             arrays = dict(file)
         state = json.loads(str(arrays.pop("state")))
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is no checkpoint, or a damaged one: {error}") from None
+        raise ValueError(f"{path} is not a checkpoint, or a damaged one: {error}") from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise ValueError(_of_another_version(path))
     wrong = [x for x, kind in _STATE.items() if not isinstance(state.get(x), kind)]
@@ -301,7 +301,7 @@ def _read(path):
         wrong += [x for x in names if x not in arrays]
     if wrong:
         raise ValueError(
-            f"{path} is no checkpoint, or a damaged one: {wrong[0]!r} is missing or wrong."
+            f"{path} is not a checkpoint, or a damaged one: {wrong[0]!r} is missing or wrong."
         )
     return state, arrays
 

@@ -113,7 +113,7 @@ class Distributed(TextTrainingCallback):
         model.train_function = self._train_function(model)
 
     def on_train_end(self, logs=None):
-        """Gives Keras its own step back."""
+        """Restores the step of Keras."""
         self.model.train_function = None
 
     def _check(self, model):
@@ -169,7 +169,7 @@ class Distributed(TextTrainingCallback):
             raise RuntimeError(
                 "Another worker has ended or cannot be reached. Start all of them again; with "
                 "resume=True they go on from the last checkpoint. "
-                f"TensorFlow said: {_told(error)}"
+                f"TensorFlow said: {_first_cause(error)}"
             ) from error
 
     def _from_all(self, numbers):
@@ -234,7 +234,7 @@ def _strategy(strategy):
     )
 
 
-def _told(error):
+def _first_cause(error):
     """The line of an error that says what happened."""
     lines = [x for x in str(error.message).splitlines() if x.strip()]
     return next((x for x in lines if "Collective" in x and "defined at" not in x), lines[-1])

@@ -1,4 +1,4 @@
-"""FiniteLoss: training stops where its loss is no number, and says on which documents."""
+"""FiniteLoss: training stops where its loss is not a number, and says on which documents."""
 
 import math
 

@@ -7,7 +7,7 @@ _SEEDS_APART = 1_000_003
 
 
 def share(replica, num_replicas, rows):
-    """Gives the rows of a batch that a replica takes.
+    """Returns the rows of a batch that a replica takes.
 
     Args:
         replica: int, or tensor of one.
@@ -15,7 +15,7 @@ def share(replica, num_replicas, rows):
         rows: int, or tensor of one, in the batch.
 
     Returns:
-        pair of the first row and the first that is no more its own; equal if there is none.
+        pair of its first row and the first row after its last; equal if it has none.
 
     Example:
 

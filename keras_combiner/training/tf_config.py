@@ -46,7 +46,7 @@ def check_tf_config(environment):
         if job not in _JOBS:
             raise _error(f"its cluster has a {job!r}; there are only {' and '.join(_JOBS)}")
         if not isinstance(addresses, list) or not addresses:
-            raise _error(f"the {job!r} of its cluster is no list of addresses: {addresses!r}")
+            raise _error(f"the {job!r} of its cluster is not a list of addresses: {addresses!r}")
         for address in addresses:
             if not isinstance(address, str) or not _ADDRESS.fullmatch(address):
                 raise _error(f"an address is not of the form host:port: {address!r}")

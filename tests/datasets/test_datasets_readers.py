@@ -54,7 +54,7 @@ GOOD_FILES = {
         {},
         [Document("", "good")],
     ),
-    "jsonl with separators that are no line ends": (
+    "jsonl with separators that are not line ends": (
         "r.jsonl",
         '{"text": "a\u2028b\\n\u0085c", "label": "\u00e9"}'.encode(),
         {},

@@ -249,7 +249,7 @@ WRONG_FILES = {
         jsonl([{"text": "a", "labels": ["red", ""]}]),
         "r.jsonl:1: field 'labels' must hold strings or numbers, received a blank among them.",
     ),
-    "a target that is no number": (
+    "a target that is not a number": (
         "r.jsonl",
         jsonl([{"text": "a", "target": 1}, {"text": "b", "target": "2"}]),
         "r.jsonl:2: field 'target' must be a number, received a string.",
@@ -259,7 +259,7 @@ WRONG_FILES = {
         b'{"text": "a", "target": NaN}',
         "r.jsonl:1: field 'target' must be finite, received nan.",
     ),
-    "csv, a target that is no number": (
+    "csv, a target that is not a number": (
         "r.csv",
         b"text,target\na,1\nb,dear\n",
         "r.csv:3: field 'target' must be a number, received a string.",

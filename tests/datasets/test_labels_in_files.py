@@ -1,4 +1,4 @@
-"""One name for a label, whatever file it comes from; and what is no label is refused."""
+"""One name for a label, whatever file it comes from; and what is not a label is refused."""
 
 import decimal
 import json

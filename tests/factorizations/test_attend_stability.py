@@ -96,7 +96,7 @@ def test_very_negative_logits_beside_large_masked_ones(causal, summary):
 @pytest.mark.parametrize("summary", SUMMARIES)
 @pytest.mark.parametrize("causal", [False, True])
 def test_uniform_attention_over_large_values(causal, summary, dtype):
-    # Sums of 100 over 13 tokens are no danger, sums over 2,000 would exceed float16.
+    # Sums of 100 over 13 tokens are not a danger, sums over 2,000 would exceed float16.
     generator = np.random.default_rng(0)
     length = 2000
     query, key = (generator.uniform(-100, 100, size=(1, 1, length, 4)) for _ in "qk")

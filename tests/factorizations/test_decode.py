@@ -154,7 +154,7 @@ def elements(cache):
 
 
 def largest_computed_tensor(plan, length):
-    """Elements of the largest tensor in the graph of a step that is no entry of the cache."""
+    """Elements of the largest tensor in the graph of a step that is not an entry of the cache."""
     cache = plan.initial_cache(1, 2, 4, 4, length)
     kept = {math.prod(x.shape) for name, x in cache.items() if not name.startswith("part_")}
     token = tf.TensorSpec([1, 2, 4])

@@ -8,7 +8,7 @@ from keras_combiner.layers.dropout import Dropout
 from tests import on_backend
 from tests.layers import dropped
 
-SHAPE = (50, 401, 21)  # 21 is no multiple of the four elements that a draw serves
+SHAPE = (50, 401, 21)  # 21 is not a multiple of the four elements that a draw serves
 
 
 @pytest.mark.parametrize("rate", [0.001, 0.1, 0.5, 0.9, 0.999])

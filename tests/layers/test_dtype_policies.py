@@ -46,7 +46,7 @@ class TestFloat64:
 
     def test_attention(self):
         x = tokens().astype("float64")
-        # Keras rounds one over the square root of the size of a head, if that is no power of 2.
+        # Keras rounds one over the square root of the size of a head, if that is not a power of 2.
         full = keras.layers.MultiHeadAttention(4, 4, dtype="float64")
         expected = full(x, x)
         layer = CombinerAttention(4, 4, block_size=LENGTH, dtype="float64")

@@ -96,7 +96,7 @@ def test_positions_are_all_that_have_a_target():
         most = (targets != 0).sum(1).max()
         assert most <= places.shape[1] <= max(1, most + length // 16)
     _, nothing = at_mask_positions([[1, 2]], [[0, 0]])
-    assert nothing.numpy().tolist() == [[0]]  # and not of width 0, whose mean is no number
+    assert nothing.numpy().tolist() == [[0]]  # and not of width 0, whose mean is not a number
 
 
 def test_epochs_hide_other_words_and_a_position_gives_them_again(tmp_path):

@@ -6,7 +6,7 @@ from tests.serving.stand_in import write_stand_in
 
 @pytest.fixture(scope="session")
 def model_directory(tmp_path_factory):
-    """A directory that holds versions 1 to 3 of a stand-in, and what is no version.
+    """A directory that holds versions 1 to 3 of a stand-in, and what is not a version.
 
     Version 1 is as older exports are, without the counts of tokens.
     """

@@ -65,7 +65,7 @@ def test_v2_equals_the_saved_model(predictor, signatures, signature, texts):
     for output in answer.outputs:
         value = expected[output.name]
         if not texts and value.ndim == 2 and output.name.startswith("token_"):
-            value = value[:, :0]  # the longest of none is no token
+            value = value[:, :0]  # the longest of none has no token
         assert output.shape == list(value.shape)
         np.testing.assert_array_equal(output.data, value)
         kinds = {"f": "FP32", "i": "INT32", "O": "BYTES", "b": "BOOL"}

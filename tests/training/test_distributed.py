@@ -187,7 +187,7 @@ CLUSTER = {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}
         ([], 'has no "cluster"'),
         ({"task": {"type": "worker", "index": 0}}, 'has no "cluster"'),
         ({"cluster": {"ps": ["a:1"]}}, "has a 'ps'; there are only chief and worker"),
-        ({"cluster": {"worker": "a:1"}}, "is no list of addresses: 'a:1'"),
+        ({"cluster": {"worker": "a:1"}}, "is not a list of addresses: 'a:1'"),
         ({"cluster": {"worker": ["a"]}}, "not of the form host:port: 'a'"),
         ({"cluster": {"worker": [":1"]}}, "not of the form host:port: ':1'"),
         ({"cluster": {"worker": ["2222"]}}, "not of the form host:port: '2222'"),
