@@ -81,7 +81,7 @@ def _claims(figures):
             words.get(found, found),
         ]
         rows.append(cells)
-    titles = ["against `none`", "accuracy by seed", "loss on the average", "loss lower in"]
+    titles = ["against `none`", "accuracy by seed", "loss on average", "loss lower in"]
     return table([*titles, "the claim"], rows)
 
 

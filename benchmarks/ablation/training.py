@@ -89,7 +89,7 @@ def train(plan, summary, seed, settings):
 
 
 def trivial_accuracies(settings):
-    """Returns test accuracies of the commonest label, of all and by the root operator."""
+    """Returns test accuracies of the most common label, of all and by the root operator."""
     import numpy as np
 
     data = splits(settings)

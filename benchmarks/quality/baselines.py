@@ -1,4 +1,4 @@
-"""The rows that are not networks: the commonest label, and TF-IDF."""
+"""The rows that are not networks: the most common label, and TF-IDF."""
 
 import time
 

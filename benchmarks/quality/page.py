@@ -74,7 +74,7 @@ def _comparisons(name, figures):
                 ratio,
             ]
         )
-    titles = ["than", "", "accuracy on the average", "seeds higher", "seeds lower"]
+    titles = ["than", "", "accuracy on average", "seeds higher", "seeds lower"]
     return table([*titles, "times the training time"], lines)
 
 

@@ -66,8 +66,8 @@ def ablation(figures):
         f"block size (or grid width) {settings['block_size']}, learning rate "
         f"{settings['learning_rate']};",
         f"over {len(figures['seeds'])} seeds",
-        f"Without any model: {trivial['majority']:.3f} for the commonest label, "
-        f"{trivial['root operator']:.3f} for the commonest one under the root operator",
+        f"Without a model: {trivial['majority']:.3f} for the most common label, "
+        f"{trivial['root operator']:.3f} for the most common one given the root operator",
         *(["No row gets beyond the root operator"] if best <= trivial["root operator"] else []),
         f"the closest to softmax attention in {closest.count('variational')} of {len(closest)} "
         "cases",
@@ -178,16 +178,16 @@ def _data_set(name, figures):
     ]
     phrases = [
         f"{documents['train']:,} training, {documents['validation']:,} validation and {count:,} "
-        f"test documents of {data['tokens']:,} tokens on the average, read at "
+        f"test documents of {data['tokens']:,} tokens on average, read at "
         f"{details['length']:,}: {data['filled']:.0%} of the documents are that long or longer. "
         f"{details['steps']:,} steps of {details['batch_size']} documents.",
         f"The highest accuracy is {means[best]:.3f}, {title(best, settings)}'s; the highest of "
         f"Combiner {means[combiner]:.3f}, of {combiner}. The choice of {count:,} test documents "
-        f"alone is good for a standard error of {error:.3f} near the highest, {of_two:.3f} for "
+        f"alone causes a standard error of {error:.3f} near the highest, {of_two:.3f} for "
         "the difference of two rows",
         f"Stopped by the limit of {settings['limit_seconds']:,} s before their steps were done, "
         f"and tested as they were: {_names(stopped, settings)}.",
-        f"What no Combiner row beats on the average here: {_names(unbeaten, settings)}.",
+        f"No Combiner row is better on average here than: {_names(unbeaten, settings)}.",
     ]
     if quality_rows.TFIDF in rows:  # texts
         phrases.append(
@@ -206,8 +206,9 @@ def _data_set(name, figures):
             for peer in (quality_rows.ROOT_OPERATOR, quality_rows.MAJORITY)
         }
         phrases += [
-            f"As far as it with every seed: {level[quality_rows.ROOT_OPERATOR]}.",
-            f"No further than the commonest label with any: {level[quality_rows.MAJORITY]}.",
+            f"These reach it with every seed: {level[quality_rows.ROOT_OPERATOR]}.",
+            "These do not get beyond the most common label with any seed: "
+            f"{level[quality_rows.MAJORITY]}.",
         ]
     return phrases
 
@@ -239,9 +240,9 @@ def starting_points(figures):
     return [
         f"State of the Union eras: {documents['train']:,} documents",
         f"to train on, {documents['test']:,} to test.",
-        f"Whole documents are {gain * 100:+.1f} points from their beginnings (aim: at least "
+        f"Whole documents are {gain * 100:+.1f} points above their beginnings (aim: at least "
         f"{AIM * 100:+.0f}, {met[gain >= AIM]}). The best row is: {best} (aim: the converted one, "
-        f"{met[best == CONVERTED]}). Beside the best of the others, {rival}, the converted one is "
-        f"**{found}**",
-        f"by the choice of {documents['test']:,} test documents alone",
+        f"{met[best == CONVERTED]}). Compared with the best of the others, {rival}, the converted "
+        f"one is **{found}**",
+        f"the choice of {documents['test']:,} test documents alone",
     ]
