@@ -1,8 +1,8 @@
-"""DataWarning: what should be known about data, and does not stop the work."""
+"""DataWarning: a warning about data, which does not stop the work."""
 
 
 class DataWarning(UserWarning):
-    """Says that data may not be what they were meant to be.
+    """Warns that data may not be what they are meant to be.
 
     The command line shows each of them once, as a line on standard error. In Python
     `warnings.simplefilter("error", DataWarning)` makes errors of them.

@@ -2,7 +2,7 @@
 
 
 def duration(seconds: float) -> str:
-    """Write seconds as minutes and seconds, or hours, minutes and seconds.
+    """Writes seconds as minutes and seconds, or hours, minutes and seconds.
 
     Args:
         seconds: float.

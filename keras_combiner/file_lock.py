@@ -23,7 +23,7 @@ class FileLock:
     """A file that this process holds alone, and that says so.
 
     The operating system keeps the lock and takes it back when the process ends, even if it is
-    killed: a file that was left behind stops nobody.
+    killed: a file that was left behind blocks nobody.
 
     Args:
         path: str or path of the file, which is made and, in the end, removed.
@@ -48,7 +48,7 @@ class FileLock:
         self._file = None
 
     def acquire(self):
-        """Takes the lock, which is left alone if this object has it.
+        """Takes the lock; does nothing if this object has it already.
 
         Raises:
             BlockingIOError: if another one has it. It is named: command, process, machine, start.

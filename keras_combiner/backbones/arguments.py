@@ -4,7 +4,7 @@
 def check_keywords(model, keywords):
     """Raises a TypeError for keywords other than those that every Keras model takes.
 
-    `keras.Model` drops what it does not know, and a misspelt option would train something else.
+    `keras.Model` ignores unknown arguments: a misspelt option would go unnoticed.
 
     Args:
         model: the model that is being constructed.

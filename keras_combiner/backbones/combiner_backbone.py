@@ -165,8 +165,8 @@ class CombinerBackbone(keras.Model):
     def decode(self, token_ids, cache, position):
         """Computes the vectors of the next token of every sequence.
 
-        Decoding the tokens one after the other gives what the causal backbone gives for all of
-        them at once, at a cost a token that does not grow like the length.
+        Decoding the tokens one by one returns what the causal backbone returns for all of them at
+        once, at a cost per token that grows more slowly than the length.
 
         Args:
             token_ids: int tensor `[batch]`, the tokens at `position`; none of them is padding.

@@ -1,19 +1,19 @@
 """Which layers of a model are frozen, as a part of its configuration.
 
-Keras keeps `trainable` with the layers that a functional model is made of. A model that makes them
-in its constructor makes them anew when it is loaded, and has to say itself which ones to freeze.
+Keras saves `trainable` with the layers of a functional model. A model that makes its layers in its
+constructor makes new ones when it is loaded, and must save by itself which of them are frozen.
 """
 
 
 def trainable_layers(model):
-    """Returns the layers that are frozen, or not, unlike the layer that holds them.
+    """Returns the layers whose `trainable` differs from that of the layer that holds them.
 
     Args:
         model: `keras.Model`.
 
     Returns:
-        dict of str to bool, `trainable` of layers by their names from the model down, outer ones
-        first; empty if all are as the model itself.
+        dict of str to bool, `trainable` by the path of names from the model to the layer, outer
+        layers first; empty if all layers are as the model itself.
 
     Example:
 

@@ -1,1 +1,1 @@
-"""Documents to token ids, to windows, to batches of similar lengths; knows no model."""
+"""Turns documents into token ids, windows and batches of similar lengths; knows no model."""

@@ -14,10 +14,10 @@ class BatchPlan:
 
     Examples come in pools: a pool is a run of them in the order in which they are read, small
     enough to be held in memory. Within a pool, examples of about the same length go together and
-    are padded to one of a few lengths. No pool depends on another, so an epoch can be taken up in
+    are padded to one of a few lengths. No pool depends on another, so an epoch can be resumed in
     its middle by skipping pools.
 
-    Every batch has `batch_size` examples but for one of the last pool.
+    Every batch has `batch_size` examples, except one of the last pool.
 
     Args:
         lengths: int array `[examples]`, token ids of each, in the order in which they are read.

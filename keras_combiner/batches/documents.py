@@ -66,7 +66,7 @@ class Documents:
         return self.weights is not None or getattr(self.texts, "has_weights", False)
 
     def check_labelled(self):
-        """Raises a ValueError unless there are labels; a reader says so itself while it is read."""
+        """Raises a ValueError unless there are labels; a reader raises its own while it is read."""
         if not self.is_stream:
             check_labels(self.texts, self.labels)
 

@@ -1,4 +1,4 @@
-"""EncodedDocuments: documents as token ids, surveyed once and read as often as need be."""
+"""EncodedDocuments: documents as token ids, surveyed once and read as often as needed."""
 
 import array
 import hashlib
@@ -97,7 +97,7 @@ class EncodedDocuments:
         self.checksums = np.array(checksums, "uint32").reshape(len(lengths), num_parts)
 
     def fingerprint(self):
-        """Returns what tells these documents, in their order, from others.
+        """Returns what identifies these documents in their order.
 
         Returns:
             dict that JSON can hold: the number of documents, and a digest each of their texts,

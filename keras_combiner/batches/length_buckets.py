@@ -8,7 +8,7 @@ _MOST_CANDIDATES = 512
 
 
 def choose_lengths(lengths, longest, most=12, batch_size=1):
-    """Choose the lengths to pad to, so that padding is least.
+    """Chooses the lengths to pad to, so that padding is least.
 
     A batch of one length is one program to a compiler and one shape to a device: a few of them,
     placed where the documents are, waste little.

@@ -18,8 +18,8 @@ class TextBatches:
     """The batches of documents, epoch after epoch.
 
     They are a pure function of the documents, the seed and a position, which counts the batches
-    from the first of the first epoch on. To go on at a position costs no more than to go there:
-    pools of batches before it are skipped, a reader's without making ids of them.
+    from the first of the first epoch on. Starting at a position is cheap: the pools of batches
+    before it are skipped, and the texts of a reader are read there but not tokenized.
 
     Args:
         documents: `EncodedDocuments`.
@@ -28,10 +28,10 @@ class TextBatches:
         seed: int, of the shuffling.
         padded_lengths: list of int, the lengths to pad to; chosen for little padding if None.
         target: `tf.TensorSpec` of an example's target; None if there are none.
-        augment: callable, TensorFlow ops, for documents without targets: makes what the data set
-            gives out of token ids, int32 `[batch, length]`, and keys, int64 `[batch, 2]`, the epoch
-            and the place of every example, which chance may be a function of. `target` then says
-            what the targets are that it makes.
+        augment: callable of TensorFlow ops, for documents without targets. It makes the elements of
+            the data set out of token ids, int32 `[batch, length]`, and keys, int64 `[batch, 2]`,
+            the epoch and the place of every example, as seeds of random numbers. `target` then
+            describes the targets that it makes.
         facts: dict that JSON can hold: what else a training on the batches is a function of, such
             as weights of classes, under names that tell users what it is.
 
@@ -171,7 +171,7 @@ class TextBatches:
         Args:
             position: int, how many batches to skip; or a callable that returns it once reading
                 starts.
-            count: int, how many to give; None for no end.
+            count: int, how many batches; None for no end.
 
         Returns:
             `tf.data.Dataset` of tuples as in `batches`, or of what `augment` makes of them.
@@ -197,9 +197,10 @@ class TextBatches:
         return dataset.prefetch(tf.data.AUTOTUNE)
 
     def whole_dataset(self):
-        """Returns the batches of the first epoch as a data set, which `batches_of` leads back from.
+        """Returns the batches of the first epoch as a data set, for `batches_of`.
 
-        Keras hands on nothing but the data set to whoever evaluates on it.
+        Keras passes on only the data set to `evaluate`, and `batches_of` finds the batches of it
+        again.
         """
         dataset = self.dataset(count=len(self))
         setattr(dataset, _BATCHES, self)

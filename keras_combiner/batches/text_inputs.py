@@ -1,4 +1,4 @@
-"""Texts, labels and weights as people hold them, by position, in lists."""
+"""Texts, labels and weights out of any container that users have: as lists, by position."""
 
 import collections.abc
 import itertools
@@ -101,7 +101,7 @@ def as_texts(texts, what="texts"):
 
 
 def as_pairs(texts, labels):
-    """Returns texts and labels, as many of the ones as of the others.
+    """Returns texts and labels, equally many of both.
 
     Args:
         texts: as in `as_texts`, or a reader.
@@ -221,7 +221,7 @@ def is_reader(x):
 
 
 def is_stream(x):
-    """Whether `x` can only be read from its start, but as often as need be."""
+    """Whether `x` can only be read from its start, but as often as needed."""
     is_known = isinstance(x, (str, bytes, collections.abc.Collection)) or is_table(x)
     is_known = is_known or any(hasattr(x, name) for name in _LISTING)
     is_known = is_known or hasattr(x, "dtype") or hasattr(x, "__next__")

@@ -1,4 +1,4 @@
-"""A document that is too long, as pieces that are not: overlapping, or one after the other."""
+"""Splits a document that is too long: into overlapping windows, or into consecutive parts."""
 
 import numpy as np
 

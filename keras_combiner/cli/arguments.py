@@ -207,14 +207,14 @@ def add_overwrite(parser, what):
 
 
 def check_model(path):
-    """Refuses a --model that is not there, which importing TensorFlow first would take seconds for.
+    """Refuses a --model that does not exist, before the seconds that importing TensorFlow takes.
 
     Args:
         path: str, the argument.
 
     Raises:
         FileNotFoundError: if there is no such file, or the directory holds no model.
-        ValueError: if the file is no .keras file.
+        ValueError: if the file is not a .keras file.
     """
     path = Path(path)
     if path.is_dir():

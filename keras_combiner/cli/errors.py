@@ -40,7 +40,7 @@ _OPTIONS = {
 
 
 def show_warnings():
-    """Makes what the package warns of a line on standard error, each once.
+    """Prints every warning of the package once, as a line on standard error.
 
     Example:
 
@@ -71,7 +71,7 @@ def one_line(error):
         error: Exception.
 
     Returns:
-        str, or None if the error is none that the package raises on purpose.
+        str, or None for an error that the package does not raise on purpose.
 
     Example:
 

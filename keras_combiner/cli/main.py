@@ -66,7 +66,7 @@ def build_parser():
 
 
 class _Parser(argparse.ArgumentParser):
-    """One that says how a command is used when it gets an option that the command has not."""
+    """A parser that shows the usage of a command for an option that the command does not have."""
 
     def parse_args(self, args=None, namespace=None):
         """As `argparse.ArgumentParser.parse_args`."""
@@ -86,8 +86,8 @@ def main(argv=None):
 
     Returns:
         int, the exit code: 0; 1 after an error, which is one line on standard error (2 of
-        check-data, whose 1 says that it found something); 130 after an interrupt; 141 if whoever
-        read the output went away.
+        check-data, whose 1 says that it found something); 130 after an interrupt; 141 if the reader
+        of the output has closed the pipe.
 
     Raises:
         SystemExit: with 2, by argparse, for arguments that do not exist or are out of range.
@@ -138,7 +138,7 @@ def _main(argv):
 
 
 def _discard_output():
-    """Sends what is still buffered for a closed pipe nowhere, so that exiting does not complain."""
+    """Discards what is still buffered for a closed pipe, so that exiting does not raise."""
     # ValueError and OSError: a standard output that is not a file, as under a test.
     with contextlib.suppress(ValueError, OSError), open(os.devnull, "w") as devnull:
         os.dup2(devnull.fileno(), sys.stdout.fileno())

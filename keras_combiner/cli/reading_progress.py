@@ -50,6 +50,6 @@ class ReadingProgress:
         print(f"{start}{line}", end=end, file=self._file, flush=True)
 
     def close(self):
-        """Takes the line off a terminal."""
+        """Clears the line on a terminal."""
         if self._is_shown and self._is_terminal:
             print("\r\x1b[K", end="", file=self._file, flush=True)

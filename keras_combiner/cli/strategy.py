@@ -19,7 +19,7 @@ def add_strategy(parser):
 
 
 def distributed_of(arguments):
-    """What splits the batches, or None: to be made first, since TensorFlow wants it so.
+    """Makes what splits the batches, or None; TensorFlow requires that it is made first.
 
     Args:
         arguments: `argparse.Namespace`.

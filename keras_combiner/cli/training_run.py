@@ -24,7 +24,7 @@ class TrainingRun:
 
     It knows the options and the output, and nothing of what the training comes to: `train` returns
     that. In a `with` block, no other training can have the output from `make_output` on; if the
-    block fails before anything was written there, a directory that it made goes again.
+    block fails before anything was written there, a directory that it made is removed.
 
     Args:
         arguments: `argparse.Namespace` with what `keras_combiner.cli.training_arguments` adds.

@@ -32,7 +32,7 @@ class EncoderWeights:
         activation: str or callable, of the feed-forward network.
         layer_norm_epsilon: float.
         dropout: float, dropout rate.
-        pad_token_id: int, the source's padding. Ours is 0: the two ids change places.
+        pad_token_id: int, the source's padding. Ours is 0: the two ids are swapped.
     """
 
     token_embeddings: np.ndarray

@@ -61,8 +61,8 @@ def read_hugging_face(folder):
     Raises:
         ImportError: if safetensors is missing.
         FileNotFoundError: if a file is missing.
-        ValueError: if the model is of another family, or has parts that a backbone has not; or for
-            what `read_hugging_face_tokenizer` refuses.
+        ValueError: if the model is of another family, or has parts that a backbone does not have;
+            or for what `read_hugging_face_tokenizer` refuses.
 
     Source: the formats of https://github.com/huggingface/transformers and
     https://github.com/huggingface/safetensors.
@@ -131,7 +131,7 @@ def _read_weights(folder, config):
 
 
 def _read_block(tensors, prefix, names, num_heads):
-    """The weights of a block: PyTorch's kernels are `[out, in]`, and know no heads."""
+    """The weights of a block: PyTorch's kernels are `[out, in]`, not split into heads."""
     block = {}
     for ours, theirs in names.items():
         name = f"{prefix}.{theirs}"

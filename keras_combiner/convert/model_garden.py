@@ -63,7 +63,7 @@ def read_model_garden(prefix):
 
     Raises:
         ValueError: if there is no such encoder in the checkpoint, or more than one, or if it has
-            parts that a backbone has not.
+            parts that a backbone does not have.
 
     Source: the classes of that name of https://github.com/tensorflow/models.
     """

@@ -31,9 +31,9 @@ class ScaffoldAttention(tf_keras.layers.Layer):
     Model Garden is made of tf_keras, which neither trains nor saves the weights of a Keras 3 layer
     by itself: this layer does, in all formats of tf_keras and in TensorFlow's checkpoints.
 
-    Masking: only padding. Model Garden hands attention a mask for every pair of positions, which
-    repeats the padding mask for every query; its first row is taken. That the others are the same
-    is checked as the layer runs (not under XLA, which leaves such checks out).
+    Masking: only padding. Model Garden passes attention a mask for every pair of positions, which
+    repeats the padding mask for every query; the layer takes its first row. While it runs, it
+    checks that the others are the same (not under XLA, which leaves such checks out).
 
     Args:
         num_heads: int, number of attention heads.

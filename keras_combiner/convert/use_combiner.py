@@ -33,8 +33,8 @@ def use_combiner(
 ):
     """Puts Combiner's attention and longer positions into a pretrained encoder.
 
-    All weights are kept. Where a block is at least as long as the text (`block_size >= length`)
-    the new model computes what the old one did; with smaller blocks it comes close without any
+    All weights are kept. Where a block is at least as long as the text (`block_size >= length`) the
+    new model computes the same as the old one; with smaller blocks it is close without any
     training, and training adapts it further.
 
     Args:
@@ -70,7 +70,7 @@ def use_combiner(
         Pair `(backbone, tokenizer)`: a `keras_combiner.CombinerBackbone` from token ids to hidden
         states, without pooler or heads, and a `keras_combiner.text.BertTokenizer` (or what
         `tokenizer` is; None if there is no vocabulary, or no word pieces, as in RoBERTa). Padding
-        is id 0: in a source where it is another id, as RoBERTa's 1, the two have changed places.
+        is id 0: in a source where it is another id, as RoBERTa's 1, the two are swapped.
         Of any other Keras model the first of the pair is a functional model like the source.
 
     Raises:

@@ -10,7 +10,7 @@ COMPRESSIONS = (".gz", ".zst")
 
 
 def without_compression(path: pathlib.Path) -> pathlib.Path:
-    """Take the ending of a compression off a path.
+    """Removes the ending of a compression from a path.
 
     Args:
         path: pathlib.Path.
@@ -28,7 +28,7 @@ def without_compression(path: pathlib.Path) -> pathlib.Path:
 
 @contextlib.contextmanager
 def open_bytes(path: pathlib.Path):
-    """Open a file to be read as bytes, decompressed as its ending says.
+    """Opens a file to be read as bytes, decompressed as its ending says.
 
     Args:
         path: pathlib.Path. The file.
@@ -62,14 +62,14 @@ def open_bytes(path: pathlib.Path):
 
 
 def decompression_error(path: pathlib.Path, error: Exception) -> str | None:
-    """Say what is wrong with a compressed file.
+    """Says what is wrong with a compressed file.
 
     Args:
         path: pathlib.Path. The file.
         error: Exception, raised while it was read.
 
     Returns:
-        str, or None if the error is none of decompression.
+        str, or None if the error is not one of decompression.
 
     Example:
 
@@ -88,7 +88,7 @@ def decompression_error(path: pathlib.Path, error: Exception) -> str | None:
 
 
 def import_zstd():
-    """Import what reads Zstandard: Python's own module, or its backport.
+    """Imports what reads Zstandard: Python's own module, or its backport.
 
     Returns:
         The module `compression.zstd` or `backports.zstd`.

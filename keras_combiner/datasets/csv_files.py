@@ -81,7 +81,7 @@ class CsvReader(RecordReader):
         self._delimiter = delimiter
 
     def records(self):
-        """Yield every record by the line on which it starts; see `RecordReader`."""
+        """Yields every record by the line on which it starts; see `RecordReader`."""
         records = self._records()
         number, header = next(records, (1, None))
         if isinstance(header, ValueError):
@@ -139,7 +139,7 @@ class CsvReader(RecordReader):
         return fields.document(values)
 
     def _records(self):
-        """Yield every record that is not a blank line, or an error, after the line it starts on."""
+        """Yields every record that is not a blank line, or an error, after its first line."""
         lines = _Lines(self._path)
         # Strict, or else a quote that is never closed would swallow the rest of the file.
         reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
@@ -253,7 +253,7 @@ def _label(content):
 
 
 def _next_without_limit(reader):
-    """Return the next record of a csv.reader, or None at the end."""
+    """Returns the next record of a csv.reader, or None at the end."""
     with _limit_lock:
         limit = csv.field_size_limit(_NO_LIMIT)
         try:

@@ -34,7 +34,7 @@ class Places:
     first: list = dataclasses.field(default_factory=list)
 
     def add(self, place: str):
-        """Count one more."""
+        """Counts one more."""
         self.count += 1
         if len(self.first) < _MOST_PLACES:
             self.first.append(place)
@@ -128,10 +128,10 @@ def check_data(
     count_tokens: Callable[[Sequence[str]], Iterable[Sequence[int]]] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> DataCheck:
-    """Look at documents before anything is learned from them.
+    """Looks at documents before anything is learned from them.
 
-    Reads past what cannot be read, and counts it. Texts are not held in memory: of every different
-    one, about half a kilobyte of hashes is kept.
+    Skips what cannot be read, and counts it. Texts are not held in memory: of every different one,
+    about half a kilobyte of hashes is kept.
 
     Args:
         data: str or path, what to learn from; whatever `read_documents` takes.
@@ -193,7 +193,7 @@ def check_data(
 
 
 def reader_to_check(path: str | os.PathLike, **options):
-    """Make a reader that also reads documents without a target.
+    """Makes a reader that also reads documents without a target.
 
     Args:
         path: str or path.

@@ -1,4 +1,4 @@
-"""data_findings: what of the figures of a data check asks for something to be done."""
+"""data_findings: which figures of a data check need attention."""
 
 import dataclasses
 
@@ -22,7 +22,7 @@ _DAMAGE = {
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One thing to do something about.
+    """One thing that needs attention.
 
     Attributes:
         kind: str, for programs: "unreadable", "leakage", ...
@@ -47,7 +47,7 @@ class Finding:
 
 
 def data_findings(splits, duplicates, places, sequence_length, unit) -> tuple[Finding, ...]:
-    """Say what to do something about.
+    """Returns what needs attention.
 
     Args:
         splits: dict of name to `keras_combiner.datasets.data_check.SplitFigures`.

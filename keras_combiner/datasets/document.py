@@ -1,4 +1,4 @@
-"""Document: one text and what is to be learned of it."""
+"""Document: one text and what is to be learned from it."""
 
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ class Document(NamedTuple):
 
 
 def task_of(label: str | tuple[str, ...] | float | None) -> str | None:
-    """Name the task that a label belongs to.
+    """Names the task that a label belongs to.
 
     Args:
         label: of a `Document`.

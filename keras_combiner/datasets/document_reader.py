@@ -35,7 +35,7 @@ class DocumentReader(abc.ABC):
 
     @abc.abstractmethod
     def __iter__(self) -> Iterator[Document]:
-        """Yield every document, from the first."""
+        """Yields every document, from the first."""
 
     @property
     def name(self) -> str:
@@ -64,7 +64,7 @@ class DocumentReader(abc.ABC):
         return False
 
     def places(self) -> Iterator[str]:
-        """Yield where every document stands, as an error would name it; reads as it goes.
+        """Yields where every document stands, as an error would name it; reads as it goes.
 
         The file and the line, or the number of the record in the file, from 1.
         """
@@ -72,7 +72,7 @@ class DocumentReader(abc.ABC):
             yield f"{self.name}: record {number}"
 
     def located(self) -> Iterator[tuple[str, Document | ValueError]]:
-        """Yield every document after its place, and go on past what cannot be read.
+        """Yields every document after its place, and go on past what cannot be read.
 
         Returns:
             An iterator of pairs: the place, as `places` has it, and the document, or a `ValueError`
@@ -81,7 +81,7 @@ class DocumentReader(abc.ABC):
         return zip(self.places(), self, strict=True)
 
     def texts(self) -> Iterable[str]:
-        """Return the texts alone, for a vocabulary to be learned from.
+        """Returns the texts alone, for a vocabulary to be learned from.
 
         Returns:
             A re-iterable of str, which streams as the reader does.
@@ -89,7 +89,7 @@ class DocumentReader(abc.ABC):
         return _Column(self, "text")
 
     def labels(self) -> Iterable[str | None]:
-        """Return the labels alone.
+        """Returns the labels alone.
 
         Returns:
             A re-iterable of str, tuples of str or floats, or of None for a document without one.
@@ -99,12 +99,12 @@ class DocumentReader(abc.ABC):
     def split(
         self, validation_fraction: float, seed: int = 0
     ) -> tuple["DocumentReader", "DocumentReader"]:
-        """Divide the documents into a training and a validation part, without reading them yet.
+        """Divides the documents into a training and a validation part, without reading them yet.
 
         The documents are taken in runs of about `1 / validation_fraction` neighbours, and the seed
         picks one of each run for validation. So a file sorted by class still gives every class its
-        share, the share is met to within one document, and the same seed gives the same parts for
-        ever. Each part streams the whole file and skips what belongs to the other.
+        share, the share is met to within one document, and the same seed always gives the same
+        parts. Each part streams the whole file and skips what belongs to the other.
 
         Args:
             validation_fraction: float. The share held out, between 0 and 1, exclusive. With fewer
@@ -140,7 +140,7 @@ class DocumentReader(abc.ABC):
         )
 
     def take(self, count: int) -> "DocumentReader":
-        """Return a reader of the first documents only, without reading them yet.
+        """Returns a reader of the first documents only, without reading them yet.
 
         Args:
             count: int. How many documents to read at most.
@@ -151,7 +151,7 @@ class DocumentReader(abc.ABC):
         return _First(self, count)
 
     def dataset(self):
-        """Return the documents as a `tf.data.Dataset`, to be shuffled, mapped and batched.
+        """Returns the documents as a `tf.data.Dataset`, to be shuffled, mapped and batched.
 
         Returns:
             A `tf.data.Dataset` of pairs of scalar strings, text and label; the label is the empty
@@ -225,7 +225,7 @@ class _Some(DocumentReader):
 
     @abc.abstractmethod
     def _picked(self, rows: Iterable) -> Iterator:
-        """Yield those of the reader's documents, or of what stands for them, that are in here."""
+        """Yields those of the reader's documents, or of what stands for them, that are in here."""
 
     def __iter__(self):
         return self._picked(self._reader)
@@ -274,7 +274,7 @@ class _Part(_Some):
 
 
 def _is_held_out(index: int, fraction: float, seed: int) -> bool:
-    """Tell whether the document at `index` is the one that its run sets aside for validation.
+    """Tells whether the document at `index` is the one that its run sets aside for validation.
 
     Run number r covers the indices from ceil(r / fraction) up to ceil((r + 1) / fraction); the
     arithmetic is exact, so that 0.1 means runs of ten however far the file goes.

@@ -65,7 +65,7 @@ class Duplicates:
         self._examples = {}
 
     def add(self, split: int, place: int, text: str, label):
-        """Take a document in.
+        """Takes a document in.
 
         Args:
             split: int, which one of the splits; none may come after a later one.
@@ -99,7 +99,7 @@ class Duplicates:
             self._show("contradictory", pair)
 
     def figures(self) -> DuplicateFigures:
-        """Compare the texts that are not the same.
+        """Compares the texts that are not the same.
 
         Returns:
             `DuplicateFigures`.

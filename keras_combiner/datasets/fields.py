@@ -85,7 +85,7 @@ class Fields:
         self._task = task
 
     def fixed(self, names: Iterable[str]) -> "Fields":
-        """Settle the task by the fields of a first record.
+        """Settles the task by the fields of a first record.
 
         Args:
             names: iterable of str, the fields that the record has.
@@ -125,7 +125,7 @@ class Fields:
         return self._label_field or TARGET_FIELDS[self.task]
 
     def document(self, record: Mapping) -> Document:
-        """Make a document of a record.
+        """Makes a document of a record.
 
         Args:
             record: mapping of str to str, numbers, booleans, lists or None.
@@ -250,7 +250,7 @@ class Fields:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Quote names for an error message, the first few and the start of long ones.
+    """Quotes names for an error message, the first few and the start of long ones.
 
     Args:
         names: iterable of str.
@@ -274,7 +274,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def kind(value) -> str:
-    """Name a value's type in JSON's words.
+    """Names a value's type in JSON's words.
 
     Args:
         value: what a record holds.
@@ -309,7 +309,7 @@ def _shown(number):
 
 
 def _encodable(text, field):
-    """Return `text` unless JSON escapes put half a surrogate pair in it."""
+    """Returns `text` unless JSON escapes put half a surrogate pair in it."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -6,7 +6,7 @@ _MOST = float(np.finfo("float32").max)
 
 
 def number_of(value) -> float | None:
-    """Return the number that a value stands for, if a float32 can hold it.
+    """Returns the number that a value stands for, if a float32 can hold it.
 
     Args:
         value: anything; a number, or a list, tuple or array of one, stands for a number. Strings
@@ -35,7 +35,7 @@ def number_of(value) -> float | None:
 
 
 def weight_of(value) -> float | None:
-    """Return the weight that a value stands for: a number that is not negative.
+    """Returns the weight that a value stands for: a number that is not negative.
 
     Args:
         value: as in `number_of`.

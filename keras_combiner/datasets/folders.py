@@ -66,11 +66,11 @@ class FolderReader(DocumentReader):
             yield Document(decoded_file(path), label)
 
     def places(self):
-        """Yield the file of every document."""
+        """Yields the file of every document."""
         return (str(path) for _, path in self.files())
 
     def located(self):
-        """Yield every document after its file, past those that are bad; see `DocumentReader`."""
+        """Yields every document after its file, past those that are bad; see `DocumentReader`."""
         for label, path in self.files():
             try:
                 document = Document(decoded_file(path), label)
@@ -79,7 +79,7 @@ class FolderReader(DocumentReader):
             yield str(path), document
 
     def files(self) -> Iterator[tuple[str | None, pathlib.Path]]:
-        """Yield the label and the path of every document, without reading it.
+        """Yields the label and the path of every document, without reading it.
 
         Returns:
             An iterator of pairs: str, or None without a label, and pathlib.Path.
@@ -146,7 +146,7 @@ def _is_text(path):
 
 
 def _named(folders):
-    """Gather the folders of each class, and warn of those that are one class or look alike."""
+    """Gathers the folders of each class, and warn of those that are one class or look alike."""
     classes = {}
     for folder in folders:
         try:
@@ -169,7 +169,7 @@ def _named(folders):
 
 
 def _interleaved(classes):
-    """Mix the classes evenly: shuffling a stream cannot, which sees only a stretch of it at a time.
+    """Mixes the classes evenly, which shuffling a stream, a stretch at a time, cannot do.
 
     Classes of 2 and 4 files come as b a b b a b.
     """

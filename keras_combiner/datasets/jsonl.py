@@ -50,7 +50,7 @@ class JsonlReader(RecordReader):
     unit = "line"
 
     def records(self):
-        """Yield every line that is not blank; see `RecordReader`."""
+        """Yields every line that is not blank; see `RecordReader`."""
         fields, settled, empty = self._fields, False, True
         for number, line in numbered_lines(self._path):
             if isinstance(line, str) and (not line or line.isspace()):
@@ -112,7 +112,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_Object)
 
 
 def write_jsonl(path: str | os.PathLike, documents: Iterable[Document]) -> int:
-    """Write documents as JSON Lines with the fields "text" and "label", "labels" or "target".
+    """Writes documents as JSON Lines with the fields "text" and "label", "labels" or "target".
 
     The file appears whole or not at all: it is written under another name beside `path` and then
     takes its place. A document without a label is written without the field; one with a weight has

@@ -27,7 +27,7 @@ class LabelError(ValueError):
 
 
 def label_name(label) -> str:
-    """Return the name of the class that a label stands for.
+    """Returns the name of the class that a label stands for.
 
     Text is its own name, in Unicode's composed form (NFC), and bytes are UTF-8. `True` is "True"; a
     whole number is written without a fraction, so that 1, 1.0 and numpy's and TensorFlow's scalars
@@ -75,7 +75,7 @@ def label_name(label) -> str:
 
 
 def text_label_name(text: str) -> str:
-    """Return the name of the class that a cell stands for, in files that hold text alone.
+    """Returns the name of the class that a cell stands for, in files that hold text alone.
 
     A CSV file says neither that 1.0 is a number nor that TRUE is a boolean: cells that look so are
     read so, and get the name that the same label has in JSON, Parquet or Python. NaN is how such
@@ -133,7 +133,7 @@ def is_missing(label) -> bool:
 
 
 def alike(names: Iterable[str]) -> list[list[str]]:
-    """Find names that a reader would take for one: they differ in white space only.
+    """Finds names that a reader would take for one: they differ in white space only.
 
     Characters without width, such as a byte order mark, count as white space.
 
@@ -155,7 +155,7 @@ def alike(names: Iterable[str]) -> list[list[str]]:
 
 
 def spelled_alike(names: Iterable[str]) -> list[list[str]]:
-    """Find names that may be one class in two spellings: that differ in case, or as 1 and 1.0.
+    """Finds names that may be one class in two spellings: that differ in case, or as 1 and 1.0.
 
     Names that are text stay what they are, wherever they come from; files that hold text alone are
     read by `text_label_name`, which makes one name of "true" and "True", or of "1" and "1.0".
@@ -181,7 +181,7 @@ def spelled_alike(names: Iterable[str]) -> list[list[str]]:
 
 
 def alike_error(found: Iterable[str]) -> LabelError:
-    """Say that labels look alike, which are different classes as they stand.
+    """Says that labels look alike, which are different classes as they stand.
 
     Args:
         found: iterable of str, the labels, quoted, and perhaps where they stand.
@@ -202,7 +202,7 @@ Write them in one way.
 
 
 def unknown_label(name: str, known: Sequence[str], place: str = "") -> LabelError:
-    """Say that there is no such label, in a sentence that stays short whatever is known.
+    """Says that there is no such label, in a sentence that stays short whatever is known.
 
     Args:
         name: str, the unknown one.

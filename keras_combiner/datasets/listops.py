@@ -19,7 +19,7 @@ _FRUITLESS_ATTEMPTS = 100
 def generate_listops(
     num_examples, min_length=500, max_length=2000, max_depth=10, max_args=10, seed=0
 ):
-    """Generate expressions such as `[MAX 2 9 [MIN 4 7 ] 0 ]` with their values.
+    """Generates expressions such as `[MAX 2 9 [MIN 4 7 ] 0 ]` with their values.
 
     The task ListOps as Long Range Arena has it: a node is a digit, or, with probability 1/4
     unless it is as deep as it may be, one of the operators MIN, MAX, MED (the median, rounded

@@ -27,7 +27,8 @@ class NearDuplicates:
     """Finds texts that share most of their runs of five words.
 
     Case, punctuation and white space do not count. Of every text, 256 bytes are kept. Texts of
-    fewer than 24 words are left out. Of many texts that are a little alike, a pair may be missed.
+    fewer than 24 words are left out. Among many texts that are somewhat similar, a pair may be
+    missed.
 
     Example:
 
@@ -49,7 +50,7 @@ class NearDuplicates:
         self._names = []
 
     def add(self, name: int, text: str):
-        """Take a text in.
+        """Takes a text in.
 
         Args:
             name: int, what `groups` calls it.
@@ -68,7 +69,7 @@ class NearDuplicates:
         self._names.append(name)
 
     def groups(self) -> list[np.ndarray]:
-        """Gather the texts that are nearly the same.
+        """Gathers the texts that are nearly the same.
 
         Returns:
             list of int arrays, the names of two texts or more, in the order in which they came.
@@ -97,7 +98,7 @@ class NearDuplicates:
 
     @staticmethod
     def _candidates(signatures):
-        """Yield pairs of places of signatures that agree in a band, and in most of all."""
+        """Yields pairs of places of signatures that agree in a band, and in most of all."""
         rows = _HASHES // _BANDS
         for band in range(_BANDS):
             part = np.ascontiguousarray(signatures[:, band * rows : (band + 1) * rows])

@@ -15,7 +15,7 @@ _NOT_A_LETTER = re.compile(r"[\W\d_]+")
 
 
 def near_names(names: Iterable[str]) -> dict[str, list[list[str]]]:
-    """Find names that differ in white space only, in case only, or in a letter.
+    """Finds names that differ in white space only, in case only, or in a letter.
 
     A letter too many, a letter missing, another letter or two letters swapped, in names of five
     letters or more. Names that differ in digits or signs are different: "part 1", "part 2"; and so
@@ -48,7 +48,7 @@ def near_names(names: Iterable[str]) -> dict[str, list[list[str]]]:
 
 
 def _letter_apart(names):
-    """Yield pairs of names that are a letter apart, without comparing every name with every other.
+    """Yields pairs of names that are a letter apart, without comparing every name with every other.
 
     Two such names are equal once one letter is taken out of one of them, or of both.
     """

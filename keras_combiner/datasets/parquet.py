@@ -52,7 +52,7 @@ class ParquetReader(RecordReader):
     unit = "row"
 
     def records(self):
-        """Yield every row; see `RecordReader`."""
+        """Yields every row; see `RecordReader`."""
         pyarrow, parquet = _import_pyarrow()
         try:
             with parquet.ParquetFile(self._path, buffer_size=_BUFFER, pre_buffer=False) as file:

@@ -37,16 +37,16 @@ def read_documents(
     weight_field: str | None = None,
     with_labels: bool = True,
 ) -> DocumentReader:
-    """Read documents from a file, a directory of class folders, or the shards that a pattern names.
+    """Reads documents from a file, a directory of class folders, or the shards of a pattern.
 
-    What a file is, is told by its ending. The contents are read, and checked, when the reader is
-    looped over.
+    The ending of a file says what it is. The contents are read, and checked, when you loop over the
+    reader.
 
-    What is to be learned stands in a field of its own, and the first record tells what it is:
-    "label" is one class, a string or a number; "labels" any number of labels, a list of those;
-    "target" a number to be predicted. All records must have the same. A label has one name in every
-    format: true is "True", 1.0 is "1", text is in Unicode's composed form. What is missing (null,
-    blank, NaN) is refused, or None without `require_labels`.
+    The target stands in a field of its own, and the first record says which: "label" is one class,
+    a string or a number; "labels" any number of labels, a list of those; "target" a number to be
+    predicted. All records must have the same. A label has one name in every format: true is "True",
+    1.0 is "1", text is in Unicode's composed form. What is missing (null, blank, NaN) is refused,
+    or None without `require_labels`.
 
     Args:
         path: str or path. A .jsonl or .ndjson file, a .csv or .tsv file, each also with .gz or .zst
@@ -100,7 +100,7 @@ def read_documents(
 def reader_of(
     path: str | os.PathLike, reader: Callable[[pathlib.Path], DocumentReader]
 ) -> DocumentReader:
-    """Make the reader of what is at a path, or of all files that a pattern names.
+    """Makes the reader of what is at a path, or of all files that a pattern names.
 
     Args:
         path: str or path, or a pattern of files.
@@ -130,7 +130,7 @@ def reader_of(
 
 
 def _warn_of_copies(shards):
-    """Warn of a file beside its compressed copy, whose documents are read twice."""
+    """Warns of a file beside its compressed copy, whose documents are read twice."""
     copies = {}
     for shard in shards:
         copies.setdefault(without_compression(shard), []).append(shard)
@@ -146,7 +146,7 @@ def _warn_of_copies(shards):
 
 
 def _warn_of_missing(shards):
-    """Warn of shards that are not there, and of two divisions, as their names tell."""
+    """Warns of shards that are not there, and of two divisions, as their names tell."""
     found = {}  # by the name without numbers: {how many there ought to be: numbers of those read}
     for shard in shards:
         name = _SHARD.search(shard.name)
@@ -202,14 +202,14 @@ def _reader(path, options):
 
 
 def record_reader(path: pathlib.Path, options: dict) -> RecordReader | None:
-    """Make the reader of a file of records.
+    """Makes the reader of a file of records.
 
     Args:
         path: pathlib.Path. The file.
         options: dict. The keyword arguments of the reader.
 
     Returns:
-        A `RecordReader`; None if the file's ending is that of no format of records.
+        A `RecordReader`; None if the file's ending does not belong to a format of records.
     """
     plain = without_compression(path)
     match plain.suffix.lower():

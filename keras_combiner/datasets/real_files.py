@@ -38,7 +38,7 @@ class RealFiles:
         self._real = None
 
     def entries(self, folder: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
-        """List the files and the folders right in a folder, each sorted by name.
+        """Lists the files and the folders right in a folder, each sorted by name.
 
         Args:
             folder: pathlib.Path, the one that was given, or one that was listed.
@@ -63,7 +63,7 @@ class RealFiles:
         return files, folders
 
     def below(self, folder: pathlib.Path) -> Iterator[pathlib.Path]:
-        """Yield the files below a folder, its own before those of the folders in it.
+        """Yields the files below a folder, its own before those of the folders in it.
 
         Args:
             folder: as in `entries`.
@@ -77,7 +77,7 @@ class RealFiles:
             yield from self.below(inner)
 
     def warn_of_links(self, matters: Callable[[pathlib.Path], bool] = bool):
-        """Warn once of all links that were left out, when the folder has been listed.
+        """Warns once of all links that were left out, when the folder has been listed.
 
         Args:
             matters: callable of pathlib.Path, whether a link could have been a document or a folder
@@ -112,7 +112,7 @@ def _is_within(folder, other):
 
 
 def _without_links(folder):
-    """Yield the real paths of a folder and all that it holds, without hidden ones."""
+    """Yields the real paths of a folder and all that it holds, without hidden ones."""
     yield folder
     with os.scandir(folder) as entries:
         for entry in entries:

@@ -49,7 +49,7 @@ class RecordReader(DocumentReader):
 
     @abc.abstractmethod
     def records(self) -> Iterator[tuple[int, Document | ValueError]]:
-        """Yield every record with its number in the file, from 1.
+        """Yields every record with its number in the file, from 1.
 
         Returns:
             An iterator of pairs: the number, and the document, or a `ValueError` that names the
@@ -66,14 +66,14 @@ class RecordReader(DocumentReader):
             yield document
 
     def places(self) -> Iterator[str]:
-        """Yield the file, and the line or the number, of every record; see `DocumentReader`."""
+        """Yields the file, and the line or the number, of every record; see `DocumentReader`."""
         for number, document in self.records():
             if isinstance(document, ValueError):
                 raise document
             yield self._place(number)
 
     def located(self) -> Iterator[tuple[str, Document | ValueError]]:
-        """Yield every record after its place, past those that are bad; see `DocumentReader`."""
+        """Yields every record after its place, past those that are bad; see `DocumentReader`."""
         try:
             for number, document in self.records():
                 yield self._place(number), document

@@ -50,16 +50,16 @@ class ShardsReader(DocumentReader):
 
     @property
     def keeps_alike_labels(self):
-        """Whether those of any shard are seen as they are; see `DocumentReader`."""
+        """Whether any shard keeps labels that look alike; see `DocumentReader`."""
         return any(shard.keeps_alike_labels for shard in self._shards)
 
     def places(self):
-        """Yield those of the shards."""
+        """Yields those of the shards."""
         for shard in self._shards:
             yield from shard.places()
 
     def located(self):
-        """Yield those of the shards."""
+        """Yields those of the shards."""
         for shard in self._shards:
             yield from shard.located()
 

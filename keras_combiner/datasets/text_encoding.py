@@ -38,7 +38,7 @@ class LineError(ValueError):
 
 
 def decoded_text(content: bytes, name: str) -> str:
-    """Decode a whole document: UTF-8, or UTF-16 or UTF-32 where a byte order mark says so.
+    """Decodes a whole document: UTF-8, or UTF-16 or UTF-32 where a byte order mark says so.
 
     Args:
         content: bytes. The document.
@@ -76,7 +76,7 @@ file as UTF-8.
 
 
 def numbered_lines_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int, str | ValueError]]:
-    """Decode the content of a file as lines, past those that are not text.
+    """Decodes the content of a file as lines, past those that are not text.
 
     Args:
         chunks: iterable of bytes. The content, cut behind line ends or anywhere else but within
@@ -147,7 +147,7 @@ def _with_first(first, chunks):
 
 
 def _utf8_lines(chunks, place):
-    """Every line is decoded by itself, so that one that is not valid spoils no other."""
+    """Every line is decoded by itself, so that an invalid one does not affect the others."""
     for line in _split(chunks, b"\n"):
         try:
             text = line.decode("utf-8")

@@ -22,7 +22,7 @@ class TextFilesReader(DocumentReader):
 
     Raises:
         ValueError: on reading, when a directory has no file, when a file is not UTF-8, or when it
-            is, by its ending, no document but a file of records.
+            is, by its ending, a file of records and not a document.
 
     Example:
 
@@ -42,7 +42,7 @@ class TextFilesReader(DocumentReader):
             yield Document(decoded_file(path))
 
     def places(self):
-        """Yield the file of every document."""
+        """Yields the file of every document."""
         return map(str, self._files())
 
     def _files(self):

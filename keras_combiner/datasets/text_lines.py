@@ -8,7 +8,7 @@ from keras_combiner.datasets.text_encoding import decoded_text, numbered_lines_o
 
 
 def decoded_lines(path: pathlib.Path) -> Iterator[str]:
-    """Yield the lines of a text file with their line ends, without a byte order mark.
+    """Yields the lines of a text file with their line ends, without a byte order mark.
 
     It is UTF-8, or UTF-16 or UTF-32 where a byte order mark says so.
 
@@ -37,7 +37,7 @@ def decoded_lines(path: pathlib.Path) -> Iterator[str]:
 
 
 def numbered_lines(path: pathlib.Path) -> Iterator[tuple[int, str | ValueError]]:
-    """Yield the lines of a text file as `decoded_lines` does, past those that are not text.
+    """Yields the lines of a text file as `decoded_lines` does, past those that are not text.
 
     Args:
         path: pathlib.Path. The file; one that ends in .gz or .zst is decompressed.
@@ -70,7 +70,7 @@ def numbered_lines(path: pathlib.Path) -> Iterator[tuple[int, str | ValueError]]
 
 
 def decoded_file(path: pathlib.Path) -> str:
-    """Read a whole text file, without a byte order mark and with line ends as "\\n".
+    """Reads a whole text file, without a byte order mark and with line ends as "\\n".
 
     It is UTF-8, or UTF-16 or UTF-32 where a byte order mark says so.
 

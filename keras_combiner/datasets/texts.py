@@ -10,7 +10,7 @@ from keras_combiner.datasets.text_files import TextFilesReader
 
 
 def read_texts(path: str | os.PathLike, text_field: str = "text") -> DocumentReader:
-    """Read documents without labels from a file, a directory, or what a pattern names.
+    """Reads documents without labels from a file, a directory, or what a pattern names.
 
     Args:
         path: str or path. A directory, of which every file, however deep, is a document in UTF-8,
@@ -24,7 +24,7 @@ def read_texts(path: str | os.PathLike, text_field: str = "text") -> DocumentRea
     Raises:
         FileNotFoundError: there is nothing at `path`, or no file that the pattern names.
         ValueError: the field name is empty. While reading: the file, the line and what to do; a
-            directory without a file, or with files of records, which want a pattern.
+            directory without a file, or with files of records, for which a pattern is needed.
 
     Example:
 

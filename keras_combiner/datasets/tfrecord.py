@@ -54,7 +54,7 @@ class TFRecordReader(RecordReader):
     """
 
     def records(self):
-        """Yield every record; see `RecordReader`."""
+        """Yields every record; see `RecordReader`."""
         # Imported here so that other formats do not wait for TensorFlow to load.
         import tensorflow as tf
         from google.protobuf.message import DecodeError
@@ -91,7 +91,7 @@ class TFRecordReader(RecordReader):
         return ValueError(f"{self._path}: record {number}: {message}")
 
     def _records(self, tf):
-        """Yield the content of every record, without a graph or a thread of its own."""
+        """Yields the content of every record, without a graph or a thread of its own."""
         compression = "GZIP" if self._is_compressed else ""
         dataset = tf.data.TFRecordDataset(str(self._path), compression, buffer_size=_BUFFER)
         for record in dataset:
@@ -102,7 +102,7 @@ class TFRecordReader(RecordReader):
         return self._path.suffix.lower() == ".gz"
 
     def _holds(self, size):
-        """Tell whether the file, decompressed, has `size` bytes."""
+        """Tells whether the file, decompressed, has `size` bytes."""
         file_size = self._path.stat().st_size
         if not self._is_compressed:
             return file_size == size
@@ -120,7 +120,7 @@ class TFRecordReader(RecordReader):
 
 
 def _record(features, fields):
-    """Make a mapping of the features that are wanted."""
+    """Makes a mapping of the features that are wanted."""
     record, wanted = {}, {fields.text_field, fields.weight_field}
     if fields.with_labels:
         wanted.add(fields.label_field)
@@ -139,7 +139,7 @@ def _record(features, fields):
 
 
 def _values(feature, name):
-    """Return the values of a `tf.train.Feature` as a list."""
+    """Returns the values of a `tf.train.Feature` as a list."""
     which = feature.WhichOneof("kind")
     if which is None:
         return []

@@ -64,7 +64,7 @@ class DecodingFactorization(Factorization):
 
         Returns:
             A dictionary, name (str) -> tensor `[B, H, ...]` of zeros: whatever the plan needs to
-            remember of the tokens before. Its contents are the plan's own affair.
+            remember of the tokens before; only the plan reads it.
 
         Raises:
             ValueError: if a size is not an int of at least 1.
@@ -91,8 +91,8 @@ class DecodingFactorization(Factorization):
     def decode(self, query, key, value, cache, position, summary="variational", weights=None):
         """Computes causal attention for the next token of every sequence.
 
-        Decoding the tokens of a sequence one after the other gives what `attend(causal=True)`
-        gives for all of them at once, at a cost a token that does not grow like the length.
+        Decoding the tokens of a sequence one by one returns what `attend(causal=True)` returns for
+        all of them at once, at a cost per token that grows more slowly than the length.
 
         Legend: B batch, H heads, D key dim, V value dim.
 

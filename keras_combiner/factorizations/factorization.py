@@ -82,7 +82,7 @@ class Factorization:
     """How the attention of a sequence is split into direct and abstracted parts.
 
     A plan is a subclass with three methods: `support` states what the plan means, slowly and in
-    plain Python; `terms` lays the same out fast, in `keras.ops`; `get_config` gives the
+    plain Python; `terms` lays out the same fast, in `keras.ops`; `get_config` returns the
     constructor's arguments. A plan that learns declares its weights in `weight_specs`; a plan that
     decodes one token at a time is a `decoding.DecodingFactorization`. Everything that plans share
     is done here (heads, scaling, masks) and in `terms` (softmax, dropout, sums, scores).
@@ -259,8 +259,8 @@ class Factorization:
             value: float tensor `[B, H, T, V]`.
             padding_mask: bool tensor `[B, T]`, true at tokens that count, or None for all.
                 A token that does not count is left out of everything: of direct attention, of the
-                pooling that makes a part's query and key, and of the part's local attention. A
-                query that has nothing to attend to gives zeros.
+                pooling that makes a part's query and key, and of the part's local attention. The
+                output of a query that has nothing to attend to is zero.
             causal: bool, whether a query sees only itself and the past.
             summary: "variational", "max", "mean" or "deepset", see `summaries.summarize`; or
                 "none", which leaves all parts out: the sparse pattern that the plan comes from,

@@ -1,7 +1,7 @@
 """Heads become part of the batch, so that blocks fit into tensors of rank 4.
 
 Legend: B batch, H heads, T tokens, D any feature dim, G = B * H. Sizes are spelled out in every
-reshape, for a size of -1 cannot be told when a batch is empty.
+reshape, because a size of -1 cannot be inferred when a batch is empty.
 """
 
 from keras import ops

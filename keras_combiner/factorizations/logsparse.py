@@ -75,8 +75,8 @@ class Logsparse(DecodingFactorization):
     def cache_shapes(self, key_dim, value_dim, max_length):
         """See `DecodingFactorization.cache_shapes`. O(max_length).
 
-        All tokens, for one day they are summarized once more, in a larger block; and the summary
-        of the last left sibling of every level above 0.
+        All tokens, because they are summarized again later, in a larger block; and the summary of
+        the last left sibling of every level above 0.
         """
         length = max_length + max_length % 2  # whole pairs
         num_levels = max(_num_levels(max_length) - 1, 0)

@@ -1,4 +1,4 @@
-"""The plan of several plans: the average of what they give."""
+"""The plan of several plans: the average of their outputs."""
 
 import keras
 
@@ -90,7 +90,7 @@ class Mixture(Factorization):
         )
 
     def member_weights(self, weights, index):
-        """The weights of the plan number `index`, under the names that it gives them."""
+        """The weights of plan number `index`, under that plan's own names."""
         prefix = f"member_{index}_"
         return {
             name.removeprefix(prefix): weight

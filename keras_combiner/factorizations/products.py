@@ -1,4 +1,4 @@
-"""Matrix products of attention: activations with activations, which integers make coarse."""
+"""Matrix products of attention: activations with activations, which are rounded in integers."""
 
 import contextlib
 import contextvars
@@ -21,7 +21,7 @@ _watcher = contextvars.ContextVar("watcher", default=None)
 
 
 def matmul(x, y, name, transpose_y=False):
-    """`keras.ops.matmul`, of what a watcher makes of the factors.
+    """`keras.ops.matmul` of the factors, or of what a watcher makes of them.
 
     Args:
         x: float tensor `[..., I, K]`.

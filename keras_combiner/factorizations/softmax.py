@@ -44,10 +44,10 @@ def masked_softmax(logits, mask=None):
 def joint_softmax(terms):
     """Softmax over the last axes of all terms together.
 
-    Masked entries get a weight of exactly zero, whatever their logits hold. They are filled with
-    the smallest logit in sight before the exponential: a fill that can neither raise the
-    maximum, nor overflow, nor widen the range of values that an integer format has to represent,
-    as a large negative constant would.
+    Masked entries get a weight of exactly zero, whatever their logits hold. Before the exponential
+    they are filled with the smallest logit at hand: a fill that can neither raise the maximum, nor
+    overflow, nor widen the range of values that an integer format has to represent, as a large
+    negative constant would.
 
     Args:
         terms: list of `terms.Term`, of which the logits, masks and biases count; logits have shapes

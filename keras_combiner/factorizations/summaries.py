@@ -16,7 +16,7 @@ NONE = "none"  # no parts at all: the sparse pattern that a plan comes from
 
 
 class Pooling(NamedTuple):
-    """How a part's query and key are made of its tokens': a name, and what it has learned.
+    """How a part's query and key are made of those of its tokens: a name, and learned weights.
 
     Attributes:
         name: str, one of `SUMMARIES` or `NONE`.

@@ -18,7 +18,7 @@ from keras_combiner.factorizations.softmax import joint_softmax
 
 
 class Term(NamedTuple):
-    """Some of the logits of every query, and what their weights are good for.
+    """Some of the logits of every query, and what is done with their weights.
 
     Attributes:
         logits: float tensor `[G, N, S, C]`.
@@ -27,7 +27,8 @@ class Term(NamedTuple):
         bias: float32 tensor that broadcasts to the logits and is added to them, at least zero and
             small enough for its exponential, or None.
         masked_cannot_dominate: bool, whether it is known that in every row no masked logit exceeds
-            all that count, in this term or another. What does can drown them, and has to be filled.
+            all that count, in this term or another. A masked logit that does could make them
+            vanish, and must be filled.
         mix: callable that makes the term's share of the outputs, `[G, N, S, V]`, of its weights,
             a tensor like the logits.
         scores: callable that makes its share of the effective attention matrix of its weights:
@@ -119,8 +120,8 @@ def attend(terms, length, dtype, dropout=None):
 
     Returns:
         `(outputs, attention_scores)`: float tensor `[G, T, V]`, and a callable without arguments
-        that returns the effective attention matrix `[G, T, T]`, so that its quadratic cost is
-        paid only by those who ask.
+        that returns the effective attention matrix `[G, T, T]`, so that its quadratic cost is paid
+        only on request.
     """
     outputs, weights = weighted_sum(terms, dtype, dropout)
 

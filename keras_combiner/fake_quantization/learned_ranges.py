@@ -12,8 +12,8 @@ class LearnedRanges(keras.layers.Layer):
     """Quantizes activations to 8 bits and back, in ranges that follow what training sees.
 
     Outputs have one of 256 values between the smallest and the largest of the range, and gradients
-    pass as if nothing had happened, but for what lies outside the range. A range starts as that of
-    the first batch. One that has not seen a batch quantizes nothing.
+    pass unchanged, except for what lies outside the range. A range starts as that of the first
+    batch. One that has not seen a batch quantizes nothing.
 
     Args:
         names: list of str, the activations.

@@ -14,9 +14,9 @@ _CORE = "tensorflow_model_optimization.python.core"
 def import_module(name):
     """Imports a module of TFMOT.
 
-    TFMOT is written for tf_keras and asks TensorFlow, by way of an environment variable, to hand
-    that out as `tf.keras` in this process and in all that it starts. The variable is put back, and
-    `tf.keras` stays what it would have been.
+    TFMOT is written for tf_keras. Its import sets an environment variable that makes `tf.keras`
+    mean tf_keras, in this process and in all that it starts. This function restores the variable,
+    so `tf.keras` stays what it was.
 
     Args:
         name: str, name of the module below `tensorflow_model_optimization.python.core`.

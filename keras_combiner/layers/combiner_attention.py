@@ -53,10 +53,10 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             counted from the first position of a sequence that is not masked.
         rotary_base: float, base of these angles; see `keras_combiner.layers.rotary.rotate`.
         flash_attention: bool, whether the backend's fused kernel computes the attention, which it
-            can where all of it is direct (the plan "fixed" with `block_size >= length`), no
-            scores are asked for, no dropout is active and `value_dim` equals `key_dim`. If None,
-            wherever it can and Keras's flash attention is not disabled; True refuses everything
-            else. It is a matter of the machine, not of the model: as in
+            can where all of it is direct (the plan "fixed" with `block_size >= length`), no scores
+            are asked for, no dropout is active and `value_dim` equals `key_dim`. If None, it is
+            used wherever it can be and Keras's flash attention is not disabled; True refuses
+            everything else. It depends on the machine, not on the model: as in
             `keras.layers.MultiHeadAttention` it is not saved.
         **kwargs: whatever else `keras.layers.MultiHeadAttention` takes: `kernel_initializer`,
             `bias_initializer`, `kernel_regularizer`, `bias_regularizer`, `activity_regularizer`,
@@ -84,9 +84,8 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
 
     Raises:
         ValueError: for arguments out of range, for cross-attention (query and value of unequal
-            length), for a mask of the wrong rank or length, for a mask
-            `[batch, length, length]`, which no factorization can honour, and where
-            `flash_attention=True` cannot be.
+            length), for a mask of the wrong rank or length, for a mask `[batch, length, length]`,
+            which no factorization can honour, and where `flash_attention=True` is not possible.
 
     Example:
 
@@ -331,7 +330,7 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
 
         Returns:
             A dictionary of tensors; see `Factorization.initial_cache`. Grouped keys and values are
-            kept once a query head, for the queries of a head make its summaries.
+            kept once for every query head, because the queries of a head make its summaries.
 
         Raises:
             NotImplementedError: if the plan does not decode one token at a time.
@@ -349,9 +348,9 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
     def decode(self, token, cache, position):
         """Computes causal self-attention for the next token of every sequence.
 
-        Decoding the tokens one after the other gives what the layer gives for all of them at once
-        with `use_causal_mask=True`, at a cost a token that does not grow like the length. There
-        is no masking: sequences have no padding, and no dropout is applied.
+        Decoding the tokens one by one returns what the layer returns for all of them at once with
+        `use_causal_mask=True`, at a cost per token that grows more slowly than the length. There is
+        no masking: sequences have no padding. No dropout is applied.
 
         Args:
             token: float tensor `[batch, features]`, the layer's input at `position`.

@@ -37,9 +37,9 @@ class CombinerEncoder(keras.layers.Layer):
         num_key_value_heads: see `CombinerAttention`.
         rotary: see `CombinerAttention`.
         rotary_base: see `CombinerAttention`.
-        remat: bool, whether training keeps only the block's input and computes the rest once more
-            for the gradient (rematerialization): less memory for more time, the same numbers. A
-            call that returns attention scores keeps everything.
+        remat: bool, whether training keeps only the block's input and computes the rest again for
+            the gradient (rematerialization): less memory, more time, the same numbers. A call that
+            returns attention scores keeps everything.
         kernel_initializer: initializer of the kernels of attention and of the feed-forward network.
         bias_initializer: initializer of their biases.
         kernel_regularizer: regularizer of their kernels, or None.
@@ -219,8 +219,8 @@ class CombinerEncoder(keras.layers.Layer):
     def decode(self, token, cache, position):
         """Computes the block for the next token of every sequence.
 
-        Decoding the tokens one after the other gives what the block gives for all of them at once.
-        There is no masking, and no dropout is applied.
+        Decoding the tokens one by one returns what the block returns for all of them at once. There
+        is no masking, and no dropout is applied.
 
         Args:
             token: float tensor `[batch, features]`, the block's input at `position`.

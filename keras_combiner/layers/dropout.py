@@ -14,10 +14,10 @@ PER_DRAW = 32 // BITS
 class Dropout(keras.layers.Dropout):
     """`keras.layers.Dropout` at less than half its cost.
 
-    Attention weights are many, and to draw a random number for each of them takes longer than to
-    compute them. Eight bits decide on an element instead of 32. The rate is therefore rounded to a
-    multiple of 1/256 (0.1 to 26/256, but never to 0 or 1), and what is kept is scaled by just that
-    rate: the expectation is the input.
+    There are many attention weights, and drawing a random number for each takes longer than
+    computing it. Here 8 bits decide about an element instead of 32. The rate is therefore rounded
+    to a multiple of 1/256 (0.1 to 26/256, but never to 0 or 1), and what is kept is scaled by just
+    that rate: the expectation is the input.
 
     Masking: passes masks on and does not look at them.
 

@@ -5,7 +5,7 @@ from keras.dtype_policies import DTypePolicyMap
 
 
 def of_sublayer(layer, name):
-    """What a layer hands to a sublayer as its dtype, while it is built.
+    """What a layer passes to a sublayer as its dtype, while it is built.
 
     A map of policies is looked up at once: a quantized sublayer that knows its policy through a
     map only cannot be saved (Keras 3.15).

@@ -1,4 +1,4 @@
-"""EncoderOptions: what a transformer block is made of, handed down as one."""
+"""EncoderOptions: the options of a transformer block, passed down as one object."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from keras_combiner.layers.combiner_attention import check_heads
 class EncoderOptions:
     """The arguments of `CombinerEncoder`, which documents them, checked.
 
-    A `CombinerBackbone` hands one of these to all of its blocks, a block the part that is for
+    A `CombinerBackbone` passes one of these to all of its blocks; a block passes the part for
     attention to its `CombinerAttention`.
 
     Raises:

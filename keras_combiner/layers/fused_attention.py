@@ -1,4 +1,4 @@
-"""Softmax attention by the kernel of the backend that fuses it, for what is all direct."""
+"""Softmax attention by the backend's fused kernel, for attention without parts."""
 
 import keras
 from keras import ops
@@ -32,8 +32,8 @@ def attend(query, key, value, padding_mask=None, causal=False, flash_attention=N
         query: float tensor `[B, H, T, D]`.
         key: float tensor `[B, H, T, D]`.
         value: float tensor `[B, H, T, V]`.
-        padding_mask: bool tensor `[B, T]`, true at tokens that count, or None for all. A query
-            that has nothing to attend to gives zeros.
+        padding_mask: bool tensor `[B, T]`, true at tokens that count, or None for all. The output
+            of a query that has nothing to attend to is zero.
         causal: bool, whether a query sees only itself and the past.
         flash_attention: True to insist on the kernel, None to leave the choice to the backend.
 

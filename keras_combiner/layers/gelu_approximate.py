@@ -5,7 +5,7 @@ import keras
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
 def gelu_approximate(x):
-    """The Gaussian error linear unit by way of tanh, where Keras has a name for the exact one only.
+    """The Gaussian error linear unit by tanh; Keras has a name for the exact one only.
 
     Args:
         x: float tensor of any shape.

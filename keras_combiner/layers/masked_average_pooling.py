@@ -10,8 +10,8 @@ from keras_combiner.factorizations import precision
 class MaskedAveragePooling(keras.layers.Layer):
     """Average over the positions that count.
 
-    Unlike `keras.layers.GlobalAveragePooling1D` it gives zeros, not NaN, for a sequence without any
-    position that counts, and adds up in float32 at least.
+    Unlike `keras.layers.GlobalAveragePooling1D` it returns zeros, not NaN, for a sequence without
+    any position that counts, and sums in float32 at least.
 
     Masking: positions where the implicit Keras mask of the input, or `mask`, is false are left
     out. The output has no mask.

@@ -1,4 +1,4 @@
-"""Activations that the gradient computes once more, in place of keeping them in memory."""
+"""Rematerialization: the gradient computes activations again, which are not kept in memory."""
 
 import contextlib
 import contextvars
@@ -19,14 +19,14 @@ def rematerialized(function, x, seed_generator):
     drawn with `seed_generator_of`.
 
     Args:
-        function: callable, tensor -> tensor. What else it uses is not differentiated, but for
-            variables. It may change none.
+        function: callable, tensor -> tensor. Of what else it uses, only variables get gradients. It
+            must not change a variable.
         x: float tensor.
         seed_generator: `keras.random.SeedGenerator`, which is asked for a seed once; or None, if
             no random numbers are drawn.
 
     Returns:
-        What `function` gives for `x`.
+        What `function` returns for `x`.
 
     Reference:
         Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016,

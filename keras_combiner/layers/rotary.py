@@ -18,7 +18,7 @@ def rotate(x, positions, base=10000.0):
     Args:
         x: float tensor `[B, H, T, D]`, D even.
         positions: int or float tensor `[B, T]`, or `[1, T]` if they are the same in every row.
-        base: float, how much slower the last pair turns than the first, about.
+        base: float, about how many times slower the last pair rotates than the first.
 
     Returns:
         float tensor `[B, H, T, D]`, of the dtype of `x`.

@@ -1,4 +1,4 @@
-"""TokenAndPositionEmbedding: token ids to vectors that know their place."""
+"""TokenAndPositionEmbedding: token ids to vectors that depend on their position."""
 
 import keras
 from keras import ops
@@ -10,7 +10,7 @@ from keras_combiner.layers import dtype_policies
 class TokenAndPositionEmbedding(keras.layers.Layer):
     """Sum of a learned token embedding and a learned position embedding.
 
-    Masking: id 0 is padding; the layer gives its output the implicit Keras mask `token_ids != 0`.
+    Masking: id 0 is padding; the output carries the implicit Keras mask `token_ids != 0`.
 
     Args:
         vocabulary_size: int, number of token ids.
@@ -27,9 +27,8 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
 
     Raises:
         ValueError: if a size is not an int of at least 1, or the sequence is longer than
-            `sequence_length`. An id below 0 is, like one that is too large, what a backend makes of
-            a place outside of a table: an error under TensorFlow on a CPU and under PyTorch, NaN
-            under JAX.
+            `sequence_length`. For an id below 0 or too large, the result depends on the backend: an
+            error under TensorFlow on a CPU and under PyTorch, NaN under JAX.
 
     Example:
 
@@ -169,7 +168,7 @@ def _quantization_config(policy):
 
 
 def _with_another_seed(initializer):
-    """A seeded initializer would give both tables the same numbers."""
+    """A seeded initializer would draw the same numbers for both tables."""
     config = initializer.get_config()
     if isinstance(config.get("seed"), int):
         config["seed"] += 1

@@ -1,4 +1,4 @@
-"""at_mask_positions: what is to be predicted, without all that is not."""
+"""at_mask_positions: a batch in which only what is to be predicted is computed."""
 
 import tensorflow as tf
 
@@ -9,8 +9,8 @@ _PARTS = 16
 def at_mask_positions(token_ids, targets):
     """Makes a batch in which the places of the targets are named.
 
-    Logits over a vocabulary cost more than all the rest of a small model, and only a few positions
-    are asked for: with this batch a `CombinerMaskedLM` computes no others.
+    Logits over a vocabulary cost more than all the rest of a small model, and only few positions
+    are needed: with this batch a `CombinerMaskedLM` computes only those.
 
     Args:
         token_ids: int32 tensor `[batch, length]`, with masks.

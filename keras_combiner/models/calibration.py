@@ -108,7 +108,7 @@ def _answers(classifier, features, windows):
 
 
 def fitted_temperature(task, logits, targets, names):
-    """Find the temperature for which the logits have the least log loss.
+    """Finds the temperature for which the logits have the least log loss.
 
     Args:
         task: `keras_combiner.tasks.Task`, as it is.
@@ -145,7 +145,7 @@ def fitted_temperature(task, logits, targets, names):
 
 
 def calibrated(task, found, outputs, targets, names, precision=None):
-    """Choose thresholds for a model that has its temperature, and compare it with what it was.
+    """Chooses thresholds for a model that has its temperature, and compare it with what it was.
 
     Args:
         task: `keras_combiner.tasks.Task`, as it was.

@@ -79,7 +79,7 @@ class CalibrationReport:
 
 
 def figures_of(measured):
-    """Choose from what a task's `measure` returned what calibration changes.
+    """Chooses from what a task's `measure` returned what calibration changes.
 
     Args:
         measured: dict.

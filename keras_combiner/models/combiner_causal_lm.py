@@ -20,7 +20,7 @@ class CombinerCausalLM(LanguageModel):
     A functional `keras.Model` from token ids `[batch, length]` to logits `[batch, length,
     vocabulary]`. The matrix that makes the logits is the token embedding. `fit` and `evaluate` take
     the ids alone; every token's target is the one after it. `generate` decodes one token at a time
-    from a cache, at a cost a token that does not grow like the length.
+    from a cache, at a cost per token that grows more slowly than the length.
 
     Masking: token id 0 is padding, to the right of a text. Padding is not a target, and is never
     generated.
@@ -163,8 +163,8 @@ class CombinerCausalLM(LanguageModel):
             max_new_tokens: int, the most tokens that are added to a prompt. Prompt and new tokens
                 together fit into `sequence_length`.
             temperature: float, what the logits are divided by before the softmax that is drawn
-                from; 0 takes the likeliest token every time.
-            top_k: int, number of likeliest tokens to draw from, or None for all.
+                from; 0 takes the most probable token every time.
+            top_k: int, number of most probable tokens to draw from, or None for all.
             seed: int, for the same text in every call, or None.
             end_id: int, the token that ends a text, or None.
 

@@ -142,8 +142,9 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
         Args:
             texts: texts as `fit` takes them, or an iterable of str that can be read more than once,
                 such as `reader.texts()`; the vocabulary is learned from it.
-            sequence_length: int, the most tokens that are read at once: few make many steps of a
-                small corpus. A classifier that starts from the model may read longer texts.
+            sequence_length: int, the most tokens that are read at once: a small number makes many
+                steps of a small corpus. A classifier that starts from the model may read longer
+                texts.
             size: str, one of `keras_combiner.models.SIZES`.
             vocabulary_size: int, the most tokens that a learned vocabulary may have.
             tokenizer: "wordpiece" (learned from `texts`), "bytes" (no vocabulary), or a
@@ -185,7 +186,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
         long="windows",
         **kwargs,
     ):
-        """Builds a model on pretrained weights, to go on with on your texts.
+        """Builds a model on pretrained weights, to be trained further on your texts.
 
         Args:
             source: as for `keras_combiner.convert.use_combiner`, with a vocabulary that has

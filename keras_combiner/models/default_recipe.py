@@ -1,8 +1,8 @@
 """The recipe of `fit` on a model that was never compiled.
 
 AdamW with gradient clipping, and a learning rate that warms up and decays along a cosine over the
-epochs asked for. With LearningRateScheduler or ReduceLROnPlateau among the callbacks, the learning
-rate is theirs to set: it starts at its highest.
+epochs asked for. If LearningRateScheduler or ReduceLROnPlateau is among the callbacks, it sets the
+learning rate, which starts at its highest value.
 """
 
 import math

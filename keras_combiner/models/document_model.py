@@ -1,4 +1,4 @@
-"""DocumentModel: what a model with a task computes for whole documents, and learns from them."""
+"""DocumentModel: how a model with a task learns from whole documents, and answers for them."""
 
 import contextlib
 import itertools
@@ -33,7 +33,7 @@ _ADVICE = {
 
 
 class DocumentModel(TextTraining, keras.Model):
-    """A functional model from token ids `[batch, length]` to what a task says of documents.
+    """A functional model from token ids `[batch, length]` to the outputs of a task.
 
     It trains on texts with targets and weights, and answers for whole documents: where these take
     several windows, with the mean of their logits.
@@ -231,13 +231,13 @@ class DocumentModel(TextTraining, keras.Model):
             self.task = self.task.uncalibrated()
 
     def train_on_batch(self, x, *args, **kwargs):
-        """As `keras.Model.train_on_batch`, on token ids; makes a calibration void, as `fit`."""
+        """As `keras.Model.train_on_batch`, on token ids; discards a calibration, as `fit` does."""
         self._check_token_ids(x)  # a refused training leaves it as it is
         self._before_training(stacklevel=4)
         return super().train_on_batch(x, *args, **kwargs)
 
     def set_weights(self, weights):
-        """As `keras.Model.set_weights`; makes a calibration void.
+        """As `keras.Model.set_weights`; discards a calibration.
 
         The first weights of a model that `from_config` made are those that it was calibrated with.
         """
@@ -246,12 +246,12 @@ class DocumentModel(TextTraining, keras.Model):
         self._expects_weights = False
 
     def load_weights(self, filepath, *args, **kwargs):
-        """As `keras.Model.load_weights`; makes a calibration void, as `set_weights` does."""
+        """As `keras.Model.load_weights`; discards a calibration, as `set_weights` does."""
         self._before_other_weights()
         super().load_weights(filepath, *args, **kwargs)
 
     def load_own_variables(self, store):
-        """As `keras.Model.load_own_variables`, which loading a file comes by."""
+        """As `keras.Model.load_own_variables`, which Keras calls when it loads a file."""
         super().load_own_variables(store)
         self._expects_weights = False
 

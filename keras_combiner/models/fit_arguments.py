@@ -77,7 +77,7 @@ def evaluation_settings(method, batch_size, keywords):
 
 
 def checked_batch_size(batch_size):
-    """Returns `batch_size` as an int; None is what it is if it is left out."""
+    """Returns `batch_size` as an int; None stands for the default."""
     return 16 if batch_size is None else whole_number("batch_size", batch_size, 1)
 
 
@@ -194,7 +194,7 @@ all epochs are validated on it. Received: list_iterator.
 
 
 def is_data_set(x):
-    """Whether `x` gives batches, as often as need be."""
+    """Whether `x` yields batches, as often as needed."""
     is_loader = type(x).__module__.startswith("torch.utils.data")
     return hasattr(x, "element_spec") or isinstance(x, keras.utils.PyDataset) or is_loader
 

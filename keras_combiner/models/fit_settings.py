@@ -44,7 +44,7 @@ class FitSettings:
         """Checks what a user passes, texts or not, before anything is read.
 
         Args:
-            batch_size: as in `fit`; None is what it is if it is left out.
+            batch_size: as in `fit`; None stands for the default.
             epochs: as in `fit`.
             gradient_accumulation_steps: as in `fit`.
             keywords: dict, the other keyword arguments.
@@ -163,7 +163,7 @@ class FitSettings:
         """Returns the seed of the order of texts.
 
         Args:
-            seed: int, or None for that of a training to be resumed or, without one, a number out of
+            seed: int, or None for that of a training to be resumed or, without one, a number from
                 Python's own generator, which `keras.utils.set_random_seed` sets.
 
         Returns:

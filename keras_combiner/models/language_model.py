@@ -44,7 +44,7 @@ class LanguageModel(TokenIdModel, keras.Model):
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
 
     def compile_from_config(self, config):
-        """Undoes `get_compile_config`; Keras leaves that to whoever has a `compile` of its own."""
+        """Undoes `get_compile_config`; Keras leaves that to classes with their own `compile`."""
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 

@@ -31,15 +31,16 @@ class LongDocumentClassifier(DocumentModel):
 
     With `task="multi_label"` a document has any number of labels, given as a list, and every label
     a probability of its own (sigmoid, binary cross entropy). With `task="regression"` it has a
-    number, and the model gives values `[batch, 1]` (mean squared error).
+    number, and the model returns values `[batch, 1]` (mean squared error).
 
     Texts longer than the backbone reads are cut; or, with `long="windows"`, covered by overlapping
     windows. In training every window has its document's label. `predict`, `evaluate`, `classify`
     and validation average the logits of a document's windows, and so do SavedModels and ONNX files.
-    What runs a .tflite file reads in it that it has to; examples/on_device and examples/web do.
+    A program that runs a .tflite file must do the same if the file's metadata says so, as
+    examples/on_device and examples/web do.
 
-    `fit` on a model that was never compiled brings its own recipe: AdamW with gradient clipping,
-    and a learning rate that warms up and decays along a cosine over the epochs asked for. Calling
+    `fit` on a model that was never compiled uses its own recipe: AdamW with gradient clipping, and
+    a learning rate that warms up and decays along a cosine over the epochs asked for. Calling
     `compile` yourself replaces it, as in any Keras model (outputs are probabilities).
 
     Masking: token id 0 is padding. Probabilities do not depend on how much of it there is.
@@ -282,14 +283,14 @@ class LongDocumentClassifier(DocumentModel):
         return results
 
     def calibrate(self, texts, labels=None, precision=None, batch_size=16):
-        """Makes the probabilities as large as the answers are often right, and chooses thresholds.
+        """Makes probabilities match how often answers are right, and chooses thresholds.
 
-        Give documents that the model was not trained on: on those of the training it is surer, and
-        more often right, than on any others. Validation documents will do.
+        Pass documents that the model was not trained on: on its training documents it is more
+        confident, and more often right, than on others. Validation documents will do.
 
         One temperature `T` is fitted, by which all logits are divided, for the least log loss. It
-        goes into the weights of the last layer: probabilities are then the same by every road,
-        exports and token weights included, and the most probable label stays the same. Windows of a
+        goes into the weights of the last layer: so probabilities are the same everywhere, in
+        exports and token weights too, and the most probable label stays the same. Windows of a
         document are averaged as before. One number is learned reliably from few documents; several
         labels have one for all, since thresholds by label do the rest.
 
@@ -299,8 +300,8 @@ class LongDocumentClassifier(DocumentModel):
         label. Labels are given where their probability is above their threshold, by `classify`,
         SavedModels, and whatever reads `thresholds.txt`.
 
-        Calibrating again replaces what was found before. Training the model makes it void, and so
-        do `set_weights` and `load_weights`, with a warning.
+        Calibrating again replaces what was found before. Training the model discards it, and so do
+        `set_weights` and `load_weights`, with a warning.
 
         Args:
             texts: texts as in `fit`, or a reader, whose weights do not count here.

@@ -19,8 +19,8 @@ def make_tokenizer(tokenizer, texts, vocabulary_size, verbose=True, mask_token=F
         `keras_combiner.text.Tokenizer`.
 
     Raises:
-        ValueError: for anything else, for texts without a word, and for those of which a learned
-            vocabulary does not know the half.
+        ValueError: for anything else, for texts without a word, and for texts of which a learned
+            vocabulary does not know half.
 
     Example:
 

@@ -5,7 +5,7 @@ from keras_combiner.models.quantization_aware_classifier import QuantizationAwar
 
 
 def quantization_aware(classifier):
-    """Copies a classifier into one that computes with the rounding of int8, to train it for them.
+    """Copies a classifier into one that is trained with int8 rounding.
 
     Kernels, embedding tables and the inputs and outputs of all matrix products, those of attention
     too, are rounded to 8 bits and back, as in the "int8" kind of `export_litert`. The ranges of
@@ -14,8 +14,8 @@ def quantization_aware(classifier):
     calibration data. The model is saved to .keras and loaded as any classifier. A frozen layer
     keeps its ranges; where it has not learned them yet, it does not round.
 
-    It is for training and for this export. `without_quantization()` gives a classifier without the
-    rounding, with the weights as they are then, for everything else.
+    It is for training and for this export. For everything else, `without_quantization()` returns a
+    classifier without the rounding, with the weights as they are then.
 
     Masking: as in the classifier.
 

@@ -1,7 +1,7 @@
 """Losses and metrics that would compare the number of a class with every output.
 
 Keras lets a target of one number stand for all outputs of a row where shapes happen to fit, as with
-as many rows in a batch as there are classes, and computes something without a word.
+as many rows in a batch as there are classes, and silently computes something else.
 """
 
 import inspect
@@ -17,7 +17,7 @@ _ANY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
 def refuse_other_shapes(compiled, num_outputs, advice):
     """Raises a ValueError for losses and metrics of Keras that do not take one number a row.
 
-    Those that somebody has written are theirs to know.
+    Losses and metrics that users have written are not checked.
 
     Args:
         compiled: dict, arguments of `keras.Model.compile`.

@@ -1,4 +1,4 @@
-"""Temperature scaling: one number that makes a model as sure as it is right."""
+"""Temperature scaling: one number that makes a model as confident as it is right."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ _HALVINGS = 60
 
 
 def fit_temperature(logits, targets, activation):
-    """Find the temperature `T` for which `activation(logits / T)` has the least log loss.
+    """Finds the temperature `T` for which `activation(logits / T)` has the least log loss.
 
     The log loss is convex in `1 / T`, so its slope changes sign once: bisection finds where.
 

@@ -1,4 +1,4 @@
-"""TextTraining: what models that train on texts have in common, whatever they learn of them."""
+"""TextTraining: what all models that train on texts have in common."""
 
 import contextlib
 import dataclasses
@@ -69,7 +69,7 @@ class TextTraining(TokenIdModel):
         return contextlib.nullcontext()
 
     def _before_training(self):
-        """Called once nothing that `fit` checks speaks against training."""
+        """Called once all checks of `fit` have passed."""
 
     @property
     def _compiled_by_user(self):
@@ -108,8 +108,8 @@ class TextTraining(TokenIdModel):
             validation_split: float, share of the texts held out for validation, drawn with a
                 fixed seed.
             validation_data: pair `(texts, labels)`, triple with weights, a reader, a list of texts
-                that are their own targets, or token ids as `keras.Model.fit` takes them; wins over
-                `validation_split`.
+                that are their own targets, or token ids as `keras.Model.fit` takes them; takes
+                precedence over `validation_split`.
             class_weight: dict of label to weight (1 for those that are left out), or "balanced":
                 every class then weighs as much as any other. With several labels, a weight is that
                 of the documents that have the label, and "balanced" lets them weigh as much, for
@@ -124,10 +124,10 @@ class TextTraining(TokenIdModel):
             gradient_accumulation_steps: int, steps whose gradients `fit`'s own recipe averages for
                 each change of the weights; None for one.
             **kwargs: what else `keras.Model.fit` takes. `callbacks` may hold those of
-                `keras_combiner.training`, which need texts. With `steps_per_epoch`, an epoch goes
-                on where the last one stopped. `fit`'s own learning rate runs over all epochs from
-                `initial_epoch` on; with a LearningRateScheduler or ReduceLROnPlateau it starts at
-                its highest, and is theirs to set.
+                `keras_combiner.training`, which need texts. With `steps_per_epoch`, an epoch
+                continues where the last one stopped. `fit`'s own learning rate runs over all epochs
+                from `initial_epoch` on; with a LearningRateScheduler or ReduceLROnPlateau it starts
+                at its highest value, and these set it.
 
         Returns:
             `keras.callbacks.History`.

@@ -17,8 +17,8 @@ from keras_combiner.models.fit_arguments import (
 class TokenIdModel:
     """A part of a functional `keras.Model` with a `backbone`, whose inputs are token ids.
 
-    Calling it with strings is refused, with ids that its vocabulary does not have, and with numbers
-    that are not whole; and so is `keras.models.clone_model`.
+    It refuses to be called with strings, with ids that its vocabulary does not have and with
+    numbers that are not whole; it also refuses `keras.models.clone_model`.
     """
 
     def __call__(self, *args, **kwargs):

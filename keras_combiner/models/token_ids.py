@@ -1,7 +1,7 @@
 """Token ids that a model does not have: refused, with their position, before anything is computed.
 
-A table of embeddings takes -1 for its last row, and fractions are cut off: both would answer for
-another text.
+A table of embeddings takes -1 for its last row, and fractions are truncated: in both cases the
+model would answer for another text.
 """
 
 import numbers
@@ -45,7 +45,7 @@ def check(x, vocabulary_size):
 
 
 def checked_data_set(data, vocabulary_size):
-    """Returns a data set that ends with an error where it would give what is not ids of a model.
+    """Returns a data set that raises an error where an element is not ids of a model.
 
     Args:
         data: `tf.data.Dataset` of token ids, with or without targets and weights.

@@ -24,12 +24,12 @@ class MagnitudePruning(keras.callbacks.Callback):
     at `begin`. Embedding tables, which are in no product, are left as they are; so are the last
     inputs of a kernel if their number is not a multiple of four, beyond two in the last group.
 
-    Zeros make a file smaller once it is compressed, not by themselves. `epoch` logs hold
-    `sparsity`, the share of zeros among the numbers that are pruned.
+    Zeros make a file smaller only once it is compressed. `epoch` logs hold `sparsity`, the share of
+    zeros among the numbers that are pruned.
 
     Args:
         target_sparsity: float, at least 0 and below 1, share of every weight that is zero in the
-            end; of no meaning with a pattern.
+            end; ignored with a pattern.
         begin: float, share of the training after which pruning begins.
         end: float, share of the training after which the target is reached; the rest is for the
             other weights to recover.

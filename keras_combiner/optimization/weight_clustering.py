@@ -18,8 +18,8 @@ class WeightClustering(keras.callbacks.Callback):
     together: after every step they get the average of what the step made of them. Biases and
     normalizations are left as they are.
 
-    A file with few different values is smaller once it is compressed, not by itself: 16 values take
-    4 bits of 32.
+    A file with few different values is smaller only once it is compressed: 16 values take 4 bits of
+    32.
 
     Args:
         number_of_clusters: int, at least 2, the most different values of a weight.

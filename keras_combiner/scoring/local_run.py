@@ -1,6 +1,6 @@
 """run_locally: a pipeline on Beam's direct runner, in a process of its own.
 
-When a worker process of the direct runner dies, the runner waits for it for ever. So each run is a
+When a worker process of the direct runner dies, the runner waits for it forever. So each run is a
 process that notices this and ends with `WORKER_DIED`; its other workers end with it.
 """
 
@@ -26,7 +26,7 @@ def run_locally(shards, settings, beam_options):
         beam_options: list of str, options of Beam.
 
     Returns:
-        bool, whether it went through; if not, a worker died.
+        bool, true if it finished, false if a worker died.
 
     Raises:
         RuntimeError: if the pipeline raised an error, which is on standard error.

@@ -16,8 +16,8 @@ _LOGGER = logging.getLogger(__name__)
 class CombinerModelHandler(ModelHandler):
     """Loads an exported SavedModel and scores batches of texts with it.
 
-    A text that the model cannot score does not take its batch along: the batch is scored text by
-    text then, and what fails alone gets {"reason": ...} for a result.
+    A text that the model cannot score does not fail its batch: the batch is then scored text by
+    text, and the result of a text that fails alone is {"reason": ...}.
 
     Args:
         path: str, the SavedModel's directory, on any file system that Beam knows.

@@ -20,7 +20,7 @@ class Shard(NamedTuple):
     Args:
         path: str, where it is, on any file system that Beam knows.
         name: str, what it is called: its path below the first folder of a pattern.
-        stamp: str, what tells whether a shard has been scored as it would be now.
+        stamp: str, what shows whether a shard has been scored with the same model and options.
         model: str, what tells one model from another.
 
     Example:

@@ -23,8 +23,8 @@ def shard_records(path, text_field="text", name=None):
 
     Returns:
         An iterator of (place, text, reason): `place` is a dict such as {"line": 3}; `text` is a
-        str, or None and `reason` says why. What no more can be read after comes last, and has no
-        place.
+        str, or None and `reason` says why. An error after which nothing more can be read comes
+        last, and has no place.
 
     Raises:
         ValueError: if the file's ending is none of those that have records, or for a wrong name.

@@ -70,7 +70,7 @@ def v2_answer(rows, outputs, request, model_name, model_version):
     Args:
         rows: list of dict of str to numpy array or bytes, one a text. What has a value a token is
             padded with 0 to the text of most tokens.
-        outputs: dict of str to (numpy dtype, shape of a row), the outputs to give.
+        outputs: dict of str to (numpy dtype, shape of a row), the outputs to return.
         request: `kserve.InferRequest` that is answered.
         model_name: str.
         model_version: str.

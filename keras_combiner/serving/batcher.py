@@ -1,4 +1,4 @@
-"""Waiting texts, put into batches of like length; no more of them than may wait."""
+"""Batches of similar length out of the texts that wait, which are bounded in number."""
 
 import asyncio
 import collections
@@ -11,9 +11,9 @@ from keras_combiner.serving.errors import InvalidInput, Overloaded
 class Batcher:
     """Runs texts of all requests through a model, several at a time.
 
-    A thread that is free takes what waits longest, and with it others that are run alike and have
-    about its length: padding to the longest costs as much as text. Nobody waits for a batch to
-    fill. All methods are called from one event loop.
+    A free thread takes the text that has waited longest, and with it others of the same signature
+    and of about its length: padding to the longest costs as much as text. No text waits for a batch
+    to fill. All methods are called from one event loop.
 
     Args:
         max_batch_size: int, how many texts go through the model together.

@@ -1,4 +1,4 @@
-"""What a body says in its headers about how it is written, and its bytes without that."""
+"""How a request's body is encoded, by its headers, and its bytes decoded."""
 
 import zlib
 from http import HTTPStatus
@@ -25,7 +25,7 @@ class UnreadableBody(Exception):
 
 
 class BodyDecoder:
-    """Decompresses a body as it arrives, into no more bytes than there is room for.
+    """Decompresses a body as it arrives, into a bounded number of bytes.
 
     `deflate` is the zlib format, and also the bare stream that some clients send by that name.
 
@@ -88,8 +88,8 @@ class BodyDecoder:
 
         Args:
             chunk: bytes.
-            most: int, at least 1, how many bytes to return at most. Who gets as many must not go
-                on: there may be more.
+            most: int, at least 1, how many bytes to return at most. A caller that gets that many
+                must stop: there may be more.
 
         Returns:
             bytes.

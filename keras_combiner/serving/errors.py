@@ -1,4 +1,4 @@
-"""Why a request gets no answer, as exceptions that KServe turns into a status."""
+"""Exceptions for requests that are not answered, which KServe turns into a status."""
 
 from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady
 
@@ -23,7 +23,7 @@ class Overloaded(ModelNotReady):
 
 
 class NotOffered(NotImplementedError):
-    """A part of the protocol that this server does without: 501, and UNIMPLEMENTED in gRPC.
+    """A part of the protocol that this server does not support: 501, and UNIMPLEMENTED in gRPC.
 
     Args:
         reason: str, what to do instead.

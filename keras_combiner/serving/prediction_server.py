@@ -110,7 +110,7 @@ class PredictionServer(kserve.ModelServer):
 
 
 class _FixedRepository(ModelRepositoryExtension):
-    """The models are those that the server started with: nobody may take them away by a request."""
+    """The models are those that the server started with: a request cannot remove them."""
 
     async def load(self, model_name):
         raise NotOffered("The server takes up new versions by itself, and loads no other models.")

@@ -1,4 +1,4 @@
-"""What an HTTP request must get past before KServe sees it: bounds on bodies, and clients gone."""
+"""What checks an HTTP request before KServe sees it: bounds on bodies, clients that are gone."""
 
 import asyncio
 import contextlib
@@ -12,8 +12,8 @@ class RequestGate:
     """An ASGI application around another one, which receives whole bodies of bounded size.
 
     Bodies are decompressed and counted as they arrive, whatever their headers say: the bounds are
-    those of both, what is sent and what comes of it. A request whose client has hung up is
-    cancelled, so that nothing is computed for nobody.
+    those of both, what is sent and what comes of it. A request whose client has disconnected is
+    cancelled, so that nothing is computed in vain.
 
     Args:
         app: the ASGI application.

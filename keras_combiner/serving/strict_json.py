@@ -1,4 +1,4 @@
-"""JSON that means one thing: in UTF-8, without NaN, and with every name once in its object."""
+"""Unambiguous JSON: in UTF-8, without NaN, and with every name once in its object."""
 
 import json
 

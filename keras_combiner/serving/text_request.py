@@ -59,7 +59,7 @@ class TextRequest:
             `TextRequest`.
 
         Raises:
-            InvalidInput: if it is none, with what was expected and what was received.
+            InvalidInput: if it is not a request, with what was expected and what was received.
 
         Example:
 

@@ -8,7 +8,7 @@ NO_CHOICE = 0.5  # where no documents say otherwise
 
 
 def checked_threshold(threshold):
-    """Return a threshold as a float that float32 has too, so that every runtime decides alike.
+    """Returns a threshold as a float that float32 has too, so that every runtime decides alike.
 
     Args:
         threshold: number between 0 and 1, both excluded, in float32 too.
@@ -35,7 +35,7 @@ def checked_threshold(threshold):
 
 
 def best_f1(probabilities, truth):
-    """Find the threshold of the largest F1.
+    """Finds the threshold of the largest F1.
 
     Args:
         probabilities: float array `[answers]`.
@@ -60,7 +60,7 @@ def best_f1(probabilities, truth):
 
 
 def least_for_precision(probabilities, truth, precision):
-    """Find the least threshold above which a share of the answers is right.
+    """Finds the least threshold above which a share of the answers is right.
 
     Args:
         probabilities: float array `[answers]`.

@@ -10,13 +10,13 @@ from keras_combiner.text.wordpiece import WordPieceTokenizer
 class BertTokenizer(WordPieceTokenizer):
     """Word pieces with the ids that a pretrained BERT model was trained on.
 
-    A `WordPieceTokenizer` that normalizes texts by the rules of BERT's own tokenizer and of
-    Hugging Face's, to the letter: `WordPieceTokenizer` also takes compatibility characters apart
-    (an "…" is three dots to it), which is faster and right for vocabularies that are learned with
-    it, but gives other ids here and there than those that a pretrained model knows.
+    A `WordPieceTokenizer` that normalizes texts by the rules of BERT's own tokenizer and of Hugging
+    Face's, to the letter: `WordPieceTokenizer` also takes compatibility characters apart (an "…"
+    becomes three dots), which is faster and right for vocabularies that are learned with it, but in
+    some places it returns other ids than those that a pretrained model knows.
 
     What else it does is `WordPieceTokenizer`'s. Two differences from Hugging Face's tokenizer
-    remain: `[CLS]`, `[SEP]` and the like in a text are words and no special tokens; and a word is
+    remain: `[CLS]`, `[SEP]` and the like in a text are words, not special tokens; and a word is
     one `[UNK]` from 101 bytes on, not from 101 characters on. It cannot be put into a .tflite
     file that takes text.
 

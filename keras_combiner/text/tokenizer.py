@@ -1,4 +1,4 @@
-"""What every tokenizer of this package does alike: check texts, frame, cut and pad the ids."""
+"""What all tokenizers of this package share: check texts, frame, truncate and pad the ids."""
 
 import abc
 import operator
@@ -91,7 +91,7 @@ class Tokenizer(abc.ABC):
             right before them, in place of beginning another.
 
         Raises:
-            NotImplementedError: If the tokenizer knows nothing of words.
+            NotImplementedError: If the tokenizer does not know words.
 
         Example:
 
@@ -233,7 +233,7 @@ class Tokenizer(abc.ABC):
         Raises:
             ImportError: If tensorflow-text is not installed.
             NotImplementedError: If the tokenizer has no such form.
-            ValueError: If `sequence_length` is less than 3, or the tokenizer would give other ids
+            ValueError: If `sequence_length` is less than 3, or the tokenizer would return other ids
                 for some texts than it does elsewhere.
             TypeError: If `sequence_length` is not an integer.
 

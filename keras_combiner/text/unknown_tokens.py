@@ -1,4 +1,4 @@
-"""How much of some texts a vocabulary does not know: counted, warned of, refused to train on."""
+"""How much of some texts a vocabulary does not know: counted, warned of, refused in training."""
 
 import warnings
 

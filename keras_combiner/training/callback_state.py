@@ -98,7 +98,7 @@ def _names(callback):
 
 
 def _plain(value):
-    """Numbers as Python's own, which JSON gives back exactly."""
+    """Numbers as Python's own, which JSON restores exactly."""
     if isinstance(value, dict):
         return {name: _plain(x) for name, x in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Checkpoints: training that goes on where it was stopped, as if it had not been."""
+"""Checkpoints: training that continues where it was stopped, as if it had not been."""
 
 import json
 import os
@@ -30,7 +30,7 @@ _MOST_NAMED = 8  # of the settings that have changed
 
 
 class Checkpoints(ResumingCallback):
-    """Writes all that training consists of to a file, and takes it up again from there.
+    """Writes the whole state of a training to a file, and resumes from it.
 
     That is weights, the state of the optimizer and of every random generator, metrics, history,
     the state of the other callbacks (early stopping, best model), and the position in the data. A
@@ -45,7 +45,7 @@ class Checkpoints(ResumingCallback):
     built and compiled as it was the first time, and the documents and their labels, those of the
     validation too, must be the same in the same order.
 
-    A file is one training's: while that runs, another one cannot have it.
+    A file belongs to one training: while that runs, another one cannot use it.
 
     Args:
         path: str or path of the file, ending in ".npz".
@@ -124,7 +124,7 @@ class Checkpoints(ResumingCallback):
         self._target = batches.target
 
     def on_train_begin(self, logs=None):
-        """Takes up what was saved."""
+        """Restores what was saved."""
         if self._settings is None:
             raise ValueError("Checkpoints are for `LongDocumentClassifier.fit` on texts.")
         model = self.model
@@ -153,7 +153,7 @@ class Checkpoints(ResumingCallback):
         self._lock.release()
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Passes over the steps that were taken before."""
+        """Skips the steps that were taken before."""
         self._epoch = epoch
         self._steps_before = 0
         if self._state is None or (epoch, 0) == self.position or epoch != self.position[0]:

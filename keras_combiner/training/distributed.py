@@ -19,18 +19,18 @@ class Distributed(TextTrainingCallback):
     """Splits every batch of `LongDocumentClassifier.fit` between devices, and between machines.
 
     All see the same batches and each takes its share of the rows: `batch_size` is that of all
-    together, and weights, loss and metrics are those of a training on one device, but for rounding
-    and for what dropout draws. "mirrored" takes all GPUs of this machine (without any, its CPU).
-    "multi_worker" takes those of all machines that the environment variable TF_CONFIG names; each
-    of them runs the same program, on the same documents. Make it before anything else of
-    TensorFlow is used; that waits for the other machines.
+    together, and weights, loss and metrics are those of a training on one device, except for
+    rounding and the random numbers of dropout. "mirrored" takes all GPUs of this machine (without
+    any, its CPU). "multi_worker" takes those of all machines that the environment variable
+    TF_CONFIG names; each of them runs the same program, on the same documents. Make it before you
+    use anything else of TensorFlow; making it waits for the other machines.
 
     Fault tolerance is that of `Checkpoints`, in a file that all machines can read: when one of
     them ends, the others stop with an error, and all are started again with `resume=True`. Only
     the chief should write: give the other callbacks `write=distributed.is_chief`.
 
-    The model is made as ever, outside of the scope of any strategy. Programs are not compiled by
-    XLA. Validation is not split: every machine does all of it. Needs the TensorFlow backend.
+    Make the model as usual, outside of the scope of any strategy. Programs are not compiled by XLA.
+    Validation is not split: every machine does all of it. Needs the TensorFlow backend.
 
     Args:
         strategy: "mirrored", "multi_worker", or a `tf.distribute.MirroredStrategy` or
@@ -69,7 +69,7 @@ class Distributed(TextTrainingCallback):
         self._facts = None
 
     def agree(self, **facts):
-        """Waits for all workers, and makes sure that they say the same.
+        """Waits for all workers, and checks that all of them have the same facts.
 
         Args:
             **facts: what JSON can hold.
@@ -102,7 +102,7 @@ class Distributed(TextTrainingCallback):
         }
 
     def on_train_begin(self, logs=None):
-        """Puts its own step in the place of Keras's."""
+        """Replaces the step of Keras by its own."""
         model = self.model
         self._check(model)
         if self.num_workers > 1:

@@ -1,4 +1,4 @@
-"""What a model learns by, in words: to tell whether two trainings are the same."""
+"""A description of how a model learns: to tell whether two trainings are the same."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ _LONGEST_SHOWN = 60
 
 
 def recipe_of(model):
-    """Says what a compiled model is and what it learns by, its weights aside.
+    """Describes a compiled model and how it learns, without its weights.
 
     Args:
         model: `keras.Model`, compiled.
@@ -47,7 +47,7 @@ def recipe_of(model):
 
 
 def as_from_json(settings):
-    """Makes what JSON gives back of settings, so that they can be compared with kept ones.
+    """Returns settings as they come back from JSON, to compare them with kept ones.
 
     Args:
         settings: dict of str to what JSON can hold, or to numbers and arrays of numpy.
@@ -68,7 +68,7 @@ def differences(before, now):
     """Names what is different in two trainings.
 
     Args:
-        before: dict of str to what JSON can hold, as it came from there.
+        before: dict of str to what JSON can hold, as it came from JSON.
         now: another.
 
     Returns:

@@ -26,14 +26,14 @@ def share(replica, num_replicas, rows):
 
 
 def shared_step(model, strategy, worker=0):
-    """Makes a step of training that is that of one device on the whole batch.
+    """Makes a step of training that equals the step of one device on the whole batch.
 
     The variables are those of one device, in every worker. Replicas compute the gradients of
     their rows, weighted by how many they have. The sum is the gradient of the batch; the optimizer
     gets it as if there were no replicas, so that clipping, accumulation and whatever else it does
     is that of the whole batch. Metrics see all rows too, and come out the same in every worker.
 
-    Random layers draw other numbers in every replica. Between steps, the states of their
+    Random layers draw different numbers in every replica. Between steps, the states of their
     generators are the same in every worker.
 
     Args:

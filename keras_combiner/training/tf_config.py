@@ -24,7 +24,8 @@ def check_tf_config(environment):
         job and the index in it of this process.
 
     Raises:
-        ValueError: if there is no TF_CONFIG, or it says something else than who takes part.
+        ValueError: if TF_CONFIG is missing, or does not describe a cluster and this process's place
+            in it.
 
     Example:
 
