@@ -72,7 +72,7 @@ class DocumentReader(abc.ABC):
             yield f"{self.name}: record {number}"
 
     def located(self) -> Iterator[tuple[str, Document | ValueError]]:
-        """Yields every document after its place, and go on past what cannot be read.
+        """Yields every document after its place, and goes on past what cannot be read.
 
         Returns:
             An iterator of pairs: the place, as `places` has it, and the document, or a `ValueError`

@@ -146,7 +146,7 @@ def _is_text(path):
 
 
 def _named(folders):
-    """Gathers the folders of each class, and warn of those that are one class or look alike."""
+    """Gathers the folders of each class, and warns of those that are one class or look alike."""
     classes = {}
     for folder in folders:
         try:

@@ -185,7 +185,7 @@ def _any_of(names):
 
 
 def _clean(text, names):
-    """Takes names and digits out of an address and give its paragraphs."""
+    """Removes names and digits from an address and returns its paragraphs."""
     paragraphs = []
     for paragraph in re.split(r"\n\s*\n", text):
         paragraph = names.sub("", paragraph)

@@ -145,7 +145,7 @@ def fitted_temperature(task, logits, targets, names):
 
 
 def calibrated(task, found, outputs, targets, names, precision=None):
-    """Chooses thresholds for a model that has its temperature, and compare it with what it was.
+    """Chooses thresholds for a model with its temperature, and compares it with what it was.
 
     Args:
         task: `keras_combiner.tasks.Task`, as it was.
