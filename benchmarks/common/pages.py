@@ -87,7 +87,7 @@ def source(command, name, figures):
     Args:
         command: str, such as "make bench".
         name: str, of the benchmark.
-        figures: dict; `machine.provenance` is a part of it, but for older figures.
+        figures: dict; `machine.provenance` is a part of it, except for older figures.
     """
     written, where = f"Written by `{command}`", ""
     if "date" in figures:

@@ -55,5 +55,5 @@ def hang_up(connection, generator, texts):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-# A body of 50 MB takes a client a while: one kind in nine, but for the load to be on the server.
+# A body of 50 MB takes a client a while: only one kind in nine, so that the load is on the server.
 FAULTS = (*[malformed_json, wrong_types] * 3, *[hang_up] * 2, large_body)

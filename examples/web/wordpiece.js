@@ -210,7 +210,7 @@ function fold(character) {
   return folded.normalize("NFKC").normalize("NFD").replace(/\p{Mn}/gu, "");
 }
 
-// JavaScript has no case folding. Lower, upper and lower case in turn is the same but for a letter
+// JavaScript has no case folding. Lower, upper and lower case in turn is the same except for a letter
 // that has lost its dot and a script that folds to its capitals.
 function foldCase(text) {
   return Array.from(text, (character) => {

@@ -228,7 +228,7 @@ def check_model(path):
             f"There is no model at {path}. Name a .keras file that train wrote, or its directory."
         )
     if path.suffix != ".keras" or not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is no .keras file. Name one that train wrote.")
+        raise ValueError(f"{path} is not a .keras file. Name one that train wrote.")
 
 
 def load_model(path):

@@ -85,7 +85,7 @@ class FolderReader(DocumentReader):
             An iterator of pairs: str, or None without a label, and pathlib.Path.
 
         Raises:
-            ValueError: as the reader, but for what is wrong in a file.
+            ValueError: as the reader, except for what is wrong in a file.
         """
         real_files, left_out = RealFiles(self._path), []
         loose_files, folders = real_files.entries(self._path)

@@ -99,7 +99,7 @@ def summarize_runs(query, key, value, mask, pooling, after=False):
 
 
 def crossing_term(query, parts, earlier):
-    """`terms.Term` of the parts that stand in a cell's own line, but for the cell's own.
+    """`terms.Term` of the parts that stand in a cell's own line, except for the cell's own.
 
     Args:
         query: float tensor `[G, I, J, D]`, already divided by sqrt(D).

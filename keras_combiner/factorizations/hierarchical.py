@@ -150,7 +150,7 @@ class Hierarchical(DecodingFactorization):
         return terms, cache
 
     def _levels(self, own, pooling):
-        """`Summaries` of the blocks of level 0, of level 1 and so on, but for the topmost block.
+        """`Summaries` of the blocks of level 0, of level 1 and so on, except for the topmost block.
 
         Args:
             own: `blocks.Tokens` in the blocks of level 0.

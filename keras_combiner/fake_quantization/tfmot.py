@@ -35,7 +35,7 @@ def import_module(name):
             "with KERAS_BACKEND=tensorflow."
         )
     with _environment_put_back(), warnings.catch_warnings():
-        # About how it compares versions, which is none of its users' affair.
+        # About how it compares versions, which does not concern its users.
         warnings.simplefilter("ignore", DeprecationWarning)
         try:
             return importlib.import_module(f"{_CORE}.{name}")

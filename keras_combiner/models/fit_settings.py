@@ -150,7 +150,7 @@ class FitSettings:
         }
 
     def for_keras(self):
-        """Returns the keyword arguments of `keras.Model.fit` but for the batch size, a dict."""
+        """Returns the keyword arguments of `keras.Model.fit` except for the batch size, a dict."""
         return {
             **self.others,
             "callbacks": self.callbacks,

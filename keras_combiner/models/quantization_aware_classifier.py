@@ -46,6 +46,6 @@ class QuantizationAwareClassifier(LongDocumentClassifier):
         return plain
 
     def plain_weights(self):
-        """Returns the weights but for the ranges, a list of `keras.Variable`."""
+        """Returns the weights except for the ranges, a list of `keras.Variable`."""
         ranges = {id(x) for x in self.learned_ranges.weights}
         return [x for x in self.weights if id(x) not in ranges]

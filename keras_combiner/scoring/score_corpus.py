@@ -67,7 +67,7 @@ def score_corpus(
     Raises:
         ImportError: if Apache Beam is missing (extra "beam").
         FileNotFoundError: if there is no such file, or no such model.
-        ValueError: if a file's ending is none of those that have records, for a wrong name, or if
+        ValueError: if a file's ending is not one of a format of records, for a wrong name, or if
             `output` holds answers of another model to other shards.
         RuntimeError: if the pipeline raised an error.
     """

@@ -27,7 +27,7 @@ def shard_records(path, text_field="text", name=None):
         last, and has no place.
 
     Raises:
-        ValueError: if the file's ending is none of those that have records, or for a wrong name.
+        ValueError: if the file's ending is not one of a format of records, or for a wrong name.
         ImportError: if what reads the file is missing.
 
     Example:
@@ -63,7 +63,7 @@ def shard_reader(path, text_field="text"):
         `RecordReader` that asks for no label.
 
     Raises:
-        ValueError: if the file's ending is none of those that have records, or for a wrong name.
+        ValueError: if the file's ending is not one of a format of records, or for a wrong name.
     """
     reader = read_documents(
         pathlib.Path(path), text_field=text_field, label_field=_NO_LABEL, require_labels=False

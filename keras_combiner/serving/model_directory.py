@@ -63,7 +63,7 @@ class ModelDirectory:
         raise FileNotFoundError(no_saved_model(self.directory))
 
     def load_kept(self):
-        """Loads the versions to keep, but for the one that is served as the newest already.
+        """Loads the versions to keep, except for the one that is served as the newest already.
 
         Raises:
             FileNotFoundError: if one of them is not there, or cannot be loaded.

@@ -263,7 +263,7 @@ def _one(shape):
 
 
 def _variables(model):
-    """All that training changes, but for metrics: weights, random states, the optimizer's."""
+    """All that training changes, except for metrics: weights, random states, the optimizer's."""
     variables = [*model.variables, *model.optimizer.variables]
     return list({id(x): x for x in variables}.values())
 

@@ -184,7 +184,7 @@ class Distributed(TextTrainingCallback):
     def _take_from_chief(self, variables):
         import tensorflow as tf
 
-        # The same seed gives the same weights, but for the last bit on another kind of machine.
+        # The same seed gives the same weights, except for the last bit on another kind of machine.
         values = [tf.convert_to_tensor(x.value) for x in variables]
         chiefs = self._summed(values if self.is_chief else map(tf.zeros_like, values))
         for variable, value in zip(variables, chiefs, strict=True):

@@ -39,7 +39,7 @@ def check_tf_config(environment):
     try:
         config = json.loads(text)
     except ValueError as error:
-        raise _error(f"it is no JSON ({error}): {text!r}") from None
+        raise _error(f"it is not JSON ({error}): {text!r}") from None
     cluster = config.get("cluster") if isinstance(config, dict) else None
     if not isinstance(cluster, dict) or not cluster:
         raise _error(f'it has no "cluster": {text!r}')

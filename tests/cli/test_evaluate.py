@@ -104,7 +104,7 @@ BAD = {
     ),
     "no model to evaluate": ("evaluate --model nix.keras --data good.jsonl", "no model at nix"),
     "no model in directory": ("evaluate --model empty --data good.jsonl", "holds no model.keras"),
-    "no zip": ("evaluate --model garbage.keras --data good.jsonl", "garbage.keras is no .keras"),
+    "no zip": ("evaluate --model garbage.keras --data good.jsonl", "garbage.keras is not a .keras"),
     "unknown label": (
         "evaluate --model {model} --data other_labels.jsonl",
         "other_labels.jsonl:2: unknown label 'sonnet'. Nearest of the 2 labels",

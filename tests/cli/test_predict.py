@@ -76,7 +76,7 @@ BAD = {
         "predict --model {model} --data good.jsonl good.jsonl",
         "Name text files or --data, not both.",
     ),
-    "no .keras": ("predict --model good.jsonl good.jsonl", "good.jsonl is no .keras file"),
+    "no .keras": ("predict --model good.jsonl good.jsonl", "good.jsonl is not a .keras file"),
     "no document": ("predict --model {model}", "There is no document. Name text files, - for"),
     "missing document": ("predict --model {model} nix.txt", "nix.txt: No such file or directory"),
     "directory": ("predict --model {model} empty", "empty is a directory. Name the files in it"),

@@ -55,7 +55,7 @@ def large_heads(batch):
 @pytest.mark.parametrize("causal", [False, True])
 def test_logits_of_ten_thousand_give_the_right_answer(causal, summary):
     query, key, value = large_heads(2)
-    # Parts of 1, 2 or 4 tokens: their means are exact. So are all logits, but for those of
+    # Parts of 1, 2 or 4 tokens: their means are exact. So are all logits, except for those of
     # "variational": with entropy added they are rounded to 2**-10 (half a unit of 1e4).
     mask = np.array([[1] * LENGTH, [1, 0, 1, 0, 0, 0, 1, 0, 1, 1, 1, 1, 1]], bool)
     outputs, scores, *_ = run((query, key, value), "float32", mask, causal, summary)

@@ -183,7 +183,7 @@ CLUSTER = {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}
     [
         (None, "Here it is not set"),
         ("", "Here it is not set"),
-        ("{'cluster'", "it is no JSON"),
+        ("{'cluster'", "it is not JSON"),
         ([], 'has no "cluster"'),
         ({"task": {"type": "worker", "index": 0}}, 'has no "cluster"'),
         ({"cluster": {"ps": ["a:1"]}}, "has a 'ps'; there are only chief and worker"),
