@@ -26,14 +26,14 @@ FIXED = {
     "ablation.md": [],
     "conversion.md": ["all-MiniLM-L6-v2: 6 blocks, 12 heads, width 384", "Beyond 512 tokens"],
     "deployment.md": [
-        "their 16 values a weight",
+        "to 16 different values a weight",
         "medians of 20 documents",
         "texts of 1 to 100,000 words",
         deploy_rows.PRUNED,
     ],
     "benchmarks.md": [
         f"always has {DEFAULT_BLOCK_SIZE}",
-        f"Windows: {WINDOW_SIZE} for Keras's",
+        f"The window of Keras's layer is {WINDOW_SIZE}",
         "blocks of 64 with three random ones for BigBird",
         "256 random features for Performer, a window of 512 for Longformer",
         "about 2,000 words",
