@@ -113,7 +113,7 @@ class Roads:
 
     @property
     def takes_windows(self):
-        return self.classifier.long == "windows"
+        return self.classifier.long_texts == "windows"
 
     def by_ids(self, run, texts, length):
         rows = []
@@ -127,9 +127,11 @@ class Roads:
 
 
 @functools.cache
-def roads_of(folder, task, long):
-    classifier = make("wordpiece", num_layers=1, labels=LABELS[task], task=task, long=long)
-    return Roads.of(classifier, folder / f"{task}-{long}")
+def roads_of(folder, task, long_texts):
+    classifier = make(
+        "wordpiece", num_layers=1, labels=LABELS[task], task=task, long_texts=long_texts
+    )
+    return Roads.of(classifier, folder / f"{task}-{long_texts}")
 
 
 @pytest.fixture(scope="module")
@@ -141,9 +143,9 @@ ROADS = ["keras_alone", "classify", "saved_model", "serving_scores", "server", "
 
 
 @pytest.mark.parametrize(
-    ("task", "long"),
+    ("task", "long_texts"),
     [
-        ("single_label", "cut"),
+        ("single_label", "truncate"),
         pytest.param("multi_label", "windows", marks=pytest.mark.slow),
         pytest.param("regression", "windows", marks=pytest.mark.slow),
         pytest.param("single_label", "windows", marks=pytest.mark.slow),
@@ -157,8 +159,8 @@ ROADS = ["keras_alone", "classify", "saved_model", "serving_scores", "server", "
     max_examples=settings.default.max_examples // 3,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_every_road_gives_the_same_answer(folder, task, long, texts):
-    roads = roads_of(folder, task, long)
+def test_every_road_gives_the_same_answer(folder, task, long_texts, texts):
+    roads = roads_of(folder, task, long_texts)
     expected = roads.from_keras(texts)
     assert np.isfinite(expected).all()
     names = ROADS if roads.takes_windows else [*ROADS, "litert"]

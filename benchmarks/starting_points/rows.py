@@ -21,7 +21,7 @@ SETTINGS = {
         # words are.
         "pretrain": {
             "sequence-length": 512,
-            "long": "windows",
+            "long-texts": "windows",
             "epochs": 10,
             "batch-size": 8,
             "learning-rate": 2e-3,

@@ -81,7 +81,8 @@ class Classifier:
         Returns:
             list of lists of int, each of which is to be framed, run and handed to `pool`.
         """
-        if self.metadata.get("long") != "windows":
+        # Files of earlier versions name it "long".
+        if self.metadata.get("long_texts", self.metadata.get("long")) != "windows":
             return [tokens]
         room = max(self._signatures) - 2
         return split_tokens(tokens, room, self.metadata["overlap"])

@@ -19,8 +19,9 @@ def read_metadata(content):
         content: bytes of the file.
 
     Returns:
-        dict: "task" (dict with "name"), "labels", "long" ("cut" or "windows"), "sequence_lengths",
-        "tokenizer" (dict) and, with windows, "overlap"; empty for a file that says nothing.
+        dict: "task" (dict with "name"), "labels", "long_texts" ("truncate" or "windows"),
+        "sequence_lengths", "tokenizer" (dict) and, with windows, "overlap"; empty for a file
+        without such an entry.
     """
     from ai_edge_litert.schema_py_generated import Model
 

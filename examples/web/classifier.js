@@ -47,7 +47,8 @@ export class Classifier {
 
   /** Whether longer documents are read as a whole, in windows. */
   get readsWindows() {
-    return this.#metadata.long === "windows";
+    // Files of earlier versions name it "long".
+    return (this.#metadata.long_texts ?? this.#metadata.long) === "windows";
   }
 
   /**

@@ -12,8 +12,8 @@ const BUFFER = { data: 0 };
  * Reads what a .tflite file says of its model.
  *
  * @param {ArrayBuffer} content the file.
- * @returns {{task?: {name: string}, labels?: string[], long?: "cut"|"windows", overlap?: number,
- *   tokenizer?: Object}} nothing of a file that says nothing.
+ * @returns {{task?: {name: string}, labels?: string[], long_texts?: "truncate"|"windows",
+ *   overlap?: number, tokenizer?: Object}} nothing of a file that says nothing.
  */
 export function readMetadata(content) {
   const view = new DataView(content);

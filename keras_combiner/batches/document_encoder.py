@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_combiner.batches.windows import split_into_windows
 
-LONG = ("cut", "windows")
+LONG_TEXTS = ("truncate", "windows")
 # Texts that a thread makes into ids at once. Tokenizers pad within them, so a long one goes alone.
 _CHUNK = 16
 _LONG_BYTES = 65536
@@ -21,26 +21,26 @@ class DocumentEncoder:
     Args:
         tokenizer: `keras_combiner.text.Tokenizer`.
         sequence_length: int, the most ids of an example.
-        long: "cut", or "windows" for several examples of a document that is longer.
+        long_texts: "truncate", or "windows" for several examples of a document that is longer.
         split: callable, the ids of a longer document and `sequence_length` to its windows: one of
             `keras_combiner.batches.windows`.
 
     Raises:
-        ValueError: for an unknown `long`.
+        ValueError: for an unknown `long_texts`.
 
     Example:
 
     >>> from keras_combiner.text import ByteTokenizer
-    >>> encoder = DocumentEncoder(ByteTokenizer(), sequence_length=6, long="windows")
+    >>> encoder = DocumentEncoder(ByteTokenizer(), sequence_length=6, long_texts="windows")
     >>> [(len(pieces), count) for pieces, count, _ in encoder.encoded([(b"rain",), (b"thunder",)])]
     [(1, 6), (2, 9)]
     """
 
-    def __init__(self, tokenizer, sequence_length, long="cut", split=split_into_windows):
-        check_long(long)
+    def __init__(self, tokenizer, sequence_length, long_texts="truncate", split=split_into_windows):
+        check_long_texts(long_texts)
         self.tokenizer = tokenizer
         self.sequence_length = sequence_length
-        self.long = long
+        self.long_texts = long_texts
         self._split = split
 
     def encoded(self, rows):
@@ -51,7 +51,7 @@ class DocumentEncoder:
 
         Returns:
             iterator of triples, one a text: list of int32 arrays, its examples; int, how many ids
-            it has, more than are read if it is cut; and list, the rest of its row.
+            it has, more than are read if it is truncated; and list, the rest of its row.
         """
         waiting = collections.deque()
         with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
@@ -66,7 +66,7 @@ class DocumentEncoder:
 
     def tokens_read(self, num_tokens):
         """Returns how many of the ids of a document are read, int."""
-        return num_tokens if self.long == "windows" else min(num_tokens, self.sequence_length)
+        return num_tokens if self.long_texts == "windows" else min(num_tokens, self.sequence_length)
 
     def count_unknown(self, pieces):
         """Returns how many ids stand for words that the tokenizer does not know, int."""
@@ -78,7 +78,7 @@ class DocumentEncoder:
     def _ids(self, texts):
         # One id more than there may be shows which texts are too long. No number of bytes bounds
         # that of tokens: normalization makes four words of one character of three bytes.
-        limit = None if self.long == "windows" else self.sequence_length + 1
+        limit = None if self.long_texts == "windows" else self.sequence_length + 1
         ids = self.tokenizer.encode(texts, limit)
         return np.split(ids.values.numpy(), ids.row_splits.numpy()[1:-1])
 
@@ -86,7 +86,7 @@ class DocumentEncoder:
         for token_ids, rest in zip(ids.result(), rests, strict=True):
             if len(token_ids) <= self.sequence_length:
                 pieces = [token_ids]
-            elif self.long == "windows":
+            elif self.long_texts == "windows":
                 pieces = self._split(token_ids, self.sequence_length)
             else:
                 # As the tokenizer cuts: the end token stays.
@@ -94,10 +94,34 @@ class DocumentEncoder:
             yield pieces, len(token_ids), rest
 
 
-def check_long(long):
-    """Raises a ValueError unless `long` says what becomes of texts that are too long."""
-    if long not in LONG:
-        raise ValueError(f"`long` must be one of {', '.join(map(repr, LONG))}. Received: {long!r}.")
+def check_long_texts(long_texts):
+    """Raises a ValueError unless `long_texts` says what becomes of texts that are too long."""
+    if long_texts not in LONG_TEXTS:
+        raise ValueError(
+            f"`long_texts` must be one of {', '.join(map(repr, LONG_TEXTS))}. "
+            f"Received: {long_texts!r}."
+        )
+
+
+def with_long_texts(config):
+    """Translates the configuration of a model that an earlier version saved.
+
+    Args:
+        config: dict. Earlier versions have `long`, "cut" or "windows", in place of `long_texts`.
+
+    Returns:
+        dict, which has `long_texts` if `config` has either of them.
+
+    Example:
+
+    >>> with_long_texts({"labels": ["good", "bad"], "long": "cut"})
+    {'labels': ['good', 'bad'], 'long_texts': 'truncate'}
+    """
+    if "long" not in config:
+        return config
+    config = dict(config)
+    long = config.pop("long")
+    return {**config, "long_texts": "truncate" if long == "cut" else long}
 
 
 def _chunks(rows):

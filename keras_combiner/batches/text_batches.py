@@ -79,13 +79,13 @@ class TextBatches:
         return len(self.plan)
 
     def __str__(self):
-        """One line: documents, tokens, how many are cut, how much is padding."""
+        """One line: documents, tokens, how many are truncated, how much is padding."""
         documents, num_long = self.documents, int(self.documents.is_long.sum())
         long = f"{num_long:,} longer than {documents.sequence_length:,}"
         if len(documents.lengths) > len(documents.windows):
             long += f", in {len(documents.lengths):,} windows with the others"
         elif num_long:
-            long += " and cut"
+            long += " and truncated"
         unknown = f" ({documents.unknown_share:.1%} unknown)" if documents.unknown.any() else ""
         return (
             f"{_counted(len(documents.windows), 'document')}, "

@@ -32,7 +32,7 @@ _OPTIONS = {
     "input_type='token_ids'": "--input-type token_ids",
     "name=...": "--name",
     "sequence_length or": "--sequence-length or",
-    "long='windows'": "--long windows",
+    "long_texts='windows'": "--long-texts windows",
     "class_weight='balanced'": "--class-weight balanced",
     "resume=True": "--resume",
     "overwrite=True (--overwrite on the command line)": "--overwrite",

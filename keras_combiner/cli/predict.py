@@ -143,5 +143,5 @@ def _read(name):
 def _readable(name, result, task):
     line = f"{name}: {task.sentence(result)}"
     if result["truncated"]:
-        line += f"; cut: the model reads the first {result['tokens']:,} tokens only"
+        line += f"; truncated: the model reads the first {result['tokens']:,} tokens only"
     return line

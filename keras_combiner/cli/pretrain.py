@@ -60,9 +60,9 @@ def add_parser(subparsers):
     shared.add_text_field(parser)
     training_arguments.add_model(
         parser.add_argument_group("model"),
-        long="windows",
-        long_help="what becomes of longer documents: consecutive windows, which cover all of the "
-        "text; or cut",
+        long_texts="windows",
+        long_texts_help="how longer documents are read: in consecutive windows, which cover all of "
+        "the text; or truncated, their first tokens alone",
         sequence_length=SEQUENCE_LENGTH,
     )
     training = parser.add_argument_group("training")
@@ -120,7 +120,7 @@ def _train(training_run, arguments):
 def _untrained(training, arguments):
     from keras_combiner.models import CombinerMaskedLM
 
-    kind = {"masked_share": arguments.masked_share, "long": arguments.long}
+    kind = {"masked_share": arguments.masked_share, "long_texts": arguments.long_texts}
     if arguments.pretrained:
         return CombinerMaskedLM.from_pretrained(
             arguments.pretrained, **kind, **training_arguments.pretrained_options(arguments)

@@ -61,9 +61,9 @@ def add_parser(subparsers):
     model = parser.add_argument_group("model")
     training_arguments.add_model(
         model,
-        long="cut",
-        long_help="what becomes of longer documents: cut; or windows, which overlap, and whose "
-        "answers are averaged",
+        long_texts="truncate",
+        long_texts_help="how longer documents are read: truncated, their first tokens alone; or in "
+        "overlapping windows, whose answers are averaged",
     )
     training = parser.add_argument_group("training")
     training_arguments.add_epochs(training)
@@ -157,7 +157,7 @@ def _untrained(documents, arguments):
     from keras_combiner.models import LongDocumentClassifier
 
     labels = documents.labels_to_learn()
-    kind = {"task": documents.counts.task, "long": arguments.long}
+    kind = {"task": documents.counts.task, "long_texts": arguments.long_texts}
     if arguments.token_dropout is not None:
         kind["token_dropout"] = arguments.token_dropout
     if arguments.pretrained:

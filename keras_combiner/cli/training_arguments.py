@@ -8,7 +8,7 @@ from keras_combiner.cli import arguments as shared
 # Spelled out, since the modules that define them import Keras; the tests compare.
 SIZES = ("tiny", "small", "base")
 SUMMARIES = ("max", "mean", "deepset", "variational")
-LONG = ("cut", "windows")
+LONG_TEXTS = ("truncate", "windows")
 
 
 # What a model is built from, if it starts neither from an earlier one nor is told otherwise.
@@ -127,13 +127,13 @@ def add_validation(parser):
     )
 
 
-def add_model(parser, long, long_help, sequence_length=4096):
+def add_model(parser, long_texts, long_texts_help, sequence_length=4096):
     """Adds what a model is built from.
 
     Args:
         parser: `argparse.ArgumentParser`, or a group of one.
-        long: str, the default of --long.
-        long_help: str, what its help says before the default.
+        long_texts: str, the default of --long-texts.
+        long_texts_help: str, what its help says before the default.
         sequence_length: int, the default of --sequence-length.
     """
     parser.add_argument(
@@ -153,10 +153,13 @@ def add_model(parser, long, long_help, sequence_length=4096):
         type=shared.integer(3),
         default=sequence_length,
         metavar="TOKENS",
-        help="longest document, in tokens; see --long (default: %(default)s)",
+        help="longest document, in tokens; see --long-texts (default: %(default)s)",
     )
     parser.add_argument(
-        "--long", choices=LONG, default=long, help=f"{long_help} (default: %(default)s)"
+        "--long-texts",
+        choices=LONG_TEXTS,
+        default=long_texts,
+        help=f"{long_texts_help} (default: %(default)s)",
     )
     parser.add_argument(
         "--tokenizer",

@@ -136,7 +136,7 @@ def _of_texts(name, figures, sequence_length, unit):
             False,
             f"{name}: {_documents(figures.longer)} ({figures.longer / figures.documents:.0%}) "
             f"longer than {sequence_length:,} {unit}. Cut, {figures.unread:.0%} of all {unit} are "
-            "not read: a greater sequence_length or long='windows' reads them.",
+            "not read: a greater sequence_length or long_texts='windows' reads them.",
             [],
         )
     if figures.unknown is not None and figures.unknown > _UNKNOWN_SHARE:

@@ -58,9 +58,9 @@ def export_litert(
       have no fast kernels for it.
 
     A file reads no more than its longest input. Its metadata says how to read longer documents, in
-    an entry "keras_combiner" of JSON: "long" ("cut" or "windows", as the model does), "overlap" of
-    the windows, "task", "labels", "sequence_lengths", "sequence_length" (the model's own) and
-    "tokenizer" (its class, its rules and a checksum of vocab.txt). examples/on_device and
+    an entry "keras_combiner" of JSON: "long_texts" ("truncate" or "windows", as the model does),
+    "overlap" of the windows, "task", "labels", "sequence_lengths", "sequence_length" (the model's
+    own) and "tokenizer" (its class, its rules and a checksum of vocab.txt). examples/on_device and
     examples/web read it and answer as `classify` does, or refuse the file. A file whose longest
     input is shorter than the model's cuts documents earlier; for a model that reads windows it is
     refused, because other windows have other answers.
@@ -174,7 +174,7 @@ def _convert(classifier, quantization, calibration_data, lengths):
 
 def _inputs(classifier, documents, length):
     """What documents are to the file: token ids `[windows, length]`, and windows of each."""
-    if classifier.long == "cut":
+    if classifier.long_texts == "truncate":
         return classifier.tokenizer(documents, length).numpy(), np.ones(len(documents), "int64")
     rows = classifier.tokenizer.encode(documents)
     windows = [split_into_windows(row.numpy(), length) for row in rows]
@@ -203,12 +203,12 @@ def _check_kind(classifier, path, quantization, input_type):
             "A quantization-aware classifier is for 'int8'; for other kinds export what its "
             f"`without_quantization()` gives. Received: {quantization!r}."
         )
-    if input_type == "text" and classifier.long == "windows":
+    if input_type == "text" and classifier.long_texts == "windows":
         raise ValueError(
             "A file that takes text cuts it inside, while this classifier reads long documents in "
-            "windows (long='windows'): it would answer otherwise than it was evaluated. Export "
-            "with input_type='token_ids', and read windows as examples/on_device does, or set "
-            "`classifier.long = 'cut'` to have documents cut."
+            "windows (long_texts='windows'): it would answer otherwise than it was evaluated. "
+            "Export with input_type='token_ids', and read windows as examples/on_device does, or "
+            "set `classifier.long_texts = 'truncate'` to read the first tokens alone."
         )
 
 
@@ -258,10 +258,10 @@ def _checked_lengths(sequence_lengths, classifier, input_type):
             f"`sequence_lengths` must be different ints from {MIN_SEQUENCE_LENGTH} to {longest}, "
             f"the model's sequence_length. Received: {sequence_lengths!r}."
         )
-    if classifier.long == "windows" and max(lengths) < longest:
+    if classifier.long_texts == "windows" and max(lengths) < longest:
         raise ValueError(
-            f"The model reads windows of {longest} tokens (long='windows'), and shorter ones would "
-            f"answer otherwise than it was evaluated: add {longest} to `sequence_lengths`. "
+            f"The model reads windows of {longest} tokens (long_texts='windows'), and shorter ones "
+            f"would answer otherwise than it was evaluated: add {longest} to `sequence_lengths`. "
             f"Received: {sequence_lengths!r}."
         )
     if classifier.backbone.arguments["static_length"] and lengths != [longest]:

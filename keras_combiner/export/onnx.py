@@ -24,7 +24,7 @@ def export_onnx(classifier, path, **options):
     The file takes `token_ids`, int32 `[batch, length]` with 0 for padding, and returns
     `probabilities`, float32 `[batch, classes]`. A batch may have any size, and any length up to
     the model's `sequence_length`; a model that was built with `static_length=True` takes its one
-    length. With `long="windows"` documents may have any length and are read in windows as
+    length. With `long_texts="windows"` documents may have any length and are read in windows as
     `classify` does, eight at a time in an ONNX Loop; the last id that is not padding is the end
     token, with which every window ends. Unknown ids count as padding, as in `serving_token_ids` of
     `export_saved_model`. All operators are standard ones of ONNX.
@@ -116,7 +116,7 @@ def token_ids_of(classifier, documents):
         takes only one; whole documents if the model reads windows.
     """
     if _length(classifier) is None:
-        limit = None if classifier.long == "windows" else classifier.sequence_length
+        limit = None if classifier.long_texts == "windows" else classifier.sequence_length
         rows = classifier.tokenizer.encode(documents, limit)
         return [row.numpy() for row in rows]
     return list(classifier.tokenizer(documents, classifier.sequence_length).numpy())
@@ -124,7 +124,7 @@ def token_ids_of(classifier, documents):
 
 def _length(classifier):
     """Returns the one length that the file takes, or None for any."""
-    return None if classifier.long == "windows" else classifier.backbone.input_shape[1]
+    return None if classifier.long_texts == "windows" else classifier.backbone.input_shape[1]
 
 
 def _import_tf2onnx():
@@ -148,7 +148,7 @@ def _convert(classifier):
     @tf.function(input_signature=[spec])
     def serve(token_ids):
         token_ids = known_tokens(token_ids, classifier)
-        if classifier.long == "windows":
+        if classifier.long_texts == "windows":
             # At least one document: ONNX has no maximum of an empty tensor.
             batch = tf.shape(token_ids)[0]
             token_ids = tf.pad(token_ids, [[0, tf.cast(batch == 0, tf.int32)], [0, 0]])

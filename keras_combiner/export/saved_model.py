@@ -47,8 +47,8 @@ def export_saved_model(
           thresholds, in the order of `probabilities`) in place of `label`; for a regression only
           `value` (float32 `[batch]`), in all signatures;
         - `tokens` (int32 `[batch]`), how many the model read, and `truncated` (bool `[batch]`),
-          whether the text had more; with `long="windows"` also `windows` (int32 `[batch]`), the
-          number of windows.
+          whether the text had more; with `long_texts="windows"` also `windows` (int32 `[batch]`),
+          the number of windows.
     - `serving_token_ids` takes `token_ids` (int32 `[batch, length]`, 0 is padding) and returns
       `probabilities`.
     - `serving_scores` returns what `serving_default` does and for each token, `[batch, length]`
@@ -57,9 +57,9 @@ def export_saved_model(
       it; `token_ids` (int32); `token_starts` and `token_ends` (int32), the bytes of the text that
       the token covers, as `keras_combiner.text.Tokenizer.encode_with_offsets` defines them.
 
-    Documents longer than the model reads are cut or, with `long="windows"`, read in windows, as
-    `classify` does. Eight windows are in memory at a time, however long a document is. In
-    `serving_token_ids` a document then has all its ids, and its last one that is not padding is
+    Documents longer than the model reads are truncated or, with `long_texts="windows"`, read in
+    windows, as `classify` does. Eight windows are in memory at a time, however long a document is.
+    In `serving_token_ids` a document then has all its ids, and its last one that is not padding is
     the end token, with which every window ends.
 
     No document makes the rest of its batch fail: an empty text has a label like any other, invalid
@@ -135,7 +135,7 @@ def _candidate(classifier, warmup, documents):
 def _signatures(classifier):
     """Makes the `keras.export.ExportArchive` that answers requests."""
     task, labels = classifier.task, classifier.labels
-    reads = _Windows(classifier) if classifier.long == "windows" else _Cut(classifier)
+    reads = _Windows(classifier) if classifier.long_texts == "windows" else _Truncated(classifier)
 
     def serve_text(text):
         outputs, reading = reads.text(text)
@@ -164,8 +164,8 @@ def _signatures(classifier):
     return archive
 
 
-class _Cut:
-    """What a classifier answers about documents that it cuts, and how much of each it read."""
+class _Truncated:
+    """What a classifier answers about documents that it truncates, and how much of each it read."""
 
     def __init__(self, classifier):
         self._classifier = classifier

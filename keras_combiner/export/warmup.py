@@ -55,7 +55,7 @@ def _requests(classifier):
     # A word is at least one token, so as many words as the model reads tokens are enough.
     longest = " ".join(words * (length // len(words) + 1))
     limit = length
-    if classifier.long == "windows":
+    if classifier.long_texts == "windows":
         longest, limit = f"{longest} {longest}", None
     for text in ([""], [longest]):
         token_ids = classifier.tokenizer.encode(text, limit).to_tensor().numpy()

@@ -5,7 +5,11 @@ import tensorflow as tf
 from keras import ops
 
 from keras_combiner.backbones.combiner_backbone import CombinerBackbone, check_backbone, check_size
-from keras_combiner.batches.document_encoder import DocumentEncoder, check_long
+from keras_combiner.batches.document_encoder import (
+    DocumentEncoder,
+    check_long_texts,
+    with_long_texts,
+)
 from keras_combiner.batches.documents import Documents
 from keras_combiner.batches.encoded_documents import EncodedDocuments
 from keras_combiner.batches.text_batches import TextBatches
@@ -52,8 +56,8 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
         tokenizer: `keras_combiner.text.Tokenizer` with a mask token; None for a model that takes
             no texts. It is saved with the model.
         masked_share: float, share of the words of a text that are to be predicted.
-        long: "windows" or "cut", what becomes of texts longer than the backbone reads: consecutive
-            windows that cover all of it, or its start.
+        long_texts: "windows" or "truncate", how texts longer than the backbone reads are read: in
+            consecutive windows that cover all of them, or their first tokens alone.
         learning_rate: float, the highest learning rate of `fit`'s own recipe. If None, one for a
             backbone that starts from random weights, by its width.
         **kwargs: `name` and `trainable`.
@@ -65,7 +69,8 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
     Raises:
         TypeError: if `backbone` is not a `CombinerBackbone`, or for an unknown argument.
         ValueError: if the backbone is causal or has fewer token ids than the tokenizer, the
-            tokenizer has no mask token, or for a `masked_share` or `long` that there is not.
+            tokenizer has no mask token, or for an unknown `long_texts` or a `masked_share` out of
+            range.
 
     Example:
 
@@ -102,7 +107,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
         backbone,
         tokenizer=None,
         masked_share=0.15,
-        long="windows",
+        long_texts="windows",
         learning_rate=None,
         **kwargs,
     ):
@@ -113,7 +118,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
                 "use_causal_mask=False, or take CombinerCausalLM."
             )
         check_masked_share(masked_share)
-        check_long(long)
+        check_long_texts(long_texts)
         if tokenizer is not None:
             check_mask_token(tokenizer)
             check_fits(backbone, tokenizer)
@@ -121,7 +126,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
         self.input_spec = None  # there may be positions beside the token ids
         self.tokenizer = tokenizer
         self.masked_share = masked_share
-        self.long = long
+        self.long_texts = long_texts
         self.learning_rate = learning_rate
 
     @classmethod
@@ -134,7 +139,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
         tokenizer="wordpiece",
         masked_share=0.15,
         verbose=True,
-        long="windows",
+        long_texts="windows",
         **kwargs,
     ):
         """Builds an untrained model for these texts.
@@ -151,19 +156,19 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
                 `keras_combiner.text.Tokenizer` with a mask token.
             masked_share: float, share of the words of a text that are to be predicted.
             verbose: bool, whether to say what is being done.
-            long: "windows" or "cut", what becomes of texts longer than `sequence_length`.
+            long_texts: "windows" or "truncate", how texts longer than `sequence_length` are read.
             **kwargs: what else `CombinerBackbone` takes, for example `block_size`.
 
         Returns:
             `CombinerMaskedLM`.
 
         Raises:
-            ValueError: for an unknown `size`, `tokenizer` or `long`, a `masked_share` out of
+            ValueError: for an unknown `size`, `tokenizer` or `long_texts`, a `masked_share` out of
                 range, or texts without a word.
         """
         # What cannot work shows before a vocabulary is learned, which takes a while.
         check_masked_share(masked_share)
-        check_long(long)
+        check_long_texts(long_texts)
         check_size(size)
         check_sequence_length(sequence_length)
         texts = stream_or_texts(texts)
@@ -174,7 +179,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
         backbone = CombinerBackbone.from_size(
             size, tokenizer.vocabulary_size, sequence_length, **kwargs
         )
-        return cls(backbone, tokenizer, masked_share=masked_share, long=long)
+        return cls(backbone, tokenizer, masked_share=masked_share, long_texts=long_texts)
 
     @classmethod
     def from_pretrained(
@@ -183,7 +188,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
         sequence_length=512,
         masked_share=0.15,
         learning_rate=1e-4,
-        long="windows",
+        long_texts="windows",
         **kwargs,
     ):
         """Builds a model on pretrained weights, to be trained further on your texts.
@@ -195,7 +200,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
             masked_share: float, share of the words of a text that are to be predicted.
             learning_rate: float, the highest learning rate of `fit`'s own recipe: a small one
                 keeps what was learned before.
-            long: "windows" or "cut", what becomes of texts longer than `sequence_length`.
+            long_texts: "windows" or "truncate", how texts longer than `sequence_length` are read.
             **kwargs: what else `use_combiner` takes, for example `block_size` or `tokenizer`.
 
         Returns:
@@ -203,11 +208,11 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
 
         Raises:
             TypeError: if the source is a model that does not become a `CombinerBackbone`.
-            ValueError: for a source without a tokenizer or mask token, an unknown `long`, a
+            ValueError: for a source without a tokenizer or mask token, an unknown `long_texts`, a
                 `masked_share` out of range, or for what `use_combiner` refuses.
         """
         check_masked_share(masked_share)
-        check_long(long)
+        check_long_texts(long_texts)
         backbone, tokenizer = use_combiner(source, sequence_length=sequence_length, **kwargs)
         check_backbone(backbone)
         check_found(tokenizer)
@@ -215,7 +220,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
             backbone,
             tokenizer,
             masked_share=masked_share,
-            long=long,
+            long_texts=long_texts,
             learning_rate=learning_rate,
         )
 
@@ -261,7 +266,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
         encoded = EncodedDocuments(
             documents,
             DocumentEncoder(
-                self.tokenizer, self.sequence_length, self.long, split=split_into_parts
+                self.tokenizer, self.sequence_length, self.long_texts, split=split_into_parts
             ),
         )
         if len(encoded.lengths) and encoded.lengths.max() <= _FRAME:
@@ -288,13 +293,14 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
             **super().get_config(),
             "tokenizer": tokenizer and keras.saving.serialize_keras_object(tokenizer),
             "masked_share": self.masked_share,
-            "long": self.long,
+            "long_texts": self.long_texts,
             "learning_rate": self.learning_rate,
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Undoes `get_config`."""
+        config = with_long_texts(config)
         tokenizer = config.get("tokenizer")  # files of earlier versions have none
         if tokenizer is not None:
             tokenizer = keras.saving.deserialize_keras_object(

@@ -38,7 +38,7 @@ class DocumentModel(TextTraining, keras.Model):
     It trains on texts with targets and weights, and answers for whole documents: where these take
     several windows, with the mean of their logits.
 
-    A subclass sets `backbone`, `tokenizer`, `labels`, `task` and `long`, which
+    A subclass sets `backbone`, `tokenizer`, `labels`, `task` and `long_texts`, which
     `LongDocumentClassifier` documents.
     """
 
@@ -151,7 +151,7 @@ class DocumentModel(TextTraining, keras.Model):
     ):
         encoded = EncodedDocuments(
             documents,
-            DocumentEncoder(self.tokenizer, self.sequence_length, self.long),
+            DocumentEncoder(self.tokenizer, self.sequence_length, self.long_texts),
             target=self.task.targets(self.labels) if with_targets else None,
             class_weights=class_weights,
         )
@@ -205,7 +205,7 @@ class DocumentModel(TextTraining, keras.Model):
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def _evaluate_batches(self, batches, dataset, settings):
-        if self.long == "windows":
+        if self.long_texts == "windows":
             return evaluate_pooled(self, batches, settings)
         return super()._evaluate_batches(batches, dataset, settings)
 

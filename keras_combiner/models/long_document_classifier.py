@@ -7,7 +7,7 @@ from keras_combiner.backbones.arguments import check_keywords
 from keras_combiner.backbones.combiner_backbone import CombinerBackbone, check_backbone, check_size
 from keras_combiner.backbones.trainable_layers import model_from_config, trainable_layers
 from keras_combiner.batches import text_inputs
-from keras_combiner.batches.document_encoder import check_long
+from keras_combiner.batches.document_encoder import check_long_texts, with_long_texts
 from keras_combiner.batches.documents import Documents
 from keras_combiner.convert import use_combiner
 from keras_combiner.datasets.label_names import label_name
@@ -33,11 +33,11 @@ class LongDocumentClassifier(DocumentModel):
     a probability of its own (sigmoid, binary cross entropy). With `task="regression"` it has a
     number, and the model returns values `[batch, 1]` (mean squared error).
 
-    Texts longer than the backbone reads are cut; or, with `long="windows"`, covered by overlapping
-    windows. In training every window has its document's label. `predict`, `evaluate`, `classify`
-    and validation average the logits of a document's windows, and so do SavedModels and ONNX files.
-    A program that runs a .tflite file must do the same if the file's metadata says so, as
-    examples/on_device and examples/web do.
+    Texts longer than the backbone reads are truncated; or, with `long_texts="windows"`, covered by
+    overlapping windows. In training every window has its document's label. `predict`, `evaluate`,
+    `classify` and validation average the logits of a document's windows, and so do SavedModels and
+    ONNX files. A program that runs a .tflite file must do the same if the file's metadata says so,
+    as examples/on_device and examples/web do.
 
     `fit` on a model that was never compiled uses its own recipe: AdamW with gradient clipping, and
     a learning rate that warms up and decays along a cosine over the epochs asked for. Calling
@@ -57,13 +57,13 @@ class LongDocumentClassifier(DocumentModel):
         learning_rate: float, the highest learning rate of `fit`'s own recipe. If None, one for a
             backbone that starts from random weights, by its width.
         task: "single_label", "multi_label", "regression", or a `keras_combiner.tasks.Task`.
-        long: "cut" or "windows", what becomes of texts that are too long.
+        long_texts: "truncate" or "windows", how texts longer than the backbone reads are read.
         **kwargs: `name` and `trainable`.
 
     Raises:
         TypeError: if `backbone` is not a `CombinerBackbone`, or for an unknown argument.
         ValueError: if there are fewer than two labels, a label occurs twice, the backbone has
-            fewer token ids than the tokenizer, or for an unknown `task` or `long`.
+            fewer token ids than the tokenizer, or for an unknown `task` or `long_texts`.
 
     Example:
 
@@ -90,7 +90,7 @@ class LongDocumentClassifier(DocumentModel):
         head_dtype=None,
         learning_rate=None,
         task="single_label",
-        long="cut",
+        long_texts="truncate",
         **kwargs,
     ):
         # Those of a saved model stay as they were saved, whatever the rule was then.
@@ -100,7 +100,7 @@ class LongDocumentClassifier(DocumentModel):
         ]
         task = tasks.get(task)
         task.check_names(labels)
-        check_long(long)
+        check_long_texts(long_texts)
         check_backbone(backbone)
         check_keywords(self, kwargs)
         check_fits(backbone, tokenizer)
@@ -122,7 +122,7 @@ class LongDocumentClassifier(DocumentModel):
         self.token_dropout = token_dropout
         self.learning_rate = learning_rate
         self.task = task
-        self.long = long
+        self.long_texts = long_texts
         # Those that the task was calibrated with, where it comes out of a configuration.
         self._expects_weights = task.is_calibrated
 
@@ -139,7 +139,7 @@ class LongDocumentClassifier(DocumentModel):
         token_dropout=0.3,
         verbose=True,
         task="single_label",
-        long="cut",
+        long_texts="truncate",
         **kwargs,
     ):
         """Builds an untrained classifier for these texts and labels.
@@ -149,7 +149,7 @@ class LongDocumentClassifier(DocumentModel):
                 such as `reader.texts()`; the vocabulary is learned from it.
             labels: labels as `fit` takes them, one a text. With an iterable of texts, or without
                 any, the names of the classes are enough.
-            sequence_length: int, the longest document, in tokens; longer ones are cut.
+            sequence_length: int, the longest document, in tokens; see `long_texts` for longer ones.
             size: str, one of `keras_combiner.models.SIZES`.
             vocabulary_size: int, the most tokens that a learned vocabulary may have.
             tokenizer: "wordpiece" (learned from `texts`), "bytes" (no vocabulary), or a
@@ -158,22 +158,22 @@ class LongDocumentClassifier(DocumentModel):
             token_dropout: float, share of the tokens that each step of training leaves out.
             verbose: bool, whether to say what is being done.
             task: "single_label", "multi_label" or "regression".
-            long: "cut" or "windows", what becomes of texts longer than `sequence_length`.
+            long_texts: "truncate" or "windows", how texts longer than `sequence_length` are read.
             **kwargs: what else `CombinerBackbone` takes, for example `block_size`.
 
         Returns:
             `LongDocumentClassifier`.
 
         Raises:
-            ValueError: for an unknown `size`, `tokenizer`, `task` or `long`, texts and labels that
-                differ in number, labels that are missing, look alike or are of another kind than
-                the task's, or fewer than two different ones.
+            ValueError: for an unknown `size`, `tokenizer`, `task` or `long_texts`, texts and labels
+                that differ in number, labels that are missing, look alike or are of another kind
+                than the task's, or fewer than two different ones.
         """
         # What cannot work shows before a vocabulary is learned, which takes a while.
         texts, labels = text_inputs.corpus(texts, labels)
         task, names = tasks.get(task).learned(labels)
         task.check_names(names)
-        check_long(long)
+        check_long_texts(long_texts)
         check_size(size)
         check_sequence_length(sequence_length)
         tokenizer = make_tokenizer(tokenizer, texts, vocabulary_size, verbose=verbose)
@@ -187,7 +187,7 @@ class LongDocumentClassifier(DocumentModel):
             dropout=dropout,
             token_dropout=token_dropout,
             task=task,
-            long=long,
+            long_texts=long_texts,
         )
 
     @classmethod
@@ -199,7 +199,7 @@ class LongDocumentClassifier(DocumentModel):
         token_dropout=0.0,
         learning_rate=1e-4,
         task="single_label",
-        long="cut",
+        long_texts="truncate",
         **kwargs,
     ):
         """Builds a classifier on pretrained weights, to be fine-tuned with `fit`.
@@ -209,12 +209,12 @@ class LongDocumentClassifier(DocumentModel):
                 wrote, a `CombinerMaskedLM`, a checkpoint of Model Garden's, or a KerasHub model;
                 see `keras_combiner.convert.use_combiner`.
             labels: labels as `fit` takes them: the names of the classes, or one a text.
-            sequence_length: int, the longest document, in tokens; longer ones are cut.
+            sequence_length: int, the longest document, in tokens; see `long_texts` for longer ones.
             token_dropout: float, share of the tokens that each step of training leaves out.
             learning_rate: float, the highest learning rate of `fit`'s own recipe: a small one
                 keeps what was learned before.
             task: "single_label", "multi_label" or "regression".
-            long: "cut" or "windows", what becomes of texts longer than `sequence_length`.
+            long_texts: "truncate" or "windows", how texts longer than `sequence_length` are read.
             **kwargs: what else `use_combiner` takes, for example `block_size` or `tokenizer`.
 
         Returns:
@@ -222,12 +222,12 @@ class LongDocumentClassifier(DocumentModel):
 
         Raises:
             TypeError: if the source is a model that does not become a `CombinerBackbone`.
-            ValueError: for an unknown `task` or `long`, labels of another kind than the task's, a
-                source that comes without a tokenizer, or for what `use_combiner` refuses.
+            ValueError: for an unknown `task` or `long_texts`, labels of another kind than the
+                task's, a source that comes without a tokenizer, or for what `use_combiner` refuses.
         """
         task, names = tasks.get(task).learned(labels)
         task.check_names(names)
-        check_long(long)
+        check_long_texts(long_texts)
         backbone, tokenizer = use_combiner(source, sequence_length=sequence_length, **kwargs)
         check_backbone(backbone)
         check_found(tokenizer)
@@ -239,7 +239,7 @@ class LongDocumentClassifier(DocumentModel):
             token_dropout=token_dropout,
             learning_rate=learning_rate,
             task=task,
-            long=long,
+            long_texts=long_texts,
         )
 
     def classify(self, texts, batch_size=16, threshold=None):
@@ -259,7 +259,7 @@ class LongDocumentClassifier(DocumentModel):
             (int, how many the model read) and "truncated" (bool, whether the text had more). A
             model of several labels has "labels" (list of str, those with a probability above their
             threshold) in place of "label", a regression "value" (float) in place of both. With
-            `long="windows"` there is also "windows" (int), how many it took.
+            `long_texts="windows"` there is also "windows" (int), how many it took.
 
         Raises:
             NotFiniteError: a ValueError, if the model's outputs are not finite numbers.
@@ -276,8 +276,10 @@ class LongDocumentClassifier(DocumentModel):
         for i, row in enumerate(outputs):
             result = task.result(row, self.labels)
             result["tokens"] = int(batches.documents.tokens[i])
-            result["truncated"] = bool(self.long == "cut" and batches.documents.is_long[i])
-            if self.long == "windows":
+            result["truncated"] = bool(
+                self.long_texts == "truncate" and batches.documents.is_long[i]
+            )
+            if self.long_texts == "windows":
                 result["windows"] = int(batches.documents.windows[i])
             results.append(result)
         return results
@@ -358,7 +360,7 @@ class LongDocumentClassifier(DocumentModel):
                 self.get_layer(self.task.output).dtype_policy  # its own once it is quantized
             ),
             "task": self.task.get_config(),
-            "long": self.long,
+            "long_texts": self.long_texts,
             "name": self.name,
             "trainable": self.trainable,
             "trainable_layers": trainable_layers(self),
@@ -367,7 +369,7 @@ class LongDocumentClassifier(DocumentModel):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """Undoes `get_config`."""
-        config = dict(config)
+        config = dict(with_long_texts(config))
         for name in ("backbone", "tokenizer"):
             config[name] = keras.saving.deserialize_keras_object(
                 config[name], custom_objects=custom_objects

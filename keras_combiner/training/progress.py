@@ -14,7 +14,7 @@ class Progress(TextTrainingCallback):
     """Shows documents/s, tokens/s, loss and the time left, on one line that redraws itself.
 
     Where the output is not a terminal, there is a line an epoch, and one a minute. Tokens are those
-    that are read, without padding; with `long="windows"` a window counts as its share of the
+    that are read, without padding; with `long_texts="windows"` a window counts as its share of the
     documents. The time left is that of training alone, without validation.
 
     For `fit` on texts, of a `LongDocumentClassifier` or a `CombinerMaskedLM`, with `verbose=0`.

@@ -42,11 +42,11 @@ def small_pools(monkeypatch):
 
 
 @pytest.mark.parametrize("source", ["list", "reader"])
-@pytest.mark.parametrize("long", ["cut", "windows"])
-def test_go_on_at_any_position_with_what_would_have_come(source, long, reader, small_pools):
+@pytest.mark.parametrize("long_texts", ["truncate", "windows"])
+def test_go_on_at_any_position_with_what_would_have_come(source, long_texts, reader, small_pools):
     texts, labels = (reader, None) if source == "reader" else (TEXTS, LABELS)
     texts = texts if source == "reader" else [x + "y" * (40 * (len(x) > 30)) for x in texts]
-    batches = TextBatches(encoded(texts, labels, long=long), 5, seed=3, target=TARGET)
+    batches = TextBatches(encoded(texts, labels, long_texts=long_texts), 5, seed=3, target=TARGET)
     total = 2 * len(batches) + 3
     whole = as_lists(itertools.islice(batches.batches(), total))
     for position in (0, 1, 7, len(batches) - 1, len(batches), len(batches) + 9):
@@ -100,7 +100,7 @@ def test_token_ids_are_the_tokenizers():
 
 def test_windows_share_the_label_and_short_documents_are_left_alone():
     long = "".join(map(chr, range(33, 126)))
-    documents = encoded(["short", long, "x" * 100_000], ["0", "1", "2"], long="windows")
+    documents = encoded(["short", long, "x" * 100_000], ["0", "1", "2"], long_texts="windows")
     assert documents.windows.tolist() == [1, 3, 3448]
     examples = list(documents.examples())
     assert [int(target) for _, target in examples[:5]] == [0, 1, 1, 1, 2]
@@ -115,15 +115,17 @@ def test_windows_share_the_label_and_short_documents_are_left_alone():
 
 
 @pytest.mark.parametrize(
-    ("texts", "long", "line"),
+    ("texts", "long_texts", "line"),
     [
-        (["ab"] * 3, "cut", "3 documents, 12 tokens; 0 longer than 40; 50.0% padding in batches"),
-        (["ab", "x" * 99], "cut", "2 documents, 44 tokens; 1 longer than 40 and cut; 8.3% padding"),
+        (["ab"] * 3, "truncate", "3 documents, 12 tokens; 0 longer than 40; 50.0% padding in "),
+        (["ab", "x" * 99], "truncate", "2 documents, 44 tokens; 1 longer than 40 and truncated; "),
         (["x" * 99], "windows", "1 document, 101 tokens; 1 longer than 40, in 4 windows with the"),
     ],
 )
-def test_says_what_there_is(texts, long, line):
-    batches = TextBatches(encoded(texts, ["0"] * len(texts), long=long), 1, target=TARGET)
+def test_says_what_there_is(texts, long_texts, line):
+    batches = TextBatches(
+        encoded(texts, ["0"] * len(texts), long_texts=long_texts), 1, target=TARGET
+    )
     assert str(batches).startswith(line)
 
 

@@ -82,7 +82,7 @@ def test_findings(four, tmp_path, capsys):
     assert "- test: labels that the data do not have: 'Weather'." in stops
     assert f"\n    {test}:1 and {four}:1" in stops
     assert others.startswith("Worth a look:\n- data: 4 documents (100%) longer than 3 words.")
-    assert "a greater\n  --sequence-length or --long windows reads them." in others
+    assert "a greater\n  --sequence-length or --long-texts windows reads them." in others
     assert "'Weather' and 'weather'" in others
     assert all(len(line) <= 100 for line in out.splitlines() if str(tmp_path) not in line)
 

@@ -75,7 +75,7 @@ def test_help_lists_the_commands(capsys):
 
 
 def test_choices_are_those_of_the_package():
-    from keras_combiner.batches.document_encoder import LONG
+    from keras_combiner.batches.document_encoder import LONG_TEXTS
     from keras_combiner.export import QUANTIZATIONS
     from keras_combiner.export.litert import INPUT_TYPES
     from keras_combiner.factorizations.summaries import SUMMARIES
@@ -86,7 +86,7 @@ def test_choices_are_those_of_the_package():
     assert train.LEAST_TO_CALIBRATE == LEAST_DOCUMENTS
     assert tuple(SIZES) == training_arguments.SIZES
     assert tuple(TASKS) == arguments.TASKS
-    assert training_arguments.LONG == LONG
+    assert training_arguments.LONG_TEXTS == LONG_TEXTS
     assert tuple(SUMMARIES) == training_arguments.SUMMARIES
     assert tuple(QUANTIZATIONS) == export.QUANTIZATIONS
     assert tuple(INPUT_TYPES) == export.INPUT_TYPES

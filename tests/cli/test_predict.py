@@ -33,8 +33,8 @@ def test_readable(model, document, capsys, monkeypatch):
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith(f"{document}: ")
     assert "tale 0." in first and "weather 0." in first
-    assert "cut" not in first
-    assert second.endswith("; cut: the model reads the first 64 tokens only")
+    assert "truncated" not in first
+    assert second.endswith("; truncated: the model reads the first 64 tokens only")
 
 
 def test_labels_are_not_looked_at(model, tmp_path, capsys):

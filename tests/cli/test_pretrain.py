@@ -149,7 +149,7 @@ def test_the_whole_way(pretrained, texts, labelled, tmp_path, capsys):
     more = ["--pretrained", str(pretrained.directory), "--validation-data", str(labelled)]
     command = ["pretrain", "--data", str(texts), "--output", str(tmp_path / "b"), *more]
     command += ["--sequence-length", "48", "--patience", "1", "--masked-share", "0.3"]
-    assert main([*command, "--epochs", "2", "--long", "cut", "--accumulate", "2"]) == 0
+    assert main([*command, "--epochs", "2", "--long-texts", "truncate", "--accumulate", "2"]) == 0
     out = capsys.readouterr().out
     assert f"Validation: 16 documents ({labelled})" in out
     command = ["train", "--data", str(labelled), "--pretrained", str(tmp_path / "b")]
@@ -160,7 +160,7 @@ def test_the_whole_way(pretrained, texts, labelled, tmp_path, capsys):
     # Bytes, of a single text, of which nothing can be held out.
     (tmp_path / "one.txt").write_text("a text like any other. " * 40)
     command = pretrain(tmp_path / "one.txt", tmp_path / "d", "--tokenizer", "bytes")
-    assert main([*command, "--epochs", "1", "--long", "cut"]) == 0
+    assert main([*command, "--epochs", "1", "--long-texts", "truncate"]) == 0
     assert "(no validation)" in capsys.readouterr().out
     assert not (tmp_path / "d" / "vocab.txt").exists()
     command = ["train", "--data", str(labelled), "--pretrained", str(tmp_path / "d")]

@@ -65,7 +65,7 @@ def test_targets_are_summed_up(rows, words, as_json, tmp_path):
         ),
         (
             CLASSES,
-            ["--class-weight", "balanced", "--long", "windows"],
+            ["--class-weight", "balanced", "--long-texts", "windows"],
             "(always saying ",
             ["majority baseline  0.6667 (wet)"],
             "label",
@@ -100,4 +100,4 @@ def test_train_evaluate_predict(rows, options, trained, evaluated, answer, tmp_p
     (tmp_path / "document.txt").write_text("rain " * 30)
     assert main(["predict", "--model", model, str(tmp_path / "document.txt")]) == 0
     line = capsys.readouterr().out
-    assert ("cut: the model reads the first 32 tokens" in line) == (answer != "label")
+    assert ("truncated: the model reads the first 32 tokens" in line) == (answer != "label")

@@ -145,7 +145,7 @@ def test_a_text_is_made_into_ids_once_and_cut_as_the_tokenizer_cuts(name, reques
     tokenizer, limit, calls = model.tokenizer, model.sequence_length, []
     texts = tf.constant(["king " * n + "é" * n for n in (0, 1, *range(limit // 7, limit))])
     expected = [tokenizer.encode(texts, limit), *tokenizer.encode_with_offsets(texts, limit)]
-    reads = saved_model._Cut(model)
+    reads = saved_model._Truncated(model)
     encoded = tokenizer.encode_with_offsets(texts, limit + 1)
     monkeypatch.setattr(tokenizer, "encode", lambda *_: calls.append("encode") or encoded[0])
     monkeypatch.setattr(

@@ -22,7 +22,7 @@ LENGTHS = [40, 16]
 
 @pytest.fixture(scope="module")
 def classifier(make_classifier):
-    return make_classifier("wordpiece", num_layers=1, long="windows")
+    return make_classifier("wordpiece", num_layers=1, long_texts="windows")
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +80,9 @@ def test_the_example_answers_as_classify_does(folder, classifier, on_device, tmp
         assert len(windows) == answer["windows"]
         received = runner.pool([runner(ids) for ids in windows])
         np.testing.assert_allclose(received, row, atol=1e-5)
+    expected = runner.windows(tokens * 20)
+    runner.metadata["long"] = runner.metadata.pop("long_texts")  # as earlier versions wrote it
+    assert runner.windows(tokens * 20) == expected != [tokens * 20]
     (tmp_path / "long.txt").write_text(TEXTS[-2])
     paths = [str(folder / x) for x in ("model.tflite", "vocab.txt", "labels.txt")]
     arguments = ["--model", paths[0], "--vocabulary", paths[1], "--labels", paths[2]]
@@ -92,7 +95,7 @@ def test_the_file_says_how_long_documents_are_read(folder, classifier, on_device
     expected = {
         "task": {"name": "single_label"},
         "labels": classifier.labels,
-        "long": "windows",
+        "long_texts": "windows",
         "sequence_length": 40,
         "sequence_lengths": LENGTHS,
         "tokenizer": tokenizer_of(classifier.tokenizer),

@@ -28,7 +28,7 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def classifier(make_classifier):
-    return make_classifier("wordpiece", num_layers=1, long="windows")
+    return make_classifier("wordpiece", num_layers=1, long_texts="windows")
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_windows_are_those_of_training(length):
 
 @pytest.mark.parametrize("task", ["multi_label", "regression"])
 def test_every_task_and_a_model_of_one_length(task):
-    model = make(task, long="windows", static_length=task == "multi_label")
+    model = make(task, long_texts="windows", static_length=task == "multi_label")
     texts = ["", "rain", "rain king " * 5, "wind, " * 50 + "king " * 20]
     token_ids = model.tokenizer.encode(texts).to_tensor()
     received = pooled_outputs(model, windows_of_ids(token_ids, model))

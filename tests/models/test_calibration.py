@@ -256,7 +256,7 @@ def make(task, **options):
 
 @pytest.fixture(scope="module")
 def single():
-    return make("single_label", long="windows")
+    return make("single_label", long_texts="windows")
 
 
 @pytest.fixture(scope="module")
@@ -312,7 +312,7 @@ def assert_is_measured(model, report, texts, labels, targets):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_windows_that_are_very_sure_are_calibrated_as_they_are_served(task):
-    model, texts, _ = make(task, long="windows")
+    model, texts, _ = make(task, long_texts="windows")
     # One window of a document says so much that its probability is 0 or 1 in float32.
     kernel = model.get_layer("probabilities").kernel
     kernel.assign(1000 * kernel)

@@ -35,8 +35,8 @@ TEXT = st.lists(
 ).map("".join)
 
 
-def encoded(texts, tokenizer, length, long):
-    return EncodedDocuments(Documents(texts), DocumentEncoder(tokenizer, length, long))
+def encoded(texts, tokenizer, length, long_texts):
+    return EncodedDocuments(Documents(texts), DocumentEncoder(tokenizer, length, long_texts))
 
 
 def rows(tokenizer, texts, length=None):
@@ -57,13 +57,13 @@ def test_ids_do_not_depend_on_the_batch(name, texts, length):
     for text, first, last in zip(texts, starts.to_list(), ends.to_list(), strict=True):
         assert min(first) >= 0 and max(last) <= len(text.encode())
 
-    documents = encoded(texts, tokenizer, LENGTH, long="windows")
+    documents = encoded(texts, tokenizer, LENGTH, long_texts="windows")
     expected = [split_into_windows(np.array(x), LENGTH) for x in alone]
     received = [x[0].tolist() for x in documents.examples()]
     assert received == [window.tolist() for windows in expected for window in windows]
     assert documents.windows.tolist() == [len(x) for x in expected]
     assert documents.tokens.tolist() == [len(x) for x in alone]
-    documents = encoded(texts, tokenizer, LENGTH, long="cut")
+    documents = encoded(texts, tokenizer, LENGTH, long_texts="truncate")
     assert documents.is_long.tolist() == [len(x) > LENGTH for x in alone]
     assert documents.tokens.tolist() == [min(len(x), LENGTH) for x in alone]
 
@@ -71,7 +71,7 @@ def test_ids_do_not_depend_on_the_batch(name, texts, length):
 def test_a_byte_may_be_more_than_a_token():
     tokenizer = TOKENIZERS["folded"]
     text = "㍿" * 3000 + " ab" * 500
-    documents = encoded([text, "a"], tokenizer, 512, long="windows")
+    documents = encoded([text, "a"], tokenizer, 512, long_texts="windows")
     assert documents.tokens.tolist() == [2 + 4 * 3000 + 2 * 500, 3]
     last = list(documents.examples())[-2][0].tolist()
     assert last[-5:-1] == rows(tokenizer, ["abab"])[0][1:3] + rows(tokenizer, ["ab"])[0][1:3]

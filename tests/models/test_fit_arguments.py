@@ -67,7 +67,7 @@ def shared():
 
 @pytest.fixture(scope="module")
 def windowed(shared):
-    model = LongDocumentClassifier.from_config({**shared.get_config(), "long": "windows"})
+    model = LongDocumentClassifier.from_config({**shared.get_config(), "long_texts": "windows"})
     model.set_weights(shared.get_weights())
     return model
 
@@ -577,8 +577,8 @@ def test_masked_language_models_validate_too(fits):
 
 @pytest.mark.parametrize("source", ["lists", "reader"])
 def test_validation_steps_and_batch_size(eager, source, tmp_path):
-    for long in ("cut", "windows"):
-        model = make(long=long)
+    for long_texts in ("truncate", "windows"):
+        model = make(long_texts=long_texts)
         validation = (TEXTS, LABELS) if source == "lists" else write(tmp_path)
         history = model.fit(
             TEXTS,
@@ -786,8 +786,8 @@ def test_evaluate_is_what_predict_says(eager, shared, windowed, n, batch_size, d
 
 
 def test_validation_is_evaluation(eager):
-    for long in ("cut", "windows"):
-        model = make(long=long)
+    for long_texts in ("truncate", "windows"):
+        model = make(long_texts=long_texts)
         texts = [f"{'word ' * (7 - i % 5)}{i}" for i in range(7)]
         history = model.fit(
             TEXTS, LABELS, validation_data=(texts, LABELS[:7]), batch_size=3, verbose=0

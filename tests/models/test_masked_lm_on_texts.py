@@ -127,14 +127,14 @@ def test_epochs_hide_other_words_and_a_position_gives_them_again(tmp_path):
         assert all((x == y).all() for x, y in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize(("long", "count"), [("windows", 10), ("cut", 1)])
-def test_all_of_a_long_text_is_read_unless_cut(long, count):
+@pytest.mark.parametrize(("long_texts", "count"), [("windows", 10), ("truncate", 1)])
+def test_all_of_a_long_text_is_read_unless_cut(long_texts, count):
     text = " ".join(str(i % 10) for i in range(213))
-    model = small([text], long=long)
+    model = small([text], long_texts=long_texts)
     assert len(model._batches(Documents([text]), 4).documents.lengths) == count
     kept = [ids[1:-1] for (ids,) in model._batches(Documents([text]), 4).documents.examples()]
     read = model.tokenizer.decode([np.concatenate(kept)])[0]
-    assert read == (text if long == "windows" else text[:43])
+    assert read == (text if long_texts == "windows" else text[:43])
 
 
 def test_masks_and_targets_under_other_recipes():
@@ -250,7 +250,7 @@ def without_mask():
         (lambda: small(tokenizer=without_mask()), "has no mask token"),
         (lambda: small(tokenizer="words"), "`tokenizer` must be 'wordpiece', 'bytes' or a"),
         (lambda: small(masked_share=1.5), "`masked_share` must be a number above 0 and below 1"),
-        (lambda: small(long="overlap"), "`long` must be one of 'cut', 'windows'"),
+        (lambda: small(long_texts="overlap"), "`long_texts` must be one of 'truncate', 'windows'"),
         (lambda: small(size="huge"), "`size` must be one of"),
         (lambda: small(sequence_length=2), "`sequence_length` must be at least 3"),
         (lambda: small(["", " "]), "texts with words to learn from"),

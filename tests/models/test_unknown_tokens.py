@@ -27,7 +27,7 @@ UNREADABLE = {
 }
 
 
-def make(kind=LongDocumentClassifier, long="cut"):
+def make(kind=LongDocumentClassifier, long_texts="truncate"):
     backbone = CombinerBackbone(
         vocabulary_size=len(VOCABULARY),
         sequence_length=16,
@@ -39,8 +39,8 @@ def make(kind=LongDocumentClassifier, long="cut"):
     )
     tokenizer = WordPieceTokenizer(VOCABULARY)
     if kind is CombinerMaskedLM:
-        return kind(backbone, tokenizer, long=long)
-    return kind(backbone, tokenizer, ["x", "y"], long=long)
+        return kind(backbone, tokenizer, long_texts=long_texts)
+    return kind(backbone, tokenizer, ["x", "y"], long_texts=long_texts)
 
 
 @pytest.fixture(scope="module")
@@ -76,12 +76,12 @@ def test_a_vocabulary_that_lacks_some_words_is_warned_of(capsys):
     assert second.endswith(" s; 0.0% of their tokens are unknown.") and "a" in known
 
 
-@pytest.mark.parametrize("long", ["cut", "windows"])
-def test_what_is_read_is_counted(long):
+@pytest.mark.parametrize("long_texts", ["truncate", "windows"])
+def test_what_is_read_is_counted(long_texts):
     texts = ["z a b", "", "a " * 30 + "z " * 10, "z z"]
-    encoder = DocumentEncoder(WordPieceTokenizer(VOCABULARY), 16, long)
+    encoder = DocumentEncoder(WordPieceTokenizer(VOCABULARY), 16, long_texts)
     documents = EncodedDocuments(Documents(texts), encoder)
-    if long == "cut":
+    if long_texts == "truncate":
         assert documents.unknown.tolist() == [1, 0, 0, 2]
         assert documents.unknown_share == 3 / (3 + 14 + 2)
     else:
@@ -111,7 +111,7 @@ def test_training_is_refused_above_one_half_and_warned_of_above_a_twentieth(clas
 
 def test_the_share_is_said_where_training_begins(classifier, capsys):
     texts = ["a " * 99 + "z"] * 8
-    batches = make(long="windows")._batches(Documents(texts, LABELS), 4, order="shuffled")
+    batches = make(long_texts="windows")._batches(Documents(texts, LABELS), 4, order="shuffled")
     assert "tokens (0.8% unknown); 8 longer" in str(batches)
     assert 0.005 < batches.summary()["unknown_share"] < 0.05
     assert classifier._batches(Documents(["a"], ["x"]), 4).summary()["unknown_share"] == 0

@@ -147,7 +147,7 @@ def test_sample_weights_that_are_none(classifier, weights, words):
 
 
 def test_every_window_has_the_weight_of_its_document(monkeypatch):
-    model = make(long="windows")
+    model = make(long_texts="windows")
     texts, labels = TEXTS * 5, CLASSES * 5
     weights = pd.Series(np.arange(20.0), index=np.arange(20)[::-1])
     weight_of = {}
@@ -219,9 +219,9 @@ def test_weights_are_multiplied_with_those_of_the_class(classifier, monkeypatch)
     assert "class_weight" not in caught  # Keras would multiply once more
 
 
-@pytest.mark.parametrize("long", ["cut", "windows"])
-def test_evaluate_weighs_documents(long):
-    model = make(long=long)
+@pytest.mark.parametrize("long_texts", ["truncate", "windows"])
+def test_evaluate_weighs_documents(long_texts):
+    model = make(long_texts=long_texts)
     model.compile(loss=model.task.loss, metrics=["accuracy"], run_eagerly=True)
     outputs = model.predict(TEXTS, verbose=0)
     losses = -np.log(outputs[np.arange(4), [0, 1, 1, 0]])

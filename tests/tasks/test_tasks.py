@@ -139,7 +139,7 @@ def test_evidence_adds_up(name, request):
         ({"task": "regression"}, LABELS, "Expected a finite number for every document"),
         ({"task": "regression"}, [float("nan")] * 32, "Expected a finite number"),
         ({"task": "multi_label"}, [[]] * 32, "different names, at least one"),
-        ({"long": "drop"}, LABELS, "`long` must be one of 'cut', 'windows'"),
+        ({"long_texts": "drop"}, LABELS, "`long_texts` must be one of 'truncate', 'windows'"),
     ],
 )
 def test_what_does_not_go_together(options, labels, words):
@@ -229,7 +229,7 @@ def test_says_what_it_trains_on(capsys):
 )
 def test_logits_of_windows_are_averaged(task):
     labels = {"single_label": LABELS, "multi_label": SEVERAL, "regression": NUMBERS}[task]
-    model = make(labels, task=task, long="windows")
+    model = make(labels, task=task, long_texts="windows")
     for weight in model.trainable_weights:
         weight.assign_add(keras.random.normal(weight.shape, stddev=0.3, seed=1))
     long = "aaaa bbbb cccc " * 5
@@ -248,7 +248,7 @@ def test_logits_of_windows_are_averaged(task):
     np.testing.assert_allclose(outputs[1], expected, rtol=1e-4)
     # What fits is answered as without windows.
     results = model.classify(texts)
-    model.long = "cut"
+    model.long_texts = "truncate"
     alone = model.predict(texts, verbose=0)
     np.testing.assert_allclose(alone[[0, 2, 3]], outputs[[0, 2, 3]], rtol=1e-4)
     assert [x["windows"] for x in results] == [1, 5, 1, 1]
@@ -261,7 +261,7 @@ def test_logits_of_windows_are_averaged(task):
 def test_windows_are_trained_and_documents_validated(tmp_path):
     texts = [x * (1 + i % 3) for i, x in enumerate(TEXTS)]  # some fit, some take several windows
     keras.utils.set_random_seed(0)
-    model = make(LABELS, long="windows")
+    model = make(LABELS, long_texts="windows")
     history = model.fit(
         texts, LABELS, validation_data=(texts, LABELS), epochs=2, batch_size=8, verbose=0
     ).history
@@ -273,7 +273,7 @@ def test_windows_are_trained_and_documents_validated(tmp_path):
     assert metrics["accuracy"] == pytest.approx(np.mean(right))
     assert model.evaluate(texts, LABELS, verbose=0) == pytest.approx(list(metrics.values()))
     model.save(tmp_path / "model.keras")
-    assert LongDocumentClassifier.load(tmp_path / "model.keras").long == "windows"
+    assert LongDocumentClassifier.load(tmp_path / "model.keras").long_texts == "windows"
 
 
 @pytest.mark.parametrize(

@@ -349,7 +349,7 @@ def say(files, on_device_classify, capsys):
 
     def run(tokenizer, *options, document="document.txt", vocabulary="vocab.txt", **metadata):
         named = tokenizer if isinstance(tokenizer, dict) else tokenizer_of(tokenizer)
-        metadata = {"tokenizer": named, "long": "cut", **metadata}
+        metadata = {"tokenizer": named, "long_texts": "truncate", **metadata}
         content = (files / "logits.tflite").read_bytes()
         (files / "named.tflite").write_bytes(add_metadata(content, metadata))
         names = {"model": "named.tflite", "vocabulary": vocabulary, "labels": "labels.txt"}

@@ -468,7 +468,7 @@ def test_progress_counts_documents_and_tokens(capsys):
 
 def test_windows_count_as_their_share_of_the_documents():
     progress = Progress(io.StringIO())
-    model = classifier(long="windows")
+    model = classifier(long_texts="windows")
     texts = [f"{text} " * 3 if i % 2 else text for i, text in enumerate(TEXTS[:8])]
     model.fit(texts, LABELS[:8], callbacks=[progress], epochs=1, batch_size=8, verbose=0)
     assert progress.data["windows"] > 8

@@ -127,8 +127,8 @@ def command(folder):
     rows = (json.dumps({"text": x, "labels": [y], "w": w}) for x, y, w in columns)
     (folder / "texts.jsonl").write_text("\n".join(rows))
     options = (
-        "--tokenizer bytes --sequence-length 32 --long windows --validation-split 0.2 --epochs 2 "
-        "--batch-size 5 --block-size 8 --strategy mirrored --mixed-precision bfloat16 "
+        "--tokenizer bytes --sequence-length 32 --long-texts windows --validation-split 0.2 "
+        "--epochs 2 --batch-size 5 --block-size 8 --strategy mirrored --mixed-precision bfloat16 "
         "--accumulate 2 --class-weight balanced --weight-field w --patience 1"
     )
     paths = ["--data", str(folder / "texts.jsonl"), "--output", str(folder / "out")]

@@ -39,20 +39,20 @@ def metadata_of(classifier, lengths):
         lengths: list of int, those of the signatures.
 
     Returns:
-        dict: "task" (dict with "name"), "labels" (list of str), "long" ("cut" or "windows"),
-        "sequence_length" (int, of the model), "sequence_lengths" (list of int), "tokenizer" (dict,
-        see `tokenizer_of`) and, with windows, "overlap" (float, the share of a window's tokens,
-        rounded down, that neighbouring windows share at least).
+        dict: "task" (dict with "name"), "labels" (list of str), "long_texts" ("truncate" or
+        "windows"), "sequence_length" (int, of the model), "sequence_lengths" (list of int),
+        "tokenizer" (dict, see `tokenizer_of`) and, with windows, "overlap" (float, the share of a
+        window's tokens, rounded down, that neighbouring windows share at least).
     """
     value = {
         "task": classifier.task.get_config(),
         "labels": classifier.labels,
-        "long": classifier.long,
+        "long_texts": classifier.long_texts,
         "sequence_length": classifier.sequence_length,
         "sequence_lengths": list(lengths),
         "tokenizer": tokenizer_of(classifier.tokenizer),
     }
-    return {**value, "overlap": OVERLAP} if classifier.long == "windows" else value
+    return {**value, "overlap": OVERLAP} if classifier.long_texts == "windows" else value
 
 
 def tokenizer_of(tokenizer):

@@ -82,10 +82,11 @@ def padded(windows):
     return np.stack([np.pad(x, (0, LENGTH - len(x))) for x in windows])
 
 
-def test_windows(classify):
+@pytest.mark.parametrize("name", ["long_texts", "long"])  # the second in earlier versions
+def test_windows(name, classify):
     ids = WordPieceTokenizer(MODEL / "vocab.txt").encode([TEXT])[0].numpy()
     parts = [{"first": 0, "end": 5}, {"first": 20, "end": 41}, {"first": 60, "end": len(ids) - 2}]
-    metadata = {"long": "windows", "overlap": 0.25, "task": {"name": "single_label"}}
+    metadata = {name: "windows", "overlap": 0.25, "task": {"name": "single_label"}}
     answer = classify(metadata, parts)
     pool, windows = tasks.get("single_label").pool, split_into_windows(ids, LENGTH)
     count = np.array([len(windows)])
@@ -104,7 +105,9 @@ def test_windows(classify):
         assert probability == pytest.approx(pooled(covered)[answer["best"]], abs=1e-6)
 
 
-@pytest.mark.parametrize("metadata", [None, {"long": "cut", "task": {"name": "single_label"}}])
+@pytest.mark.parametrize(
+    "metadata", [None, {"long_texts": "truncate", "task": {"name": "single_label"}}]
+)
 def test_cut(metadata, classify):
     ids = WordPieceTokenizer(MODEL / "vocab.txt").encode([TEXT], LENGTH)[0].numpy()
     answer = classify(metadata, [{"first": 2, "end": 4}])
