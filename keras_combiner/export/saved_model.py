@@ -158,10 +158,16 @@ def _signatures(classifier):
     archive = keras.export.ExportArchive()
     text_spec = tf.TensorSpec([None], tf.string, name="text")
     token_ids_spec = tf.TensorSpec([None, None], tf.int32, name="token_ids")
-    archive.add_endpoint("serving_default", serve_text, input_signature=[text_spec])
-    archive.add_endpoint("serving_token_ids", serve_token_ids, input_signature=[token_ids_spec])
-    archive.add_endpoint("serving_scores", serve_scores, input_signature=[text_spec])
+    _add_endpoint(archive, "serving_default", serve_text, text_spec)
+    _add_endpoint(archive, "serving_token_ids", serve_token_ids, token_ids_spec)
+    _add_endpoint(archive, "serving_scores", serve_scores, text_spec)
     return archive
+
+
+def _add_endpoint(archive, name, serve, spec):
+    # An archive traces what it is given twice: the second time it finds a single call to trace.
+    traced = tf.function(serve, input_signature=[spec], autograph=False).get_concrete_function()
+    archive.add_endpoint(name, lambda x: traced(x), input_signature=[spec])
 
 
 class _Truncated:
