@@ -407,7 +407,7 @@ class TestRefusals:
     @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a file", b"text"])
     def test_what_is_no_checkpoint(self, tmp_path, content):
         (tmp_path / "last.npz").write_bytes(content)
-        with pytest.raises(ValueError, match="no checkpoint, or a damaged one"):
+        with pytest.raises(ValueError, match="not a checkpoint, or a damaged one"):
             Checkpoints(tmp_path / "last.npz", resume=True)
 
     def test_token_ids(self, tmp_path):
