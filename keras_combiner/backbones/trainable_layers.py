@@ -40,7 +40,7 @@ def model_from_config(model_class, config):
             files of earlier versions have no such entry.
 
     Returns:
-        `model_class`.
+        an instance of `model_class`.
     """
     arguments = dict(config)
     trainable = arguments.pop("trainable_layers", {})

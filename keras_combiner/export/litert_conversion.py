@@ -6,6 +6,7 @@ import tempfile
 import keras
 import tensorflow as tf
 
+from keras_combiner.export.endpoints import add_endpoint
 from keras_combiner.export.quantization import quantize
 from keras_combiner.export.runners import quiet
 from keras_combiner.export.tflite_editors.embedding_lookup import use_embedding_lookup
@@ -33,14 +34,11 @@ def convert(call, embedding, quantization, lengths, token_ids=None, learns_range
         RuntimeError: if the model needs ops that are not built in.
     """
 
-    def serve(token_ids):
-        return call(token_ids)
-
     archive = keras.export.ExportArchive()
     length_of = {DEFAULT_SIGNATURE: lengths[0], **{_signature(x): x for x in lengths[1:]}}
     for signature, length in length_of.items():
         spec = tf.TensorSpec([1, length], tf.int32, name="token_ids")
-        archive.add_endpoint(signature, serve, input_signature=[spec])
+        add_endpoint(archive, signature, call, spec)
     with tempfile.TemporaryDirectory() as directory, quiet():
         archive.write_out(directory, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(

@@ -19,6 +19,7 @@ from keras_combiner.export.document_windows import (
     pooled_outputs,
     windows_of_ids,
 )
+from keras_combiner.export.endpoints import add_endpoint
 from keras_combiner.export.token_evidence import TokenEvidence
 from keras_combiner.export.warmup import require_tensorflow_serving_api, write_warmup_requests
 from keras_combiner.text.tokenizer import as_bytes
@@ -158,16 +159,10 @@ def _signatures(classifier):
     archive = keras.export.ExportArchive()
     text_spec = tf.TensorSpec([None], tf.string, name="text")
     token_ids_spec = tf.TensorSpec([None, None], tf.int32, name="token_ids")
-    _add_endpoint(archive, "serving_default", serve_text, text_spec)
-    _add_endpoint(archive, "serving_token_ids", serve_token_ids, token_ids_spec)
-    _add_endpoint(archive, "serving_scores", serve_scores, text_spec)
+    add_endpoint(archive, "serving_default", serve_text, text_spec)
+    add_endpoint(archive, "serving_token_ids", serve_token_ids, token_ids_spec)
+    add_endpoint(archive, "serving_scores", serve_scores, text_spec)
     return archive
-
-
-def _add_endpoint(archive, name, serve, spec):
-    # An archive traces what it is given twice: the second time it finds a single call to trace.
-    traced = tf.function(serve, input_signature=[spec], autograph=False).get_concrete_function()
-    archive.add_endpoint(name, lambda x: traced(x), input_signature=[spec])
 
 
 class _Truncated:
