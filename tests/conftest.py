@@ -8,6 +8,7 @@ import keras
 import pytest
 import tensorflow as tf
 from hypothesis import settings
+from tensorflow.python.framework import ops
 
 # The same examples in every run: a red test stays red until the code changes. More of them where
 # there is time, by `--hypothesis-profile=thorough`.
@@ -27,6 +28,18 @@ def pytest_runtest_setup(item):
 def graphs_as_they_were_traced():
     """TensorFlow takes longer to optimize a graph than tests take to run it."""
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def graphs_end_with_their_tests():
+    """TensorFlow registers a function for every graph that Keras trains, and never lets go of it.
+
+    Without this, a process of the tests keeps every model that was ever trained in it.
+    """
+    yield
+    gradients = ops._gradient_registry._registry
+    for name in [x for x in gradients if x.startswith("CustomGradient-")]:
+        del gradients[name]
 
 
 @pytest.fixture

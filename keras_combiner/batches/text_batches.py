@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_combiner.batches.batch_plan import BatchPlan
+from keras_combiner.generator_dataset import generator_dataset
 
 # Size of the pool that batches of a reader are drawn from: what is held in memory.
 POOL_EXAMPLES = 4096
@@ -183,11 +184,11 @@ class TextBatches:
             signature += (tf.TensorSpec([None, *self.target.shape], self.target.dtype),)
         if self.documents.weights is not None:
             signature += (tf.TensorSpec([None], tf.float32),)
-        dataset = tf.data.Dataset.from_generator(
+        dataset = generator_dataset(
             lambda: itertools.islice(
                 self.batches(position() if callable(position) else position), count
             ),
-            output_signature=signature,
+            signature,
         )
         if count is not None:
             # Keras shows the time left where it knows the number of steps.

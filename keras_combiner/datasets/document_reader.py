@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 from keras_combiner.datasets.document import Document, task_of
+from keras_combiner.generator_dataset import generator_dataset
 
 
 class DocumentReader(abc.ABC):
@@ -187,7 +188,7 @@ class DocumentReader(abc.ABC):
         signature = (scalar_string, scalar_string)
         if has_weights:
             signature += (tf.TensorSpec(shape=(), dtype=tf.float32),)
-        return tf.data.Dataset.from_generator(encoded, output_signature=signature)
+        return generator_dataset(encoded, signature)
 
 
 class _Column:
