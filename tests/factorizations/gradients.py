@@ -7,7 +7,6 @@ from tests import reference
 
 
 def gradients(plan, arrays, upstream, mask, causal, summary, jit_compile=False):
-    @tf.function(jit_compile=jit_compile)
     def differentiate(*arrays):
         with tf.GradientTape() as tape:
             tape.watch(arrays)
@@ -15,6 +14,8 @@ def gradients(plan, arrays, upstream, mask, causal, summary, jit_compile=False):
             loss = tf.reduce_sum(outputs * upstream)
         return tape.gradient(loss, arrays)
 
+    if jit_compile:
+        differentiate = tf.function(differentiate, jit_compile=True)
     return [x.numpy() for x in differentiate(*map(tf.constant, arrays))]
 
 

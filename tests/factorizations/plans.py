@@ -91,7 +91,8 @@ def learned_fixed(*arguments, **options):
     return LearnedPlan(Fixed(*arguments, **options))
 
 
-every_plan = pytest.mark.parametrize("plan", [LearnedPlan(x) for x in PLANS.values()], ids=PLANS)
+LEARNED_PLANS = {name: LearnedPlan(x) for name, x in PLANS.items()}
+every_plan = pytest.mark.parametrize("plan", LEARNED_PLANS.values(), ids=LEARNED_PLANS)
 
 # Plans that take no way through the code that others do not take: where trying takes long, they are
 # tried in the slow tests only.

@@ -5,6 +5,7 @@ import pytest
 
 from keras_combiner.factorizations.summaries import SUMMARIES
 from tests import reference
+from tests.every_pair import every_pair
 from tests.factorizations.gradients import check_gradients, gradients
 from tests.factorizations.plans import learned_fixed
 
@@ -18,9 +19,7 @@ def test_gradients_of_a_part_with_one_token(summary, sign):
     check_gradients(learned_fixed(4), (query, key, value), None, False, summary)
 
 
-@pytest.mark.parametrize("sign", [-1, 1])
-@pytest.mark.parametrize("summary", SUMMARIES)
-@pytest.mark.parametrize("causal", [False, True])
+@every_pair(sign=[-1, 1], summary=SUMMARIES, causal=[False, True])
 def test_gradients_of_a_part_with_one_token_that_counts(causal, summary, sign):
     query, key, value = reference.heads((1, 1, 8, 2), seed=5)
     query[:, :, 1], key[:, :, 1] = sign * 3.0, sign * 3.0  # beyond all the padding beside it

@@ -58,7 +58,9 @@ def test_grows_like_length_to_the_power_of_one_and_a_half(name, summary):
     assert growth(name, backward=True, summary=summary) <= 8
 
 
-@every_plan
+@pytest.mark.parametrize(
+    "name", [x if x == "fixed" else pytest.param(x, marks=pytest.mark.slow) for x in GROWING]
+)
 def test_the_measure_sees_the_scores(name):
     assert growth(name, return_attention_scores=True) >= 15
     assert largest_tensor(name, 1024, return_attention_scores=True) >= 2 * 1024**2

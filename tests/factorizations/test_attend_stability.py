@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from keras_combiner.factorizations.summaries import SUMMARIES
 from tests import reference
+from tests.every_pair import every_pair
 from tests.factorizations.plans import learned_fixed
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -92,9 +93,7 @@ def test_very_negative_logits_beside_large_masked_ones(causal, summary):
     np.testing.assert_allclose(outputs, expected_outputs, atol=5 * tolerance)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("summary", SUMMARIES)
-@pytest.mark.parametrize("causal", [False, True])
+@every_pair(dtype=DTYPES, summary=SUMMARIES, causal=[False, True])
 def test_uniform_attention_over_large_values(causal, summary, dtype):
     # Sums of 100 over 13 tokens are not a danger, sums over 2,000 would exceed float16.
     generator = np.random.default_rng(0)
@@ -116,10 +115,9 @@ def test_uniform_attention_over_large_values(causal, summary, dtype):
         np.testing.assert_allclose(outputs[0, 0], np.tile(mean, (length, 1)), rtol=tolerance)
 
 
-@pytest.mark.parametrize("signs", [(1, 1), (1, -1), (-1, -1)])
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("summary", SUMMARIES)
-@pytest.mark.parametrize("causal", [False, True])
+@every_pair(
+    signs=[(1, 1), (1, -1), (-1, -1)], dtype=DTYPES, summary=SUMMARIES, causal=[False, True]
+)
 def test_large_padding_is_harmless_in_every_format(causal, summary, dtype, signs):
     query, key, value = reference.heads((len(MASK), 2, LENGTH, 4))
     counts = MASK[:, np.newaxis, :, np.newaxis]

@@ -29,15 +29,12 @@ def marked(cases, quick):
     return [case if case in quick else pytest.param(case, marks=pytest.mark.slow) for case in cases]
 
 
-# On every change: each plan in both directions under all paddings, each time with other summaries.
+# On every change: each plan under all paddings, in one direction or the other.
 QUICK = [
-    Case(plan, causal, SUMMARIES[(i + causal) % len(SUMMARIES)], LENGTH, masked=True)
+    Case(plan, bool(i % 2), SUMMARIES[i // 2 % len(SUMMARIES)], LENGTH, masked=True)
     for i, plan in enumerate(PLANS)
-    for causal in DIRECTIONS
 ]
-QUICK_EXTREME = [
-    case._replace(dtype=DTYPES[i % 3], extreme=True) for i, case in enumerate(QUICK[::2])
-]
+QUICK_EXTREME = [case._replace(dtype=DTYPES[i % 3], extreme=True) for i, case in enumerate(QUICK)]
 ALL = [
     Case(plan, causal, summary, length, masked)
     for plan, causal, summary, length, masked in itertools.product(

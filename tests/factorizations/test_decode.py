@@ -16,10 +16,18 @@ from keras import ops
 from keras_combiner.factorizations import Fixed, Hierarchical, Logsparse
 from keras_combiner.factorizations.summaries import NONE, SUMMARIES
 from tests import reference
-from tests.factorizations.plans import PLANS, SIZE, LearnedPlan
+from tests.every_pair import every_pair
+from tests.factorizations.plans import PLANS, SIZE, VARIANTS, LearnedPlan
 
 DECODING = {name: plan for name, plan in PLANS.items() if plan.decodes}
 plans = pytest.mark.parametrize("plan", DECODING.values(), ids=DECODING)
+distinct_plans = pytest.mark.parametrize(
+    "plan",
+    [
+        pytest.param(plan, marks=pytest.mark.slow if name in VARIANTS else (), id=name)
+        for name, plan in DECODING.items()
+    ],
+)
 summaries = pytest.mark.parametrize("summary", (*SUMMARIES, NONE))
 
 
@@ -46,9 +54,7 @@ def both(plan, shape, summary="max", dtype="float32", room=0, jit_compile=False,
     return [np.array(ops.cast(x, "float32")) for x in (tf.stack(outputs, 2), whole)]
 
 
-@plans
-@summaries
-@pytest.mark.parametrize("length", [1, 2, SIZE - 1, SIZE, SIZE + 1, 23])
+@every_pair(plan=DECODING, summary=(*SUMMARIES, NONE), length=[1, 2, 3, SIZE, SIZE + 1, 23])
 def test_equals_the_whole_sequence(plan, summary, length):
     np.testing.assert_allclose(*both(plan, (2, 1, length, 3), summary), atol=1e-5)
 
@@ -87,7 +93,7 @@ def test_compiles(name):
     np.testing.assert_allclose(received, expected, atol=1e-5)
 
 
-@plans
+@distinct_plans
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_short_formats(plan, dtype):
     exact, _ = both(plan, (2, 1, 23, 3), "variational")

@@ -21,14 +21,22 @@ from keras_combiner.factorizations import (
 )
 from keras_combiner.factorizations.summaries import SUMMARIES
 from tests import reference
+from tests.every_pair import every_pair
 from tests.factorizations import plans
 from tests.factorizations.gradients import check_gradients, gradients
-from tests.factorizations.plans import PLANS, SIZE, LearnedPlan, distinct_plans, every_plan
+from tests.factorizations.plans import (
+    LEARNED_PLANS,
+    PLANS,
+    SIZE,
+    LearnedPlan,
+    distinct_plans,
+    every_plan,
+)
 
 summaries = pytest.mark.parametrize("summary", SUMMARIES)
 both_ways = pytest.mark.parametrize("causal", [False, True])
-LENGTHS = (1, SIZE - 1, SIZE, SIZE + 1, 16, 23)
-MORE_LENGTHS = [pytest.param(length, marks=pytest.mark.slow) for length in (2, 6)]
+EVERY_WAY = {"plan": LEARNED_PLANS, "summary": SUMMARIES, "causal": [False, True]}
+LENGTHS = [1, 2, SIZE - 1, SIZE, SIZE + 1, 6, 16, 23]
 
 
 def positions(part):
@@ -57,8 +65,6 @@ def check(plan, arrays, mask, causal, summary, tolerance=1e-5):
     received = plan.attend(*arguments, return_attention_scores=True)
     for name, x, y in zip(("outputs", "scores"), received, expected, strict=True):
         np.testing.assert_allclose(x, y, atol=tolerance, err_msg=name)
-    alone = plan.attend(*arguments)
-    np.testing.assert_allclose(alone, received[0], atol=1e-6, err_msg="asking for scores matters")
     return [np.array(x) for x in received]
 
 
@@ -76,15 +82,20 @@ def test_every_position_is_covered_exactly_once(plan, length, causal):
             assert i in support.direct
 
 
-@every_plan
-@summaries
-@both_ways
-@pytest.mark.parametrize("length", [*LENGTHS, *MORE_LENGTHS])
+@every_pair(**EVERY_WAY, length=LENGTHS)
 def test_equals_the_reference(plan, length, causal, summary):
     arrays = reference.heads((2, 2, length, 4), value_dim=3, seed=length)
     check(plan, arrays, None, causal, summary)
     arrays = reference.heads((5, 1, length, 4), value_dim=3, seed=length)
     check(plan, arrays, every_padding(length, seed=length), causal, summary)
+
+
+@every_pair(**EVERY_WAY, masked=[False, True])
+def test_asking_for_scores_does_not_matter(plan, masked, causal, summary):
+    arrays = reference.heads((5, 1, 13, 4), value_dim=3)
+    arguments = (*arrays, every_padding(13) if masked else None, causal, summary)
+    outputs, _ = plan.attend(*arguments, return_attention_scores=True)
+    np.testing.assert_allclose(plan.attend(*arguments), outputs, atol=1e-6)
 
 
 @every_plan
@@ -122,9 +133,7 @@ def test_equals_the_reference_at_length(plan, length, causal, summary):
     check(plan, arrays, mask, causal, summary)
 
 
-@every_plan
-@summaries
-@both_ways
+@every_pair(**EVERY_WAY)
 def test_gradients_equal_finite_differences(plan, causal, summary):
     mask = np.array([[1, 1, 0, 1, 1, 1, 0, 0, 1, 1]], bool)
     check_gradients(plan, reference.heads((1, 1, 10, 2), 1, seed=1), mask, causal, summary)
@@ -147,59 +156,64 @@ def test_gradients_of_many_shapes(plan, length, kind, causal, summary):
 @summaries
 @pytest.mark.parametrize("masked", [False, True])
 def test_the_future_does_not_leak(plan, masked, summary):
-    length = 19
+    length, changed = 19, (0, 3, 4, 9, 18)
     arrays = reference.heads((5, 1, length, 4))
+    arrays = [*arrays, plan.learned(arrays[0].shape, 4)["inputs"]]
+    changes = (100, 100, 100, np.arange(plans.INPUT_DIM))
+    # Every version of the documents is computed in one call.
+    versions = [np.stack([x] * (1 + len(changed))) for x in arrays]
+    for version, position in enumerate(changed, start=1):
+        for x, change in zip(versions, changes, strict=True):
+            x[version][..., position, :] -= change
     mask = every_padding(length, seed=3) if masked else None
-    options = {"padding_mask": mask, "causal": True, "summary": summary}
-    inputs = plan.learned(arrays[0].shape, 4)["inputs"]
-    before = np.array(plan.attend(*arrays, **options, inputs=inputs))
-    for changed in (0, 3, 4, 9, 18):
-        moved = [x.copy() for x in arrays]
-        for x in moved:
-            x[:, :, changed] -= 100
-        moved_inputs = inputs.copy()
-        moved_inputs[:, changed] -= np.arange(plans.INPUT_DIM)
-        after = np.array(plan.attend(*moved, **options, inputs=moved_inputs))
-        np.testing.assert_allclose(after[:, :, :changed], before[:, :, :changed], atol=1e-6)
-        assert np.abs(after[:, :, changed:] - before[:, :, changed:]).max() > 1e-3
+    outputs = attend_versions(plan, versions, mask, causal=True, summary=summary)
+    for after, position in zip(outputs[1:], changed, strict=True):
+        np.testing.assert_allclose(after[:, :, :position], outputs[0][:, :, :position], atol=1e-6)
+        assert np.abs(after[:, :, position:] - outputs[0][:, :, position:]).max() > 1e-3
+
+
+def attend_versions(plan, versions, mask, **options):
+    """Outputs `[N, B, H, T, V]` of N versions of query, key, value and inputs `[N, B, ...]`."""
+    *heads, inputs = [x.reshape(-1, *x.shape[2:]) for x in versions]
+    if mask is not None:
+        mask = np.concatenate([mask] * len(versions[0]))
+    outputs = plan.attend(*heads, padding_mask=mask, inputs=inputs, **options)
+    return np.array(outputs).reshape(*versions[0].shape[:2], *outputs.shape[1:])
 
 
 @every_plan
 @summaries
 @both_ways
 def test_what_padding_holds_does_not_matter(plan, causal, summary):
-    length = 19
+    length, fills = 19, (1e4, -1e4, 0.0)
     arrays = reference.heads((5, 1, length, 4))
     mask = every_padding(length)
     counts = mask[:, np.newaxis, :, np.newaxis]
-    options = {"padding_mask": mask, "causal": causal, "summary": summary}
+    filled = [np.stack([x, *(np.where(counts, x, np.float32(y)) for y in fills)]) for x in arrays]
     inputs = plan.learned(arrays[0].shape, 4)["inputs"]
-    expected = np.where(counts, plan.attend(*arrays, **options, inputs=inputs), 0)
-    for fill in (1e4, -1e4, 0.0):
-        filled = [np.where(counts, x, np.float32(fill)) for x in arrays]
-        filled_inputs = np.where(mask[:, :, np.newaxis], inputs, np.float32(fill))
-        outputs = np.array(plan.attend(*filled, **options, inputs=filled_inputs))
-        assert np.isfinite(outputs).all()
-        np.testing.assert_allclose(np.where(counts, outputs, 0), expected, atol=1e-5)
+    filled_inputs = [np.where(mask[:, :, np.newaxis], inputs, np.float32(y)) for y in fills]
+    versions = [*filled, np.stack([inputs, *filled_inputs])]
+    outputs = attend_versions(plan, versions, mask, causal=causal, summary=summary)
+    assert np.isfinite(outputs[1:]).all()
+    expected = np.where(counts, outputs[:1], 0)
+    np.testing.assert_allclose(
+        np.where(counts, outputs[1:], 0), np.broadcast_to(expected, outputs[1:].shape), atol=1e-5
+    )
 
 
-@every_plan
-@summaries
-@both_ways
-def test_how_much_right_padding_there_is_does_not_matter(plan, causal, summary):
-    for length, more in ((1, 1), (3, 9), (6, 2), (8, 5), (13, 20)):
-        arrays = reference.heads((1, 2, length, 3), seed=length)
-        expected = plan.attend(*arrays, causal=causal, summary=summary)
-        wider = [(0, 0), (0, 0), (0, more), (0, 0)]
-        padded = [np.pad(x, wider, constant_values=7.0) for x in arrays]
-        mask = np.arange(length + more)[np.newaxis] < length
-        outputs = plan.attend(*padded, padding_mask=mask, causal=causal, summary=summary)
-        np.testing.assert_allclose(np.array(outputs)[:, :, :length], expected, atol=1e-5)
+@every_pair(**EVERY_WAY, sizes=[(1, 1), (3, 9), (6, 2), (8, 5), (13, 20)])
+def test_how_much_right_padding_there_is_does_not_matter(plan, sizes, causal, summary):
+    length, more = sizes
+    arrays = reference.heads((1, 2, length, 3), seed=length)
+    expected = plan.attend(*arrays, causal=causal, summary=summary)
+    wider = [(0, 0), (0, 0), (0, more), (0, 0)]
+    padded = [np.pad(x, wider, constant_values=7.0) for x in arrays]
+    mask = np.arange(length + more)[np.newaxis] < length
+    outputs = plan.attend(*padded, padding_mask=mask, causal=causal, summary=summary)
+    np.testing.assert_allclose(np.array(outputs)[:, :, :length], expected, atol=1e-5)
 
 
-@every_plan
-@summaries
-@both_ways
+@every_pair(**EVERY_WAY)
 def test_padding_does_not_drown_logits_far_below_zero(plan, causal, summary):
     length, more = 13, 11
     query, key, value = reference.heads((1, 2, length, 4))
@@ -212,10 +226,7 @@ def test_padding_does_not_drown_logits_far_below_zero(plan, causal, summary):
     np.testing.assert_allclose(np.array(outputs)[:, :, :length], expected, rtol=1e-4, atol=1e-4)
 
 
-@every_plan
-@summaries
-@both_ways
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@every_pair(**EVERY_WAY, dtype=["float32", "bfloat16", "float16"])
 def test_logits_of_ten_thousand_are_finite(plan, dtype, causal, summary):
     length = 13
     mask = every_padding(length)
@@ -242,10 +253,7 @@ def test_logits_of_ten_thousand_are_finite(plan, dtype, causal, summary):
     np.testing.assert_allclose(received, sums, atol=1e-5 if dtype == "float32" else 2e-2)
 
 
-@every_plan
-@summaries
-@both_ways
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@every_pair(**EVERY_WAY, dtype=["bfloat16", "float16"])
 def test_short_formats_stay_near_the_reference(plan, dtype, causal, summary):
     length = 13
     mask = every_padding(length)
@@ -312,7 +320,9 @@ def test_nothing_in_nothing_out(plan, shape, masked, causal):
 
 
 @every_plan
-@summaries
+@pytest.mark.parametrize(
+    "summary", [x if x == "max" else pytest.param(x, marks=pytest.mark.slow) for x in SUMMARIES]
+)
 def test_an_empty_batch_of_unknown_size(plan, summary):
     def attend(*arrays):
         inputs = tf.ones((tf.shape(arrays[0])[0], 9, plans.INPUT_DIM))

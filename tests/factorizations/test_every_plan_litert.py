@@ -7,7 +7,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from keras_combiner.factorizations.summaries import SUMMARIES
 from tests import reference
-from tests.factorizations.plans import distinct_plans, every_plan
+from tests.factorizations.plans import LEARNED_PLANS, VARIANTS, every_plan
 
 LENGTH = 19
 
@@ -49,8 +49,15 @@ def check(plan, masked, causal, summary):
         np.testing.assert_allclose(received, expected, atol=1e-4)
 
 
-@distinct_plans
-@pytest.mark.parametrize("causal", [False, True])
+# Every plan once, in one direction or the other; the slow tests have all.
+@pytest.mark.parametrize(
+    ("plan", "causal"),
+    [
+        pytest.param(plan, bool(i % 2), id=name)
+        for i, (name, plan) in enumerate(LEARNED_PLANS.items())
+        if name not in VARIANTS
+    ],
+)
 def test_converts_with_built_in_operators(plan, causal):
     check(plan, True, causal, "variational" if causal else "max")
 
