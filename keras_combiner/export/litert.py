@@ -30,7 +30,12 @@ def export_litert(
     calibration_data=None,
     sequence_lengths=None,
     input_type="token_ids",
-    **options,
+    documents=None,
+    labels=None,
+    max_accuracy_drop=None,
+    measure=False,
+    overwrite=False,
+    verbose=True,
 ):
     """Writes a .tflite file, reads it back and compares it with the model.
 
@@ -82,8 +87,13 @@ def export_litert(
         sequence_lengths: list of int, the lengths of the signatures, at most the model's
             `sequence_length`; that one alone if None.
         input_type: "token_ids", or "text" for a file of one length.
-        **options: `documents`, `labels`, `max_accuracy_drop`, `measure`, `overwrite` and `verbose`,
-            as in `export_saved_model`.
+        documents: list of str to compare on; texts that ship with the package if None.
+        labels: list of labels, one a document, to report the accuracy of both; optional.
+        max_accuracy_drop: float, by how much the accuracy on `documents` may be below the model's;
+            if it is lower, nothing is written. None for no limit.
+        measure: bool, whether to measure latency and memory, in processes of their own.
+        overwrite: bool, whether an existing export may be replaced.
+        verbose: bool, whether to print the report.
 
     Returns:
         `ExportReport`.
@@ -113,7 +123,7 @@ def export_litert(
     >>> report.agreement
     1.0
     """
-    options = ExportOptions(**options)
+    options = ExportOptions(documents, labels, max_accuracy_drop, measure, overwrite, verbose)
     _check_kind(classifier, path, quantization, input_type)
     calibration_data = _checked_calibration_data(
         calibration_data, quantization, classifier.learns_ranges

@@ -18,7 +18,16 @@ from keras_combiner.export.runners import quiet
 from keras_combiner.export.saved_model import known_tokens
 
 
-def export_onnx(classifier, path, **options):
+def export_onnx(
+    classifier,
+    path,
+    documents=None,
+    labels=None,
+    max_accuracy_drop=None,
+    measure=False,
+    overwrite=False,
+    verbose=True,
+):
     """Writes an .onnx file, reads it back into onnxruntime and compares it with the model.
 
     The file takes `token_ids`, int32 `[batch, length]` with 0 for padding, and returns
@@ -34,8 +43,13 @@ def export_onnx(classifier, path, **options):
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`.
         path: str or path of the file to make, ending in ".onnx".
-        **options: `documents`, `labels`, `max_accuracy_drop`, `measure`, `overwrite` and `verbose`,
-            as in `export_saved_model`.
+        documents: list of str to compare on; texts that ship with the package if None.
+        labels: list of labels, one a document, to report the accuracy of both; optional.
+        max_accuracy_drop: float, by how much the accuracy on `documents` may be below the model's;
+            if it is lower, nothing is written. None for no limit.
+        measure: bool, whether to measure latency and memory, in processes of their own.
+        overwrite: bool, whether an existing export may be replaced.
+        verbose: bool, whether to print the report.
 
     Returns:
         `ExportReport`.
@@ -61,7 +75,7 @@ def export_onnx(classifier, path, **options):
     >>> report.documents, report.largest_difference < 1e-5
     (2, True)
     """
-    options = ExportOptions(**options)
+    options = ExportOptions(documents, labels, max_accuracy_drop, measure, overwrite, verbose)
     if not str(path).endswith(".onnx"):
         raise ValueError(f"An ONNX file ends in .onnx. Received: {path}.")
     if classifier.learns_ranges:

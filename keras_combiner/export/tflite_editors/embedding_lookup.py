@@ -118,7 +118,7 @@ def _share_buffers(model):
 
 
 def _make_names_unique(model):
-    """Gives each tensor a name of its own where the converter, or another signature, repeats one.
+    """Renames tensors whose names the converter, or another signature, uses twice.
 
     The name of a fused operation strings together those of all its parts. Only the first is kept:
     in small models, names would otherwise be as large as the weights.

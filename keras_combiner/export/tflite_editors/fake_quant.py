@@ -130,7 +130,7 @@ def _union(*ranges):
 
 
 def _spread(model, subgraph, found):
-    """Gives ranges to tensors that are only moved on their way; connected ones get the same range.
+    """Hands ranges on to tensors that are only moved; connected ones get the same range.
 
     Args:
         model: the file.
