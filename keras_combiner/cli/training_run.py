@@ -246,7 +246,9 @@ class TrainingRun:
         from keras_combiner.training import BestModel, Checkpoints, FiniteLoss, Progress
 
         arguments = self.arguments
-        callbacks = {
+        # What replaces the step of Keras comes first: `Checkpoints` wraps it.
+        callbacks = {"distributed": self._distributed} if self._distributed else {}
+        callbacks |= {
             "finite": FiniteLoss(),
             "progress": Progress(),
             "best": BestModel(self.folder.best, monitor, write=self.writes),

@@ -221,6 +221,21 @@ def test_a_command_without_tf_config(tmp_path, monkeypatch, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_the_command_trains_with_what_it_made(tmp_path, capsys):
+    """It refuses a model that `Distributed` refuses in `fit`."""
+    tokenizer = ByteTokenizer(mask_token=True)
+    backbone = CombinerBackbone.from_size(
+        "tiny", tokenizer.vocabulary_size, sequence_length=32, factorization="routing"
+    )
+    CombinerMaskedLM(backbone, tokenizer).save(tmp_path / "model.keras")
+    write_jsonl(tmp_path / "texts.jsonl", [("rain", "wet"), ("sand", "dry")] * 4)
+    command = ["train", "--data", str(tmp_path / "texts.jsonl"), "--output", str(tmp_path / "out")]
+    command += ["--pretrained", str(tmp_path), "--validation-split", "0", "--epochs", "1"]
+    assert main([*command, "--strategy", "mirrored"]) == 1
+    assert "The plan Routing learns from the documents" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "model.keras").exists()
+
+
 class TestRefusals:
     def test_strategies(self):
         with pytest.raises(ValueError, match="must be one of 'mirrored', 'multi_worker'"):
