@@ -46,8 +46,8 @@ class EncodedDocuments:
             that the tokenizer does not know.
 
     Raises:
-        ValueError: if there are no labels for the targets, `target` refuses a label, or a reader
-            finds something wrong in a file.
+        ValueError: if there are no labels for the targets, `target` refuses a label, every
+            document weighs 0, or a reader finds something wrong in a file.
     """
 
     def __init__(self, documents, encoder, target=None, class_weights=None):
@@ -93,6 +93,11 @@ class EncodedDocuments:
         self.unknown = np.array(unknown, "int32")
         if self._reads_weights:
             self.weights = np.array(read_weights, "float32")
+        if self.weights is not None and len(self.weights) and not self.weights.any():
+            raise ValueError(
+                "Every document weighs 0, itself or by its class: nothing would be learned or "
+                "measured. Leave the weights out, or give the documents that count more than 0."
+            )
         num_parts = len(checksums) // max(1, len(lengths))
         self.checksums = np.array(checksums, "uint32").reshape(len(lengths), num_parts)
 

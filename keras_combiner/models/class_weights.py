@@ -62,7 +62,8 @@ def class_weights(class_weight, names, targets, several=False, has_class_ids=Fal
         float32 array `[classes]`; None if all classes weigh the same.
 
     Raises:
-        ValueError: for an unknown or repeated label, or a weight that is negative or not finite.
+        ValueError: for an unknown or repeated label, a weight that is negative or not finite, or
+            weights that are all 0.
 
     Example:
 
@@ -96,6 +97,11 @@ def class_weights(class_weight, names, targets, several=False, has_class_ids=Fal
                 f"{weight!r}."
             )
         weights[place], keys[place] = value, key
+    if not weights.any():
+        raise ValueError(
+            "`class_weight` gives every label 0: nothing would be learned. Give the labels that "
+            f"count more than 0. Received: {class_weight!r}."
+        )
     return weights
 
 
