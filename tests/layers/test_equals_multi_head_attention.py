@@ -9,6 +9,7 @@ from keras.layers import MultiHeadAttention
 from keras_combiner.factorizations.summaries import SUMMARIES
 from keras_combiner.layers import CombinerAttention
 from tests import reference
+from tests.every_pair import every_pair
 
 BATCH, LENGTH, FEATURES = 3, 13, 8
 
@@ -74,10 +75,7 @@ def test_initial_weights_are_the_same(options):
         np.testing.assert_array_equal(first, second)
 
 
-@pytest.mark.parametrize("block_size", [LENGTH, 64])
-@pytest.mark.parametrize("masked", [False, True])
-@both_ways
-@every_option
+@every_pair(options=OPTIONS, causal=[False, True], masked=[False, True], block_size=[LENGTH, 64])
 def test_outputs_and_scores_are_the_same(options, causal, masked, block_size):
     theirs, ours = pair(block_size, **options)
     query, value, key = tokens(1), tokens(2), tokens(3)
@@ -131,9 +129,7 @@ def test_implicit_masks_mean_the_same():
     np.testing.assert_allclose(received[ids > 0], expected[ids > 0], atol=1e-5)
 
 
-@both_ways
-@pytest.mark.parametrize("training", [False, True])
-@every_option
+@every_pair(options=OPTIONS, training=[False, True], causal=[False, True])
 def test_gradients_are_the_same(options, training, causal):
     if "dropout" in options and training:
         options = {**options, "dropout": 0.0}  # two layers draw two masks
@@ -161,7 +157,7 @@ def test_gradients_are_the_same(options, training, causal):
 
 
 @both_ways
-def test_training_goes_the_same_way(causal):
+def test_training_goes_the_same_way(eager, causal):
     trained = []
     for layer in pair():
         x = keras.Input((LENGTH, FEATURES))
