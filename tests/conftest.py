@@ -1,3 +1,4 @@
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -9,6 +10,8 @@ import pytest
 import tensorflow as tf
 from hypothesis import settings
 from tensorflow.python.framework import ops
+
+from tests.eagerly import eagerly
 
 # The same examples in every run: a red test stays red until the code changes. More of them where
 # there is time, by `--hypothesis-profile=thorough`.
@@ -22,6 +25,15 @@ settings.load_profile("suite")
 def pytest_runtest_setup(item):
     """Weights, dropout and shuffles are the same in every run; before fixtures draw them."""
     keras.utils.set_random_seed(0)
+
+
+def pytest_collection_finish(session):
+    """What is imported by now stays: no garbage collection need look through it again.
+
+    Keras collects for every layer that it quantizes, which took most of the time of such tests.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,6 +57,5 @@ def graphs_end_with_their_tests():
 @pytest.fixture
 def eager():
     """A few steps are sooner taken than traced."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    with eagerly():
+        yield

@@ -26,7 +26,24 @@ OPTIONS = {
         "rotary": True,
     },
 }
-every_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+
+
+def with_every_option(argument, usual, other):
+    """All options with both values of an argument; the slow tests have most of the others."""
+    quick = ("defaults", "everything")
+    return pytest.mark.parametrize(
+        f"options,{argument}",
+        [
+            pytest.param(
+                options,
+                value,
+                id=f"{name}-{value}",
+                marks=() if value == usual or name in quick else pytest.mark.slow,
+            )
+            for name, options in OPTIONS.items()
+            for value in (usual, other)
+        ],
+    )
 
 
 def with_weights(layer):
@@ -50,8 +67,7 @@ def decode_all(layer, tokens, max_length=LENGTH, jit_compile=False):
     return np.stack(outputs, axis=1)
 
 
-@every_option
-@pytest.mark.parametrize("gate", [False, True])
+@with_every_option("gate", False, True)
 def test_attention_equals_the_whole_sequence(options, gate):
     layer = CombinerAttention(4, 2, value_dim=3, block_size=4, use_gate=gate, **options)
     layer = with_weights(layer)
@@ -66,8 +82,7 @@ def test_attention_with_an_output_shape_and_room_to_spare():
     np.testing.assert_allclose(decode_all(layer, TOKENS, 40), whole, atol=1e-5)
 
 
-@pytest.mark.parametrize("normalize_first", [False, True])
-@every_option
+@with_every_option("normalize_first", True, False)
 def test_encoder_equals_the_whole_sequence(options, normalize_first):
     block = CombinerEncoder(
         4,
