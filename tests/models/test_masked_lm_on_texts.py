@@ -14,6 +14,7 @@ from keras_combiner.models.at_mask_positions import at_mask_positions
 from keras_combiner.models.masked_accuracy import MaskedAccuracy
 from keras_combiner.text import ByteTokenizer, WordPieceTokenizer
 from keras_combiner.training import Checkpoints, FiniteLoss, Progress
+from tests.eagerly import eagerly
 
 TOPICS = [["rain", "wind", "cloud"], ["king", "queen", "castle"], ["bond", "share", "rate"]] + [
     [f"{letter}{i}" for i in "xyz"] for letter in "abcdefg"
@@ -51,15 +52,15 @@ def trained(tmp_path_factory):
     """A model that was trained for two epochs, its history, and its file."""
     keras.utils.set_random_seed(0)
     model = small()
-    history = model.fit(
-        TEXTS, validation_split=0.2, batch_size=8, epochs=2, seed=1, verbose=0
-    ).history
+    options = {"batch_size": 8, "epochs": 2, "seed": 1, "verbose": 0}
+    with eagerly():
+        history = model.fit(TEXTS, validation_split=0.2, **options).history
     path = tmp_path_factory.mktemp("model") / "model.keras"
     model.save(path)
     return model, history, path
 
 
-def test_fit_says_how_it_goes_and_what_was_trained_is_saved(trained):
+def test_fit_says_how_it_goes_and_what_was_trained_is_saved(eager, trained):
     model, history, path = trained
     assert set(history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
     assert history["val_loss"][1] < history["val_loss"][0]
@@ -137,7 +138,7 @@ def test_all_of_a_long_text_is_read_unless_cut(long_texts, count):
     assert read == (text if long_texts == "windows" else text[:43])
 
 
-def test_masks_and_targets_under_other_recipes():
+def test_masks_and_targets_under_other_recipes(eager):
     model = small(tokenizer=ByteTokenizer(mask_token=True), dtype="mixed_bfloat16")
     assert model.backbone.arguments["vocabulary_size"] == 260
     model.compile("sgd")
@@ -147,7 +148,7 @@ def test_masks_and_targets_under_other_recipes():
         model.fit(TEXTS, gradient_accumulation_steps=2)
 
 
-def test_token_ids_are_trained_on_by_the_recipe_too():
+def test_token_ids_are_trained_on_by_the_recipe_too(eager):
     model = small()
     ids = np.random.default_rng(0).integers(5, 60, size=(9, 20))
     hidden = np.arange(20) % 5 == 1
