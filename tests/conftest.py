@@ -1,5 +1,6 @@
 import gc
 import os
+import unittest.mock
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # What is compiled here runs a few times: XLA need not spend its time on fast machine code.
@@ -9,6 +10,7 @@ import keras
 import pytest
 import tensorflow as tf
 from hypothesis import settings
+from tensorflow.python import pywrap_tfe
 from tensorflow.python.framework import ops
 
 from tests.eagerly import eagerly
@@ -23,8 +25,13 @@ settings.load_profile("suite")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    """Weights, dropout and shuffles are the same in every run; before fixtures draw them."""
-    keras.utils.set_random_seed(0)
+    """Weights, dropout and shuffles are the same in every run; before fixtures draw them.
+
+    A new seed has TensorFlow forget every op and function that it has made ready to run, as some
+    may hold the old one. Ours do not: once a module is soon enough to forget.
+    """
+    with unittest.mock.patch.object(pywrap_tfe, "TFE_ContextClearCaches"):
+        keras.utils.set_random_seed(0)
 
 
 def pytest_collection_finish(session):
@@ -52,6 +59,7 @@ def graphs_end_with_their_tests():
     gradients = ops._gradient_registry._registry
     for name in [x for x in gradients if x.startswith("CustomGradient-")]:
         del gradients[name]
+    tf.random.set_seed(0)  # has TensorFlow forget what it has made ready to run
 
 
 @pytest.fixture
