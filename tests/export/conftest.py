@@ -1,7 +1,11 @@
+import functools
+
 import keras
 import pytest
 
 from keras_combiner import LongDocumentClassifier
+from keras_combiner.export import export_litert
+from keras_combiner.export.quantization import CALIBRATED
 
 TEXTS = ["it will rain tomorrow", "once upon a time a king", "rain and wind", "the king was old"]
 
@@ -50,3 +54,24 @@ def byte_classifier():
 @pytest.fixture(scope="session")
 def documents():
     return [*TEXTS, "", "rain " * 200, "a king, a wind; zebra!"]
+
+
+@pytest.fixture(scope="session")
+def litert_file(classifier, documents, tmp_path_factory):
+    """Function of a quantization: path and report of a file of `classifier`.
+
+    It is made once, when a test first asks for it; tests must not change it.
+    """
+
+    @functools.cache
+    def export(quantization):
+        path = tmp_path_factory.mktemp(quantization) / "model.tflite"
+        return path, export_litert(
+            classifier,
+            path,
+            quantization=quantization,
+            calibration_data=documents if quantization in CALIBRATED else None,
+            documents=documents,
+        )
+
+    return export

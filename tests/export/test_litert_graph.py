@@ -4,7 +4,6 @@ import collections
 
 import pytest
 
-from keras_combiner.export import export_litert
 from tests.export.litert_graph import Graph
 
 # Two layers of "fixed" with "variational" summaries, under the versions in constraints.txt.
@@ -60,9 +59,8 @@ PARTITIONS = 9
 
 # In these kinds the same operators compute, on other weights.
 @pytest.fixture(scope="module", params=["float32", "dynamic_int8", "int4"])
-def graph(request, classifier, tmp_path_factory):
-    path = tmp_path_factory.mktemp("graph") / "model.tflite"
-    export_litert(classifier, path, quantization=request.param, documents=["a king"])
+def graph(request, litert_file):
+    path, _ = litert_file(request.param)
     return Graph(path)
 
 

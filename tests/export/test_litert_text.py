@@ -140,11 +140,11 @@ def test_gives_the_models_probabilities(exported, classifier):
     assert [x.name for x in path.parent.iterdir()] == ["model.tflite"]
 
 
-def test_quantization_is_that_of_the_file_that_takes_ids(exported, classifier, documents, tmp_path):
-    path = tmp_path / "ids.tflite"
-    export_litert(classifier, path, quantization="dynamic_int8", documents=documents)
+def test_quantization_is_that_of_the_file_that_takes_ids(
+    exported, litert_file, classifier, documents
+):
     token_ids = classifier.tokenizer(documents, 40).numpy()
-    expected, _ = run_litert(path, token_ids)
+    expected, _ = run_litert(litert_file("dynamic_int8")[0], token_ids)
     received, _ = run_litert(exported["dynamic_int8"][0], documents)
     np.testing.assert_allclose(received, expected, atol=1e-5)
 

@@ -64,6 +64,7 @@ def test_it_is_the_same_model(trained):
     np.testing.assert_allclose(classifier.predict(documents, verbose=0), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_saved_model(trained, tmp_path):
     classifier, documents, expected = trained
     export_saved_model(classifier, tmp_path / "1", documents=documents, verbose=False)
