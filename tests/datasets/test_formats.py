@@ -385,7 +385,7 @@ def test_row_groups_are_not_read_whole(tmp_path):
 
 @pytest.mark.parametrize("ending", ["tfrecord", "tfrecord.gz"])
 def test_a_cut_tfrecord_file_is_refused_wherever_it_was_cut(ending, tmp_path):
-    rows = [{"text": letter * 30, "label": "x"} for letter in "abc"]
+    rows = [{"text": letter, "label": "x"} for letter in "abc"]
     whole = tmp_path / f"whole.{ending}"
     write_tfrecord(whole, rows, "GZIP" if ending.endswith(".gz") else "")
     content = whole.read_bytes()

@@ -24,19 +24,6 @@ def example():
     return module
 
 
-@pytest.fixture
-def eager(example, monkeypatch):
-    """A few steps are sooner taken than compiled."""
-    fit = example.Classifiers.fit
-
-    def fit_eagerly(self, hp, model, *args, **kwargs):
-        loss = "sparse_categorical_crossentropy"
-        model.compile("adam", loss, metrics=["accuracy"], run_eagerly=True)
-        return fit(self, hp, model, *args, **kwargs)
-
-    monkeypatch.setattr(example.Classifiers, "fit", fit_eagerly)
-
-
 def rows(output):
     return re.findall(r"^(\w+) +(\d+) +(\d+) +([\d,]+) +([\d.]+) +([\d.]+) +\d+$", output, re.M)
 

@@ -1,5 +1,7 @@
 """Rows of the ablation are of equal size, and measured alike."""
 
+import pytest
+
 from benchmarks.ablation.rows import ROWS
 from benchmarks.ablation.rows import SETTINGS as PUBLISHED
 from benchmarks.ablation.training import train, trivial_accuracies
@@ -12,6 +14,7 @@ SETTINGS = {
     "batch_size": 4,
     "validation_examples": 4,
     "test_examples": 6,
+    "num_layers": 1,
     "num_heads": 2,
     "hidden_dim": 8,
     "intermediate_dim": 8,
@@ -20,11 +23,13 @@ SETTINGS = {
 }
 
 
+@pytest.mark.usefixtures("eager")
 def test_learned_summaries_are_measured_with_what_their_model_learned():
     figures = train("fixed", "deepset", 0, SETTINGS)
     assert figures["divergence"]["deepset"] > 0
 
 
+@pytest.mark.usefixtures("eager")
 def test_rows_are_of_equal_size_and_measured():
     sparse, combiner = (train(*row, 0, SETTINGS) for row in ROWS[:2])
     assert sparse["parameters"] == combiner["parameters"]

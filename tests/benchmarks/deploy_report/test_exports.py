@@ -53,19 +53,19 @@ def shipped(tmp_path_factory):
     return folder
 
 
-def test_what_is_kept_is_of_its_row_and_model(tmp_path):
-    made = exports.Exports(tmp_path, every=87)
+def test_what_is_kept_is_of_its_row_and_model(shipped, tmp_path):
+    made = exports.Exports(tmp_path, shipped, every=87)
     places = {name: made.place(name) for name in ROWS}
     assert len(set(places.values())) == len(ROWS)
-    again = exports.Exports(tmp_path, every=87)
+    again = exports.Exports(tmp_path, shipped, every=87)
     assert {name: again.place(name) for name in ROWS} == places
-    fewer = exports.Exports(tmp_path, every=261)
+    fewer = exports.Exports(tmp_path, shipped, every=261)
     assert not {fewer.place(name) for name in ROWS} & set(places.values())
 
     def other_training(*packages):
         return b"changed" if packages == ("optimization",) else code_of(*packages)
 
-    changed = exports.Exports(tmp_path, every=87, code_of=other_training)
+    changed = exports.Exports(tmp_path, shipped, every=87, code_of=other_training)
     for name, one in ROWS.items():
         assert (changed.place(name) == places[name]) == (one.fine_tuned is None)
 

@@ -66,6 +66,7 @@ def test_training_ends_with_the_time():
 QUICK_ROWS = (DEFAULT, TRUNCATED)
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize(
     "row", [x if x in QUICK_ROWS else pytest.param(x, marks=pytest.mark.slow) for x in MODELS]
 )
@@ -92,6 +93,7 @@ def test_rows_have_equal_sizes():
     assert size(WITHOUT_ATTENTION) < full
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_whole_run_on_listops(tmp_path):
     for row in (MAJORITY, ROOT_OPERATOR, DEFAULT):
         figures = training.train("listops", row, 0, SETTINGS, tmp_path)
