@@ -27,7 +27,7 @@ def model_with(plan, **options):
 
 
 @every_plan
-def test_training_moves_every_weight_but_calling_none(plan):
+def test_training_moves_every_weight_but_calling_none(eager, plan):
     model, layer = model_with(plan)
     before = {name: np.array(weight) for name, weight in layer.plan_weights.items()}
     model.predict(tokens(1), verbose=0)
@@ -59,7 +59,7 @@ def test_nothing_of_a_frozen_layer_moves(plan, frozen):
 
 
 @every_plan
-def test_saved_and_loaded(plan, tmp_path):
+def test_saved_and_loaded(eager, plan, tmp_path):
     model, _ = model_with(plan)
     model.compile("sgd", "mse")
     model.fit(tokens(1), tokens(2), verbose=0)

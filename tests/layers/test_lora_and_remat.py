@@ -20,7 +20,7 @@ def tokens(seed=0):
 # What is saved is the sum of the kernel and what LoRA adds, the optimizer's state cannot be used.
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer:UserWarning")
 @pytest.mark.parametrize("options", [{}, {"num_key_value_heads": 2, "rotary": True}])
-def test_lora_trains_only_its_own_weights(options, tmp_path):
+def test_lora_trains_only_its_own_weights(eager, options, tmp_path):
     x = keras.Input((LENGTH, FEATURES))
     layer = CombinerAttention(4, 8, block_size=4, use_bias=False, **options)
     model = keras.Model(x, layer(x, x))

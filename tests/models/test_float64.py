@@ -47,9 +47,9 @@ def make(task="single_label", **options):
 @pytest.mark.parametrize(
     "task", ["single_label", "regression", pytest.param("multi_label", marks=pytest.mark.slow)]
 )
-def test_all_of_a_classifier_follows_floatx(task, floatx64, tmp_path):
+def test_all_of_a_classifier_follows_floatx(eager, task, floatx64, tmp_path):
     model = make(task)
-    model.compile("adam", model.task.loss, metrics=model.task.metrics(), run_eagerly=True)
+    model.compile("adam", model.task.loss, metrics=model.task.metrics())
     targets = TARGETS[task]
     model.fit(TEXTS, targets, validation_data=(TEXTS, targets), batch_size=4, verbose=0)
     assert {x.dtype for x in model.weights} == {"float64"}

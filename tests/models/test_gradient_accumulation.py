@@ -26,7 +26,7 @@ def fitted(batch_size, gradient_accumulation_steps):
     optimizer = keras.optimizers.Adam(
         1e-3, clipnorm=1e-2, gradient_accumulation_steps=gradient_accumulation_steps
     )
-    model.compile(optimizer, model.task.loss)
+    model.compile(optimizer, model.task.loss, run_eagerly=gradient_accumulation_steps is None)
     before = model.get_weights()
     model.fit(TEXTS, list("xyxyxyxy"), batch_size=batch_size, verbose=0)
     return [x - y for x, y in zip(model.get_weights(), before, strict=True)]

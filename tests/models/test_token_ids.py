@@ -115,7 +115,7 @@ def test_language_models_refuse_them(model, kind):
             call(ids)
 
 
-def test_whole_numbers_are_ids_whatever_their_type(classifier):
+def test_whole_numbers_are_ids_whatever_their_type(eager, classifier):
     ids = np.array([[1, 2, 19], [4, 0, 0]])
     expected = classifier.predict(ids, verbose=0)
     for dtype in ("float32", "float64", "int64", "uint8"):
@@ -137,7 +137,7 @@ def test_no_place_is_counted_from_the_end_of_a_table():
 
 
 @pytest.mark.parametrize("texts", [["rain", "king"], np.array(["rain"]), tf.constant(["rain"])])
-def test_a_causal_model_says_what_to_pass_for_texts(texts):
+def test_a_causal_model_says_what_to_pass_for_texts(eager, texts):
     model = CombinerCausalLM(backbone(use_causal_mask=True))
     model.compile("sgd")
     right = np.ones((2, 3), "int32")

@@ -117,7 +117,7 @@ def test_the_share_is_said_where_training_begins(classifier, capsys):
     assert classifier._batches(Documents(["a"], ["x"]), 4).summary()["unknown_share"] == 0
 
 
-def test_answers_about_unknown_texts_are_warned_of(classifier):
+def test_answers_about_unknown_texts_are_warned_of(eager, classifier):
     with pytest.warns(UnknownTokensWarning, match=r"^100% of the tokens") as caught:
         classifier.classify([UNREADABLE["thai"]])
     assert caught[0].message.documents == [0]
@@ -144,7 +144,7 @@ def test_thresholds():
     assert issubclass(UnknownTokensWarning, DataWarning)
 
 
-def test_predicting_says_what_it_found(classifier):
+def test_predicting_says_what_it_found(eager, classifier):
     texts = ["a b z", "a " * 20, "c"]
     with pytest.warns(UnknownTokensWarning):
         outputs, found = classifier.predict_with_summary(texts, batch_size=2, verbose=0)

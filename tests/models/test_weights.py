@@ -260,7 +260,7 @@ def losses_of_several():
     return [*pairs, (history["loss"][0], losses.mean())]
 
 
-def test_the_loss_of_several_labels_is_that_by_hand():
+def test_the_loss_of_several_labels_is_that_by_hand(eager):
     for received, expected in losses_of_several():
         assert received == pytest.approx(expected, rel=1e-4)
 
