@@ -85,13 +85,14 @@ def test_holds_built_in_ops_only(exported, quantization):
 def test_all_lengths_of_document_are_right(exported, classifier, quantization):
     runner = interpreter_of(exported[quantization][0]).get_signature_runner("serving_default")
     generator = np.random.default_rng(0)
-    for length in (0, 1, 7, 8, 9, 39, 40):
-        ids = np.zeros((1, 40), "int32")
-        size = classifier.tokenizer.vocabulary_size
-        ids[0, :length] = generator.integers(1, size, size=length)
-        received = runner(token_ids=ids)["probabilities"]
-        expected = classifier.predict(ids, verbose=0)
-        np.testing.assert_allclose(received, expected, atol=TOLERANCES[quantization])
+    lengths = [0, 1, 7, 8, 9, 39, 40]
+    ids = np.zeros((len(lengths), 40), "int32")
+    size = classifier.tokenizer.vocabulary_size
+    for row, length in zip(ids, lengths, strict=True):
+        row[:length] = generator.integers(1, size, size=length)
+    received = [runner(token_ids=row[np.newaxis])["probabilities"][0] for row in ids]
+    expected = classifier.predict(ids, verbose=0)
+    np.testing.assert_allclose(received, expected, atol=TOLERANCES[quantization])
 
 
 def test_quantized_files_are_smaller_and_hold_short_weights(exported):

@@ -53,12 +53,14 @@ def test_sparsity_grows_and_zeros_stay(pruned):
     assert history[len(history) // 2 :] == [history[-1]] * (len(history) - len(history) // 2)
 
 
+@pytest.mark.usefixtures("eager")
 def test_the_pruned_model_still_knows(pruned, data):
     texts, labels = data
     found = [x["label"] for x in pruned[1].classify(texts)]
     assert np.mean([a == b for a, b in zip(found, labels, strict=True)]) >= 0.9
 
 
+@pytest.mark.usefixtures("eager")
 def test_two_of_four_inputs_of_every_output_are_zero(classifier, data):
     pruning = MagnitudePruning(pattern="2:4")
     model = fine_tuned(classifier, *data, callbacks=[pruning], epochs=2, batch_size=8, verbose=0)
@@ -73,6 +75,7 @@ def test_two_of_four_inputs_of_every_output_are_zero(classifier, data):
     assert all(np.mean(keras.ops.convert_to_numpy(x) == 0) < 0.01 for x in tables)
 
 
+@pytest.mark.usefixtures("eager")
 def test_the_pattern_keeps_the_largest(classifier, data):
     pruning = MagnitudePruning(pattern="2:4")
     model = fine_tuned(
@@ -92,6 +95,7 @@ def test_the_pattern_keeps_the_largest(classifier, data):
     assert np.all(np.take_along_axis(second, smallest, axis=0) == 0)
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_single_step_reaches_the_target(classifier, data):
     texts, labels = (x[:8] for x in data)
     pruning = MagnitudePruning(target_sparsity=0.75)
@@ -99,12 +103,14 @@ def test_a_single_step_reaches_the_target(classifier, data):
     assert pruning.sparsity() == pytest.approx(0.75, abs=0.01)
 
 
+@pytest.mark.usefixtures("eager")
 def test_tables_can_be_left_out(classifier, data):
     pruning = MagnitudePruning(target_sparsity=0.5, embeddings=False)
     fine_tuned(classifier, *data, callbacks=[pruning], epochs=1, batch_size=8, verbose=0)
     assert all(path.endswith("kernel") for path in pruning.report())
 
 
+@pytest.mark.usefixtures("eager")
 def test_logs_hold_the_sparsity(classifier, data):
     pruning = MagnitudePruning(target_sparsity=0.5)
     model = type(classifier).from_config(classifier.get_config())
