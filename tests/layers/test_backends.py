@@ -5,6 +5,7 @@ import pytest
 
 from keras_combiner import factorizations
 from tests import on_backend
+from tests.eagerly import eagerly
 from tests.layers import model_of_plans
 
 
@@ -24,7 +25,8 @@ def path(request, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(path):
-    return model_of_plans.use(path)
+    with eagerly():
+        return model_of_plans.use(path)
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])

@@ -41,13 +41,13 @@ def language_model(cls=CombinerCausalLM, spread=0.4, **options):
     return model
 
 
-def greedily(model, prompt, count):
-    """What `generate` is to give at temperature 0, from the whole sequence at every step."""
-    ids = list(prompt)
-    for _ in range(count):
-        logits = np.array(model(np.array([ids])))[0, -1]
-        ids.append(1 + int(np.argmax(logits[1:])))
-    return ids
+def likeliest(model, text, start):
+    """The tokens that the model, given all before them, finds likeliest from `start` on.
+
+    A text is what `generate` is to give at temperature 0 if its tokens are these.
+    """
+    logits = np.array(model(np.array([text])))[0, start - 1 : -1]
+    return (1 + logits[:, 1:].argmax(-1)).tolist()
 
 
 @pytest.mark.parametrize("cls", [CombinerCausalLM, CombinerMaskedLM])
@@ -75,7 +75,7 @@ def test_next_tokens():
     np.testing.assert_array_equal(next_tokens(ids), expected)
 
 
-def test_causal_loss_is_the_mean_over_targets_that_are_tokens():
+def test_causal_loss_is_the_mean_over_targets_that_are_tokens(eager):
     model = language_model()
     ids = IDS.copy()
     ids[1, 9:] = 0
@@ -91,7 +91,7 @@ def test_causal_loss_is_the_mean_over_targets_that_are_tokens():
     assert model.evaluate(padded, verbose=0) == pytest.approx(np.mean(terms), rel=1e-5)
 
 
-def test_masked_loss_is_the_mean_over_hidden_tokens():
+def test_masked_loss_is_the_mean_over_hidden_tokens(eager):
     model = language_model(CombinerMaskedLM)
     hidden = np.random.default_rng(0).random(IDS.shape) < 0.2
     masked = np.where(hidden, 4, IDS)
@@ -168,7 +168,9 @@ def test_greedy_text_is_that_of_the_whole_sequence(options):
     prompts = [IDS[0, :5], IDS[1, :1], IDS[2, :9]]
     texts = model.generate(prompts, max_new_tokens=10, temperature=0)
     for prompt, text in zip(prompts, texts, strict=True):
-        assert text.tolist() == greedily(model, prompt, 10)
+        assert text[: len(prompt)].tolist() == prompt.tolist()
+        assert len(text) == len(prompt) + 10
+        assert text[len(prompt) :].tolist() == likeliest(model, text, len(prompt))
 
 
 def test_text_under_xla():
@@ -193,7 +195,9 @@ def test_generate_reads_the_weights_of_the_day():
     for weight in model.trainable_weights:
         weight.assign(np.random.default_rng(7).normal(size=weight.shape) * 0.4)
     after = model.generate([[1, 2, 3]], 10, temperature=0)[0].tolist()
-    assert after == greedily(model, [1, 2, 3], 10) != before
+    assert after[:3] == [1, 2, 3] and len(after) == 13
+    assert after[3:] == likeliest(model, after, 3)
+    assert after != before
 
 
 @pytest.mark.slow
@@ -208,7 +212,9 @@ def test_generate_after_quantization():
     )
     assert np.abs(np.array(model(IDS)) - logits).max() > 0.1
     text = model.generate([[1, 2, 3]], 10, temperature=0)[0].tolist()
-    assert text == greedily(model, [1, 2, 3], 10) != before
+    assert text[:3] == [1, 2, 3] and len(text) == 13
+    assert text[3:] == likeliest(model, text, 3)
+    assert text != before
 
 
 @pytest.mark.slow
@@ -241,7 +247,7 @@ def test_what_models_are_made_of_is_checked(cls):
         cls(backbone, foo=1)
 
 
-def test_masked_models_need_targets():
+def test_masked_models_need_targets(eager):
     model = language_model(CombinerMaskedLM)
     model.compile("adam")
     with pytest.raises(ValueError, match="needs targets"):
