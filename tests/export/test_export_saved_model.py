@@ -18,6 +18,12 @@ INVALID_UTF8 = [b"rain \xff\xfe king", b"\xc3", b"\xed\xa0\x80"]
 
 
 @pytest.fixture(scope="module")
+def classifier(make_classifier):
+    """Of one layer: every layer takes its time, and the slow tests export two."""
+    return make_classifier("wordpiece", num_layers=1)
+
+
+@pytest.fixture(scope="module")
 def exported(classifier, documents, tmp_path_factory):
     """Path and report of an export. Tests must not change it."""
     path = tmp_path_factory.mktemp("exported") / "model" / "1"
@@ -352,8 +358,10 @@ def test_the_gate_leaves_nothing_behind(byte_classifier, documents, tmp_path, mo
 
 
 @pytest.mark.slow
-def test_measures_when_asked(classifier, documents, tmp_path):
-    report = export_saved_model(classifier, tmp_path / "1", documents=documents, measure=True)
+def test_two_layers_and_measures_when_asked(make_classifier, documents, tmp_path):
+    path, model = tmp_path / "1", make_classifier("wordpiece", num_layers=2)
+    report = export_saved_model(model, path, documents=documents, measure=True)
+    assert report.largest_difference < 1e-5
     assert report.milliseconds_1_thread > 0 and report.milliseconds_2_threads > 0
     if sys.platform == "linux":
         assert 1e6 < report.peak_memory < 1e9
