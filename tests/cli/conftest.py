@@ -8,6 +8,7 @@ import pytest
 
 from keras_combiner.cli.main import main
 from tests.cli.documents import SEQUENCE_LENGTH, labelled_texts, write_jsonl
+from tests.eagerly import eagerly
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +20,7 @@ def data(tmp_path_factory):
 def trained(data, tmp_path_factory):
     """A directory that `train` wrote, and what it printed."""
     directory = tmp_path_factory.mktemp("runs") / "a"
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
+    with eagerly(), contextlib.redirect_stdout(io.StringIO()) as printed:
         code = main(
             [
                 *("train", "--data", str(data), "--output", str(directory), "--size", "tiny"),

@@ -17,6 +17,7 @@ LETTERS = "abcd"
 OPTIONS = ("--tokenizer", "bytes", "--sequence-length", "24", "--block-size", "8", "--epochs", "1")
 
 
+@pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize(
     "task", ["multi_label", pytest.param("single_label", marks=pytest.mark.slow)]
 )

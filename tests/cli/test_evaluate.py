@@ -11,6 +11,8 @@ from keras_combiner.cli.main import main
 from keras_combiner.tasks import Reliability, SingleLabel
 from tests.cli.documents import labelled_texts
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 
 def test_figures_are_those_of_keras(trained, data, tmp_path, capsys):
     json_file = tmp_path / "figures.json"

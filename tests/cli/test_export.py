@@ -7,7 +7,28 @@ import types
 
 import pytest
 
+from keras_combiner import LongDocumentClassifier
 from keras_combiner.cli.main import main
+from tests.cli.documents import SEQUENCE_LENGTH, labelled_texts
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A directory as `train` writes it, of a model that is small, and not trained."""
+    directory = tmp_path_factory.mktemp("runs") / "a"
+    model = LongDocumentClassifier.from_texts(
+        *zip(*labelled_texts(8), strict=True),
+        sequence_length=SEQUENCE_LENGTH,
+        num_layers=1,
+        hidden_dim=8,
+        vocabulary_size=100,
+        verbose=False,
+    )
+    directory.mkdir()
+    model.save(directory / "model.keras")
+    model.tokenizer.save_vocabulary(directory / "vocab.txt")
+    (directory / "labels.txt").write_text("tale\nweather\n")
+    return types.SimpleNamespace(directory=directory)
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +122,6 @@ def test_the_models_own_sidecar_files_may_stay(trained, tmp_path, monkeypatch, c
 
 
 def test_overwrite_takes_away_what_the_new_model_does_not_have(tmp_path, monkeypatch):
-    from keras_combiner import LongDocumentClassifier
-
     _export_nothing(monkeypatch)
     texts = (["a", "b"], ["x", "y"])
     LongDocumentClassifier.from_texts(*texts, sequence_length=8, tokenizer="bytes").save(
@@ -180,7 +199,6 @@ def test_overwrite_spares_a_directory_of_other_files(model, tmp_path, capsys):
 
 def _export_nothing(monkeypatch, error=None):
     """Has the export functions, which have tests of their own, only say that they were called."""
-    from keras_combiner import LongDocumentClassifier
 
     def export_litert(self, path, **kwargs):
         if error:

@@ -9,6 +9,8 @@ import pytest
 from keras_combiner.cli.main import main
 from tests.cli.documents import SEQUENCE_LENGTH
 
+pytestmark = pytest.mark.usefixtures("eager")
+
 
 def give_standard_input(monkeypatch, content):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))

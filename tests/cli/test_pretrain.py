@@ -19,6 +19,7 @@ from keras_combiner.cli.pretrain import SEQUENCE_LENGTH
 from keras_combiner.models import CombinerMaskedLM, LongDocumentClassifier
 from tests.cli.test_resume import position
 from tests.convert.test_hugging_face import VOCABULARY, bert_tensors, write
+from tests.eagerly import eagerly
 
 WORDS = {"tale": "once upon a time there was a king", "weather": "rain and wind and some sun"}
 
@@ -54,8 +55,9 @@ def pretrain(texts, output, *more):
 def pretrained(texts, tmp_path_factory):
     """A directory that `pretrain` wrote, and what it printed."""
     directory = tmp_path_factory.mktemp("runs") / "pretrained"
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        code = main(pretrain(texts, directory, "--epochs", "2", "--summary", "max"))
+    options = ["--epochs", "2", "--summary", "max", "--batch-size", "16"]
+    with eagerly(), contextlib.redirect_stdout(io.StringIO()) as printed:
+        code = main(pretrain(texts, directory, *options))
     assert code == 0
     return types.SimpleNamespace(directory=directory, printed=printed.getvalue())
 
@@ -105,6 +107,7 @@ def test_it_writes_a_model_and_its_sidecar_files_and_nothing_else(pretrained):
     assert set(report["history"]) == {"accuracy", "loss", "val_accuracy", "val_loss"}
 
 
+@pytest.mark.usefixtures("eager")
 def test_train_starts_from_it(pretrained, labelled, tmp_path, capsys, monkeypatch):
     seen = {}
 
