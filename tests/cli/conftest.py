@@ -25,7 +25,7 @@ def trained(data, tmp_path_factory):
             [
                 *("train", "--data", str(data), "--output", str(directory), "--size", "tiny"),
                 *("--sequence-length", str(SEQUENCE_LENGTH), "--vocabulary-size", "100"),
-                *("--epochs", "1", "--batch-size", "4", "--seed", "3"),
+                *("--epochs", "1", "--batch-size", "12", "--seed", "3"),
                 *("--class-weight", "weather=1.5", "--class-weight", "tale=1"),
             ]
         )

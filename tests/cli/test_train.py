@@ -148,7 +148,7 @@ def test_a_finished_training_is_not_resumed(trained, data, capsys):
     options = [
         *("train", "--data", str(data), "--output", str(trained.directory), "--size", "tiny"),
         *("--sequence-length", str(SEQUENCE_LENGTH), "--vocabulary-size", "100"),
-        *("--epochs", "1", "--batch-size", "4", "--resume", "--class-weight", "tale=1"),
+        *("--epochs", "1", "--batch-size", "12", "--resume", "--class-weight", "tale=1"),
     ]
     weather = ["--class-weight", "weather=1.5"]
     assert main([*options, *weather, "--seed", "3"]) == 0
