@@ -6,17 +6,12 @@ import tensorflow as tf
 from tests import reference
 
 
-def gradients(plan, arrays, upstream, mask, causal, summary, jit_compile=False):
-    def differentiate(*arrays):
-        with tf.GradientTape() as tape:
-            tape.watch(arrays)
-            outputs = plan.attend(*arrays, padding_mask=mask, causal=causal, summary=summary)
-            loss = tf.reduce_sum(outputs * upstream)
-        return tape.gradient(loss, arrays)
-
-    if jit_compile:
-        differentiate = tf.function(differentiate, jit_compile=True)
-    return [x.numpy() for x in differentiate(*map(tf.constant, arrays))]
+def gradients(plan, arrays, upstream, mask, causal, summary):
+    arrays = [tf.constant(x) for x in arrays]
+    with tf.GradientTape() as tape:
+        tape.watch(arrays)
+        outputs = plan.attend(*arrays, padding_mask=mask, causal=causal, summary=summary)
+    return [x.numpy() for x in tape.gradient(outputs, arrays, output_gradients=upstream)]
 
 
 def reference_gradients(plan, arrays, upstream, mask, causal, summary, step=1e-6):

@@ -16,7 +16,7 @@ from tests.factorizations.backend_cases import (
     heads,
     padding_mask,
 )
-from tests.factorizations.plans import PLANS, SIZE, LearnedPlan
+from tests.factorizations.plans import PLANS, SIZE, VARIANTS, LearnedPlan
 
 DTYPES = ("float32", "bfloat16", "float16")
 DIRECTIONS = (False, True)
@@ -29,10 +29,11 @@ def marked(cases, quick):
     return [case if case in quick else pytest.param(case, marks=pytest.mark.slow) for case in cases]
 
 
-# On every change: each plan under all paddings, in one direction or the other.
+# On every change: each distinct plan under all paddings, in one direction or the other.
 QUICK = [
     Case(plan, bool(i % 2), SUMMARIES[i // 2 % len(SUMMARIES)], LENGTH, masked=True)
     for i, plan in enumerate(PLANS)
+    if plan not in VARIANTS
 ]
 QUICK_EXTREME = [case._replace(dtype=DTYPES[i % 3], extreme=True) for i, case in enumerate(QUICK)]
 ALL = [
