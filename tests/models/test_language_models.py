@@ -115,6 +115,7 @@ def test_a_causal_model_learns_to_count():
     assert text.tolist() == list(range(3, 12))
 
 
+@pytest.mark.slow  # a masked model of texts learns in the quick ones
 def test_a_masked_model_learns():
     keras.utils.set_random_seed(0)
     model = CombinerMaskedLM(CombinerBackbone(**{**SMALL, "dropout": 0}))
@@ -230,6 +231,7 @@ def test_quantized_models_compute_the_same_after_loading(mode, tmp_path):
     np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(IDS), expected)
 
 
+@pytest.mark.slow
 def test_exports_after_having_generated(tmp_path):
     model = language_model()
     model.generate([[1, 2, 3]], 2)
