@@ -47,7 +47,7 @@ def assert_equal(pair, texts, sequence_length=LENGTH):
             assert row.tolist() == expected_row.tolist(), repr(text)
 
 
-@pytest.mark.parametrize("lowercase", [True, False])
+@pytest.mark.parametrize("lowercase", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_every_code_point(lowercase, on_device_wordpiece, tmp_path):
     # "a" + character + "b" tells what the character does: vanish (ab), separate (a b), stand alone
     # (a [UNK] b), become part of the word ([UNK]) or turn into letters of the vocabulary.
@@ -78,7 +78,8 @@ def test_every_code_point(lowercase, on_device_wordpiece, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("lowercase", "strip_accents"), [(True, None), (True, False), (False, True)]
+    ("lowercase", "strip_accents"),
+    [(True, None), pytest.param(True, False, marks=pytest.mark.slow), (False, True)],
 )
 def test_every_code_point_as_bert(lowercase, strip_accents, on_device_wordpiece, tmp_path):
     letters = [
@@ -118,19 +119,19 @@ characters = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=3 * settings.default.max_examples)
 @given(st.lists(st.text(characters, max_size=60), min_size=1, max_size=8))
 def test_random_unicode(pair, texts):
     assert_equal(pair, texts)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(st.lists(st.binary(max_size=60), min_size=1, max_size=8))
 def test_random_bytes(pair, texts):
     assert_equal(pair, texts)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(st.data())
 def test_words_of_the_vocabulary(pair, data):
     pieces = st.sampled_from(pair[True][0].vocabulary[4:])
