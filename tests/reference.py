@@ -17,6 +17,9 @@ def softmax(logits):
     return shifted / shifted.sum()
 
 
+WEIGHED = ("variational", "gaussian")  # summaries whose keys are averages by local weights
+
+
 class Part(NamedTuple):
     """What a query needs to know of a part; local weights are those of `positions`."""
 
@@ -24,6 +27,11 @@ class Part(NamedTuple):
     key: np.ndarray
     bias: float
     local: np.ndarray
+    variance: np.ndarray
+
+    def logit(self, query):
+        """Of a query [D] that is divided by sqrt(D): half its variance counts, up to 4 nats."""
+        return query @ self.key + self.bias + min(query**2 @ self.variance / 2, 4.0)
 
 
 def entropy(weights):
@@ -36,9 +44,9 @@ def relu(x):
 
 
 def pool(query, key, tokens, summary, weights):
-    """Query and key of the part that holds `tokens`; "variational" then makes another key."""
+    """Query and key of the part that holds `tokens`; those in `WEIGHED` make another key then."""
     query, key = query[tokens], key[tokens]
-    if summary in ("mean", "variational"):
+    if summary in ("mean", *WEIGHED):
         return query.mean(0), key.mean(0)
     if summary == "deepset":
         query = relu(query @ weights["deepset_query_kernel"])
@@ -82,9 +90,13 @@ def part_summary(query, key, part, padding_mask, summary, weights=None, cell_key
         tokens, local = cell_weights(query, key, part, padding_mask)
         if not tokens:
             return None
-        bias = entropy(local) if summary == "variational" else 0.0
-        part_key = cell_keys[part.cell] if part.learned_key else local @ key[tokens]
-        return Part(tokens, part_key, bias, local)
+        bias = entropy(local) if summary in WEIGHED else 0.0
+        mean = local @ key[tokens]
+        variance = np.zeros_like(mean)
+        if summary == "gaussian":
+            variance = local @ (key[tokens] - mean) ** 2
+        part_key = cell_keys[part.cell] if part.learned_key else mean
+        return Part(tokens, part_key, bias, local, variance)
     # Children: tokens are parts of one.
     if isinstance(part[0], tuple):
         children = [
@@ -93,7 +105,7 @@ def part_summary(query, key, part, padding_mask, summary, weights=None, cell_key
         ]
         children = [child for child in children if child is not None]
     else:
-        children = [Part([j], key[j], 0.0, np.ones(1)) for j in part if padding_mask[j]]
+        children = [Part([j], key[j], 0.0, np.ones(1), 0 * key[j]) for j in part if padding_mask[j]]
     if not children:
         return None
     tokens = [j for child in children for j in child.positions]
@@ -101,11 +113,14 @@ def part_summary(query, key, part, padding_mask, summary, weights=None, cell_key
     child_keys = np.stack([child.key for child in children])
     shares = softmax(child_keys @ part_query / scale)
     local = np.concatenate([w * child.local for w, child in zip(shares, children, strict=True)])
-    bias = 0.0
-    if summary == "variational":
+    bias, variance = 0.0, np.zeros_like(part_key)
+    if summary in WEIGHED:
         part_key = shares @ child_keys
         bias = entropy(shares) + shares @ [child.bias for child in children]
-    return Part(tokens, part_key, bias, local)
+    if summary == "gaussian":  # that of all tokens: the law of total variance
+        mean = local @ key[tokens]
+        variance = local @ (key[tokens] - mean) ** 2
+    return Part(tokens, part_key, bias, local, variance)
 
 
 def effective_matrix(query, key, supports, padding_mask, summary, weights, cell_keys=None):
@@ -122,11 +137,11 @@ def effective_matrix(query, key, supports, padding_mask, summary, weights, cell_
         direct = [j for j in support.direct if padding_mask[j]]
         parts = [summarize(part) for part in support.parts if summary != "none"]
         parts = [part for part in parts if part is not None]
-        keys = [key[j] for j in direct] + [part.key for part in parts]
-        if not keys:
+        scaled = query[i] / np.sqrt(key.shape[-1])
+        logits = [key[j] @ scaled for j in direct] + [part.logit(scaled) for part in parts]
+        if not logits:
             return row
-        biases = np.array([0.0] * len(direct) + [part.bias for part in parts])
-        shares = softmax(np.stack(keys) @ query[i] / np.sqrt(key.shape[-1]) + biases)
+        shares = softmax(np.array(logits))
         row[direct] = shares[: len(direct)]
         for share, part in zip(shares[len(direct) :], parts, strict=True):
             row[part.positions] = share * part.local

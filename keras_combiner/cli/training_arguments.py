@@ -7,7 +7,7 @@ from keras_combiner.cli import arguments as shared
 
 # Spelled out, since the modules that define them import Keras; the tests compare.
 SIZES = ("tiny", "small", "base")
-SUMMARIES = ("max", "mean", "deepset", "variational")
+SUMMARIES = ("max", "mean", "deepset", "variational", "gaussian")
 LONG_TEXTS = ("truncate", "windows")
 
 

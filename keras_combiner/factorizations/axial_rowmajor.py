@@ -6,7 +6,12 @@ from keras import ops
 from keras_combiner.factorizations import blocks, grids, products
 from keras_combiner.factorizations.factorization import CellPart, Factorization, Support
 from keras_combiner.factorizations.softmax import masked_softmax
-from keras_combiner.factorizations.summaries import Summaries, entropy, max_pool
+from keras_combiner.factorizations.summaries import (
+    Summaries,
+    entropy,
+    max_pool,
+    variance_of_runs,
+)
 from keras_combiner.factorizations.terms import block_term
 from keras_combiner.factorizations.weight_spec import WeightSpec
 
@@ -26,7 +31,8 @@ class AxialRowmajor(Factorization):
     sqrt(T).
 
     Summaries: since neither query nor key is pooled, "max", "mean" and "deepset" are the same
-    here, and "variational" adds the entropy of the local distribution.
+    here; "variational" adds the entropy of the local distribution, and "gaussian" the variance of
+    the row's keys under it as well.
 
     Args:
         width: int, W, at least 1.
@@ -120,14 +126,20 @@ def _summarize_rows(query, key, value, mask, pooling):
     logits = products.matmul(query, key, "local_logits", transpose_y=True)  # [G, N, W, W]
     local_weights = masked_softmax(logits, local_mask)
     weights = ops.cast(local_weights, value.dtype)
+    row_key = products.matmul(weights, key, "part_key")
+    variance = None
+    if pooling.has_variance:
+        center = ops.mean(key, axis=2, keepdims=True)
+        variance = variance_of_runs(local_weights, key, row_key, center)
     return Summaries(
-        key=products.matmul(weights, key, "part_key"),
+        key=row_key,
         value=products.matmul(weights, value, "part_value"),
-        bias=entropy(local_weights) if pooling.name == "variational" else None,
+        bias=entropy(local_weights) if pooling.weighs_keys else None,
         local_weights=local_weights,
         mask=row_mask,
         query=query,
         counts=None,
+        variance=variance,
     )
 
 

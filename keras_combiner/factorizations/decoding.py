@@ -22,17 +22,18 @@ class DecodingFactorization(Factorization):
 
     decodes = True
 
-    def cache_shapes(self, key_dim, value_dim, max_length):
+    def cache_shapes(self, key_dim, value_dim, max_length, pooling):
         """States what decoding has to keep; subclasses implement this.
 
         Args:
             key_dim: int, D.
             value_dim: int, V.
             max_length: int.
+            pooling: `summaries.Pooling`.
 
         Returns:
             A dictionary, name -> shape (tuple of int) of what is kept for one head. An entry whose
-            name ends in "bias" is float32.
+            name ends in "bias" or "variance" is float32.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement cache_shapes().")
 
@@ -51,7 +52,16 @@ class DecodingFactorization(Factorization):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement decode_heads().")
 
-    def initial_cache(self, batch_size, num_heads, key_dim, value_dim, max_length, dtype="float32"):
+    def initial_cache(
+        self,
+        batch_size,
+        num_heads,
+        key_dim,
+        value_dim,
+        max_length,
+        dtype="float32",
+        summary="variational",
+    ):
         """Makes the empty cache that `decode` starts with.
 
         Args:
@@ -61,13 +71,14 @@ class DecodingFactorization(Factorization):
             value_dim: int, V.
             max_length: int, the most tokens that will be decoded.
             dtype: str, the dtype that keys and values are kept in.
+            summary: str, what `decode` will be given.
 
         Returns:
             A dictionary, name (str) -> tensor `[B, H, ...]` of zeros: whatever the plan needs to
             remember of the tokens before; only the plan reads it.
 
         Raises:
-            ValueError: if a size is not an int of at least 1.
+            ValueError: if a size is not an int of at least 1, and for an unknown `summary`.
 
         Example:
 
@@ -80,12 +91,15 @@ class DecodingFactorization(Factorization):
         """
         for name, size in (("batch_size", batch_size), ("max_length", max_length)):
             blocks.check_size(name, size, "for a cache has a static shape")
-        bias_dtype = "float64" if dtype == "float64" else "float32"  # as logits are
+        summaries.check(summary)
+        wide = "float64" if dtype == "float64" else "float32"  # as logits are
+        shapes = self._entries(key_dim, value_dim, max_length, summary)
         return {
             name: ops.zeros(
-                (batch_size, num_heads, *shape), bias_dtype if name.endswith("bias") else dtype
+                (batch_size, num_heads, *shape),
+                wide if name.endswith(("bias", "variance")) else dtype,
             )
-            for name, shape in self._entries(key_dim, value_dim, max_length).items()
+            for name, shape in shapes.items()
         }
 
     def decode(self, query, key, value, cache, position, summary="variational", weights=None):
@@ -103,7 +117,7 @@ class DecodingFactorization(Factorization):
             cache: dictionary of tensors, what `initial_cache` made or the last step returned.
             position: int, or int32 scalar tensor: 0 for the first token, then 1, and so on
                 without a gap. The same for all sequences, none of which has padding.
-            summary: as in `attend`, the same in all steps.
+            summary: as in `attend`, the same in all steps and in `initial_cache`.
             weights: as in `attend`.
 
         Returns:
@@ -134,7 +148,7 @@ class DecodingFactorization(Factorization):
         summaries.check(summary)
         query, key, value = (ops.convert_to_tensor(x) for x in (query, key, value))
         num_heads, key_dim = query.shape[1:]
-        self._check_cache(cache, query.shape, value.shape[2])
+        self._check_cache(cache, query.shape, value.shape[2], summary)
         _check_position(position, cache)
         dtype = cache[CAPACITY].dtype
         weights = {} if weights is None else weights
@@ -153,10 +167,11 @@ class DecodingFactorization(Factorization):
         outputs = ops.squeeze(heads.unflatten(outputs, num_heads), 2)
         return ops.cast(outputs, value.dtype), {CAPACITY: cache[CAPACITY], **new_cache}
 
-    def _entries(self, key_dim, value_dim, max_length):
-        return {CAPACITY: (max_length, 0), **self.cache_shapes(key_dim, value_dim, max_length)}
+    def _entries(self, key_dim, value_dim, max_length, summary):
+        shapes = self.cache_shapes(key_dim, value_dim, max_length, summaries.Pooling(summary))
+        return {CAPACITY: (max_length, 0), **shapes}
 
-    def _check_cache(self, cache, query_shape, value_dim):
+    def _check_cache(self, cache, query_shape, value_dim, summary):
         """Raises a ValueError unless the plan made `cache` for queries of that shape."""
         remedy = "Start with what `initial_cache` returns, and go on with what each step returns."
         if not isinstance(cache, dict) or CAPACITY not in cache:
@@ -165,15 +180,16 @@ class DecodingFactorization(Factorization):
                 f"`cache` must be what `initial_cache` made. Received: {found}. {remedy}"
             )
         batch, num_heads, key_dim = query_shape
-        shapes = self._entries(key_dim, value_dim, cache[CAPACITY].shape[2])
+        shapes = self._entries(key_dim, value_dim, cache[CAPACITY].shape[2], summary)
         expected = {name: (num_heads, *shape) for name, shape in shapes.items()}
         received = {name: tuple(x.shape[1:]) for name, x in cache.items()}
         sizes = {x.shape[0] for x in cache.values()} | {batch}
         if received != expected or len(sizes - {None}) > 1:
             raise ValueError(
-                f"`cache` was made for another plan, batch or width: {type(self).__name__} expects "
-                f"shapes {expected} after a batch of {batch}. Received: shapes {received} after a "
-                f"batch of {cache[CAPACITY].shape[0]}. {remedy}"
+                f"`cache` was made for another plan, batch, width or summary: "
+                f"{type(self).__name__} with summary={summary!r} expects shapes {expected} after a "
+                f"batch of {batch}. Received: shapes {received} after a batch of "
+                f"{cache[CAPACITY].shape[0]}. {remedy}"
             )
 
 
@@ -195,12 +211,21 @@ def _check_position(position, cache):
 
 
 class Part(NamedTuple):
-    """The summary of one part: query and key `[G, 1, D]`, value `[G, 1, V]`, bias `[G, 1]`."""
+    """The summary of one part.
+
+    Attributes:
+        query: float tensor `[G, 1, D]`.
+        key: float tensor `[G, 1, D]`.
+        value: float tensor `[G, 1, V]`.
+        bias: float32 tensor `[G, 1]`.
+        variance: float tensor `[G, 1, D]`, or None where it does not count.
+    """
 
     query: Any
     key: Any
     value: Any
     bias: Any
+    variance: Any
 
 
 def write(cache, entry, index):
@@ -231,9 +256,11 @@ def as_mask(attended):
     return ops.reshape(attended, (1, 1, -1))
 
 
-def part_shapes(count, key_dim, value_dim, prefix="part_"):
+def part_shapes(count, key_dim, value_dim, pooling, prefix="part_"):
     """What `count` summaries hold for the queries to come."""
+    variance = {f"{prefix}variance": (count, key_dim)} if pooling.has_variance else {}
     return {
+        **variance,
         f"{prefix}key": (count, key_dim),
         f"{prefix}value": (count, value_dim),
         f"{prefix}bias": (count,),
@@ -266,11 +293,14 @@ def cached_part_term(query, cache, attended, prefix="part_"):
         attended: bool tensor `[C]`, true at parts that the query attends to.
         prefix: str, as in `part_shapes`.
     """
-    key, value, bias = (cache[f"{prefix}{name}"] for name in ("key", "value", "bias"))
-    return terms.part_term(query, key, value, as_mask(attended), ops.expand_dims(bias, 1))
+    key, value, bias, variance = (
+        cache.get(f"{prefix}{name}") for name in ("key", "value", "bias", "variance")
+    )
+    bias = ops.expand_dims(bias, 1)
+    return terms.part_term(query, key, value, as_mask(attended), bias, variance=variance)
 
 
-def summarize_part(query, key, value, mask, pooling, bias=None):
+def summarize_part(query, key, value, mask, pooling, bias=None, variance=None):
     """`summaries.summarize` of one part: `[G, S, D]`, mask bool `[S]` or None, bias `[G, S]`.
 
     Returns a `Part`, whose bias is zero where the summary has none.
@@ -283,6 +313,7 @@ def summarize_part(query, key, value, mask, pooling, bias=None):
         None if mask is None else as_mask(mask),
         pooling,
         bias=None if bias is None else ops.expand_dims(bias, 1),
+        variance=None if variance is None else ops.expand_dims(variance, 1),
     )
     bias = ops.zeros_like(parts.local_weights[:, :, 0]) if parts.bias is None else parts.bias
-    return Part(parts.query, parts.key, parts.value, bias)
+    return Part(parts.query, parts.key, parts.value, bias, parts.variance)

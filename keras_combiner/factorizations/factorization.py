@@ -262,9 +262,9 @@ class Factorization:
                 pooling that makes a part's query and key, and of the part's local attention. The
                 output of a query that has nothing to attend to is zero.
             causal: bool, whether a query sees only itself and the past.
-            summary: "variational", "max", "mean" or "deepset", see `summaries.summarize`; or
-                "none", which leaves all parts out: the sparse pattern that the plan comes from,
-                where a query attends to its direct tokens only.
+            summary: "variational", "gaussian", "max", "mean" or "deepset", see
+                `summaries.summarize`; or "none", which leaves all parts out: the sparse pattern
+                that the plan comes from, where a query attends to its direct tokens only.
             dropout: callable applied to the joint attention weights, or None.
             return_attention_scores: bool, whether to return the effective attention matrix too.
                 It takes memory that grows with the square of T.

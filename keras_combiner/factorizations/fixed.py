@@ -138,11 +138,12 @@ class Fixed(DecodingFactorization):
             _part_mask(parts.mask, num_blocks, size // part_size, before, options.causal),
             None if parts.bias is None else ops.expand_dims(ops.expand_dims(parts.bias, 1), 1),
             lambda weights: scores.share(weights, parts.local_weights),
+            parts.variance,
             masked_cannot_dominate=masked_are_averages,
         )
         return [direct, part.laid_out(lambda x: blocks.cut(x, num_blocks, size), blocks.join)]
 
-    def cache_shapes(self, key_dim, value_dim, max_length):
+    def cache_shapes(self, key_dim, value_dim, max_length, pooling):
         """See `DecodingFactorization.cache_shapes`. O((1 + K) S + max_length / P).
 
         The keys and values of the own block and its neighbors, the queries of the own part, and
@@ -157,7 +158,7 @@ class Fixed(DecodingFactorization):
         return {
             **shapes,
             "query": (part_size, key_dim),
-            **decoding.part_shapes(num_parts, key_dim, value_dim),
+            **decoding.part_shapes(num_parts, key_dim, value_dim, pooling),
         }
 
     def decode_heads(self, token, cache, position, pooling):

@@ -10,7 +10,12 @@ from keras import ops
 
 from keras_combiner.factorizations import blocks, precision, products
 from keras_combiner.factorizations.softmax import masked_softmax
-from keras_combiner.factorizations.summaries import Summaries, below_minimum, entropy
+from keras_combiner.factorizations.summaries import (
+    Summaries,
+    below_minimum,
+    entropy,
+    variance_of_runs,
+)
 from keras_combiner.factorizations.terms import part_term
 
 
@@ -63,7 +68,8 @@ def summarize_runs(query, key, value, mask, pooling, after=False):
 
     Returns:
         `Summaries` with an axis more: key `[G, I, J, D]`, value `[G, I, J, V]`, bias `[G, I, J]`
-        or None, local weights `[G, I, J, J]`, mask `[G, I, J]` (G may be 1).
+        or None, local weights `[G, I, J, J]`, mask `[G, I, J]` (G may be 1), variance
+        `[G, I, J, D]` or None.
     """
     length = ops.shape(key)[2]
     pattern = blocks.pattern(length, "after" if after else "before")
@@ -79,7 +85,8 @@ def summarize_runs(query, key, value, mask, pooling, after=False):
     logits = products.matmul(run_query, key, "local_logits", transpose_y=True)
     local_weights = masked_softmax(logits, run_mask)
     weights = ops.cast(local_weights, value.dtype)
-    bias = None
+    run_is_filled = ops.any(run_mask, axis=-1)
+    bias = variance = None
     if not pooling.averages:
         run_key = _running_max(key_features, mask, after)
     elif pooling.name == "mean":
@@ -87,14 +94,22 @@ def summarize_runs(query, key, value, mask, pooling, after=False):
     else:
         run_key = products.matmul(weights, key, "part_key")
         bias = entropy(local_weights)
+        if pooling.has_variance:
+            # The end of the line is in every run, so that none depends on what is beyond its cell.
+            is_end = ops.logical_not(run_is_filled)
+            is_end = is_end if mask is None else ops.logical_and(mask, is_end)
+            end = ops.where(ops.expand_dims(is_end, -1), key, ops.zeros_like(key))
+            end = ops.sum(end, axis=2, keepdims=True)
+            variance = variance_of_runs(local_weights, key, run_key, end)
     return Summaries(
         key=run_key,
         value=products.matmul(weights, value, "part_value"),
         bias=bias,
         local_weights=local_weights,
-        mask=ops.any(run_mask, axis=-1),
+        mask=run_is_filled,
         query=run_query,
         counts=None,
+        variance=variance,
     )
 
 
@@ -116,6 +131,7 @@ def crossing_term(query, parts, earlier):
         blocks.mask_pairs(swap_lines(parts.mask), pattern),
         bias,
         lambda weights: _share(weights, parts.local_weights),
+        swap_lines(parts.variance),
     )
 
 

@@ -86,19 +86,19 @@ class Hierarchical(DecodingFactorization):
             part_mask = parts.mask
             if part_mask is None and num_parts > size and num_parts % size:
                 part_mask = ops.ones((1, num_parts), dtype="bool")  # the last has fewer siblings
-            key, value, bias, part_mask = (
+            key, value, variance, bias, part_mask = (
                 self._children_of_blocks(x, step, num_blocks)
-                for x in (parts.key, parts.value, parts.bias, part_mask)
-            )  # [G, N, C, D], [G, N, C, V], [G, N, C, 1] twice
+                for x in (parts.key, parts.value, parts.variance, parts.bias, part_mask)
+            )  # [G, N, C, D], [G, N, C, V], [G, N, C, D], [G, N, C, 1] twice
             bias = None if bias is None else ops.swapaxes(bias, 2, 3)
             mask = self._sibling_mask(step, num_blocks, ops.shape(key)[2], options.causal)
             if part_mask is not None:
                 mask = ops.logical_and(ops.swapaxes(part_mask, 2, 3), mask)
             share = functools.partial(self._share, levels[: step + 1], own_block)
-            terms.append(part_term(own.query, key, value, mask, bias, share))
+            terms.append(part_term(own.query, key, value, mask, bias, share, variance))
         return terms
 
-    def cache_shapes(self, key_dim, value_dim, max_length):
+    def cache_shapes(self, key_dim, value_dim, max_length, pooling):
         """See `DecodingFactorization.cache_shapes`. O(S log_S max_length).
 
         The tokens of the own block, and at every level the summaries of the children of the block
@@ -111,7 +111,7 @@ class Hierarchical(DecodingFactorization):
             count = min(num_parts, size)
             prefix = _prefix(level)
             shapes[f"{prefix}query"] = (count, key_dim)
-            shapes.update(decoding.part_shapes(count, key_dim, value_dim, prefix))
+            shapes.update(decoding.part_shapes(count, key_dim, value_dim, pooling, prefix))
             level, num_parts = level + 1, blocks.count(num_parts, size)
         return shapes
 
@@ -139,6 +139,7 @@ class Hierarchical(DecodingFactorization):
                 here,
                 pooling if level == 0 else pooling.of_summaries(),
                 bias=cache.get(f"{below}bias"),
+                variance=cache.get(f"{below}variance"),
             )
             own = position // size ** (level + 1) % size
             cache.update(decoding.write_part(cache, summarized, own, prefix))
@@ -161,7 +162,8 @@ class Hierarchical(DecodingFactorization):
             below, size = levels[-1], self.block_size
             children = Tokens(below.query, below.key, below.value, below.mask).in_blocks(size)
             counts, bias = (_split_row(x, size) for x in (below.counts, below.bias))
-            levels.append(summarize(*children, pooling.of_summaries(), counts, bias))
+            variance = None if below.variance is None else blocks.split(below.variance, size)
+            levels.append(summarize(*children, pooling.of_summaries(), counts, bias, variance))
         return levels
 
     def _children_of_blocks(self, x, step, num_blocks):

@@ -63,16 +63,16 @@ class Logsparse(DecodingFactorization):
         parts = [summarize(*tokens.in_blocks(2**level), options.pooling) for level in levels]
         if not parts:
             return [direct]
-        key, value, bias = (
+        key, value, bias, variance = (
             _siblings_of_pairs([getattr(part, name) for part in parts], num_pairs)
-            for name in ("key", "value", "bias")
-        )  # [G, N, L, D], [G, N, L, V], [G, N, L, 1] or None
+            for name in ("key", "value", "bias", "variance")
+        )  # [G, N, L, D], [G, N, L, V], [G, N, L, 1] or None, [G, N, L, D] or None
         bias = None if bias is None else ops.swapaxes(bias, 2, 3)
         mask = _part_mask(parts, levels, num_pairs, options.causal)
         share = functools.partial(_share_by_level, parts, levels)
-        return [direct, part_term(pairs.query, key, value, mask, bias, share)]
+        return [direct, part_term(pairs.query, key, value, mask, bias, share, variance)]
 
-    def cache_shapes(self, key_dim, value_dim, max_length):
+    def cache_shapes(self, key_dim, value_dim, max_length, pooling):
         """See `DecodingFactorization.cache_shapes`. O(max_length).
 
         All tokens, because they are summarized again later, in a larger block; and the summary of
@@ -84,7 +84,7 @@ class Logsparse(DecodingFactorization):
             "query": (length, key_dim),
             "key": (length, key_dim),
             "value": (length, value_dim),
-            **decoding.part_shapes(num_levels, key_dim, value_dim),
+            **decoding.part_shapes(num_levels, key_dim, value_dim, pooling),
         }
 
     def decode_heads(self, token, cache, position, pooling):

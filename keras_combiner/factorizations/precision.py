@@ -21,6 +21,12 @@ def at_least_float32(x):
     return ops.cast(x, dtype_for(x))
 
 
+def square(x):
+    """The squares of a tensor: float32 for one of float16, which holds none above 65,504."""
+    is_float16 = backend.standardize_dtype(x.dtype) == "float16"
+    return ops.square(at_least_float32(x) if is_float16 else x)
+
+
 def dtype_for(x):
     """The dtype of `at_least_float32(x)`, str: for what goes with it, such as a mask."""
     return "float64" if backend.standardize_dtype(x.dtype) == "float64" else "float32"

@@ -10,9 +10,11 @@ NAMES = (
     "part_query",
     "local_logits",
     "part_key",
+    "part_variance",
     "part_value",
     "direct_logits",
     "part_logits",
+    "variance_logits",
     "direct_outputs",
     "part_outputs",
 )

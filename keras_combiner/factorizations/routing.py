@@ -268,6 +268,7 @@ def _causal_terms(groups, seen, pooling):
         ops.expand_dims(ops.logical_and(_take_runs(runs.mask, run), other), 2),
         None if runs.bias is None else ops.expand_dims(_take_runs(runs.bias, run), 2),
         share,
+        None if runs.variance is None else _take_runs(runs.variance, run),
     )
     return [own, parts]
 

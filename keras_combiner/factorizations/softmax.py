@@ -1,11 +1,16 @@
 """Softmax with masked entries left out exactly, over one group of logits or several together."""
 
 import functools
+import math
 
 from keras import backend, ops
 
 from keras_combiner.factorizations import precision
 
+# Nats by which masked logits may exceed all that count where nothing is filled: what the variance
+# of a part may add to its logit at most.
+MOST_ABOVE = 4.0
+LEAST_TOTAL = 0.5 * math.exp(-MOST_ABOVE)
 MASKED_BELOW = 30.0  # nats below the smallest logit: a weight of less than 1e-13
 
 
@@ -28,7 +33,7 @@ def masked_softmax(logits, mask=None):
     >>> np.array(weights).tolist()
     [[0.5, 0.0, 0.5]]
     """
-    logits = _finite(logits)
+    logits = finite(logits)
     mask = None if mask is None else ops.cast(mask, "bool")
     if logits.shape[-1] == 1:  # Keras warns of a softmax over one entry, whose gradient is zero
         weights = ops.ones_like(logits) + 0.0 * logits
@@ -70,7 +75,7 @@ def joint_softmax(terms):
     if len(terms) == 1 and terms[0].bias is None:
         # Backends have a kernel for one softmax, which takes fewer passes over the logits.
         return [masked_softmax(terms[0].logits, terms[0].mask)]
-    logits = [_finite(term.logits) for term in terms]
+    logits = [finite(term.logits) for term in terms]
     factors = [_factor(term, precision.dtype_for(logits[0])) for term in terms]
     fills = [term.mask is not None and not term.masked_cannot_dominate for term in terms]
     if any(fills):
@@ -92,8 +97,8 @@ def joint_softmax(terms):
         x if factor is None else x * factor for x, factor in zip(weights, factors, strict=True)
     ]
     total = functools.reduce(ops.add, [ops.sum(x, -1, keepdims=True) for x in weights])
-    # The largest logit that counts adds one, or nearly so. Empty rows have zero, and keep it.
-    scale = 1.0 / ops.maximum(total, 0.5)
+    # The largest logit that counts adds at least this. Empty rows have zero, and keep it.
+    scale = 1.0 / ops.maximum(total, LEAST_TOTAL)
     return [x * scale for x in weights]
 
 
@@ -108,7 +113,7 @@ def _factor(term, dtype):
     return factor if term.mask is None else factor * ops.cast(term.mask, dtype)
 
 
-def _finite(logits):
+def finite(logits):
     """Logits in float32 at least; those that float16 could not hold become its largest."""
     is_float16 = backend.standardize_dtype(logits.dtype) == "float16"
     logits = precision.at_least_float32(logits)

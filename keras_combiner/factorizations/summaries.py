@@ -11,7 +11,7 @@ from keras_combiner.factorizations import precision, products
 from keras_combiner.factorizations.softmax import masked_softmax
 from keras_combiner.factorizations.weight_spec import WeightSpec
 
-SUMMARIES = ("max", "mean", "deepset", "variational")
+SUMMARIES = ("max", "mean", "deepset", "variational", "gaussian")
 NONE = "none"  # no parts at all: the sparse pattern that a plan comes from
 
 
@@ -31,7 +31,17 @@ class Pooling(NamedTuple):
     @property
     def averages(self):
         """Whether a part's query and key are averages over its tokens, not maxima."""
-        return self.name in ("mean", "variational")
+        return self.name == "mean" or self.weighs_keys
+
+    @property
+    def weighs_keys(self):
+        """Whether a part's key is the average under its local distribution, with its entropy."""
+        return self.name in ("variational", "gaussian")
+
+    @property
+    def has_variance(self):
+        """Whether the variance of a part's keys counts as well."""
+        return self.name == "gaussian"
 
     @property
     def has_parts(self):
@@ -64,6 +74,8 @@ class Summaries(NamedTuple):
         query: float tensor `[G, N, D]`, the pooled query that makes the local distribution.
         counts: float32 tensor `[G, N]` (G may be 1), number of tokens of every part, or None if
             all have as many.
+        variance: float tensor `[G, N, D]`, the variance of the keys of every part, feature by
+            feature, or None where it does not count.
     """
 
     key: Any
@@ -73,6 +85,7 @@ class Summaries(NamedTuple):
     mask: Any
     query: Any
     counts: Any
+    variance: Any = None
 
 
 def check(summary):
@@ -97,7 +110,7 @@ def get(summary, weights):
     return Pooling(summary, weights.get("deepset_query_kernel"), weights.get("deepset_key_kernel"))
 
 
-def summarize(query, key, value, mask, pooling, counts=None, bias=None):
+def summarize(query, key, value, mask, pooling, counts=None, bias=None, variance=None):
     """Summarizes every part by attention inside the part.
 
     With q_P and k_P pooled over the tokens of a part P, the local distribution is
@@ -110,6 +123,11 @@ def summarize(query, key, value, mask, pooling, counts=None, bias=None):
     - "variational": q_P is the mean, `k_P = sum_j w_P(j) k_j`, and the entropy of w_P is added
       to the part's logit: the weight of the part that brings a query's attention closest to full
       softmax attention, given w_P.
+    - "gaussian": as "variational", and nearer to the weight that softmax attention gives the part:
+      its keys under w_P are taken for a Gaussian, whose variance feature by feature, `sigma2_P =
+      sum_j w_P(j) (k_j - k_P)^2`, adds `sum_d q_d^2 sigma2_P_d / 2` to the logit of a query q
+      (already divided by sqrt(D)), but no more than `softmax.MOST_ABOVE`: of keys that resemble
+      each other or of large queries, a Gaussian knows too much.
 
     Args:
         query: float tensor `[G, N, S, D]`, already divided by sqrt(D).
@@ -122,12 +140,14 @@ def summarize(query, key, value, mask, pooling, counts=None, bias=None):
         counts: float32 tensor `[G, N, S]` (G may be 1): where summaries are summarized again, of
             how many tokens each of them is the summary; None if all stand for as many.
         bias: float32 tensor `[G, N, S]`, the biases of the summaries that are summarized, or None.
+        variance: float tensor `[G, N, S, D]`, their variances, or None.
 
     Returns:
         `Summaries`.
 
     Source: Ren et al., NeurIPS 2021, section 3.1 and appendix; the variational weight minimises
-    the KL divergence to softmax attention.
+    the KL divergence to softmax attention; the gaussian one is the moment generating function of
+    the part's keys.
     """
     if counts is None and mask is not None:
         counts = ops.cast(mask, precision.dtype_for(key))
@@ -144,12 +164,18 @@ def summarize(query, key, value, mask, pooling, counts=None, bias=None):
     weights = ops.cast(local_weights, value.dtype)
     part_value = ops.squeeze(products.matmul(weights, value, "part_value"), 2)  # [G, N, V]
     local_weights = ops.squeeze(local_weights, 2)
-    part_bias = None
-    if pooling.name == "variational":
+    part_bias = part_variance = None
+    if pooling.weighs_keys:
         part_key = ops.squeeze(products.matmul(weights, key, "part_key"), 2)
         part_bias = entropy(local_weights)
         if bias is not None:
             part_bias = part_bias + ops.sum(local_weights * bias, axis=-1)
+        if pooling.has_variance:
+            squares = precision.square(key - ops.expand_dims(part_key, 2))
+            if variance is not None:  # the law of total variance
+                squares = squares + ops.cast(variance, squares.dtype)
+            weights = ops.cast(weights, squares.dtype)
+            part_variance = ops.squeeze(products.matmul(weights, squares, "part_variance"), 2)
     elif pooling.averages:
         part_key = _mean_pool(key_features, counts)
     else:
@@ -162,6 +188,7 @@ def summarize(query, key, value, mask, pooling, counts=None, bias=None):
         mask=None if mask is None else ops.any(mask, axis=-1),
         query=part_query,
         counts=None if counts is None else ops.sum(counts, axis=-1),
+        variance=part_variance,
     )
 
 
@@ -189,6 +216,26 @@ def _mean_pool(x, counts):
     total = ops.maximum(ops.sum(counts, axis=2, keepdims=True), 1.0)
     # Shares before the sum, which could otherwise exceed what float16 holds.
     return ops.sum(x * ops.cast(counts / total, x.dtype), axis=2)
+
+
+def variance_of_runs(weights, key, run_key, center):
+    """Variances of the keys of parts that overlap, or share their tokens.
+
+    Args:
+        weights: float tensor `[G, I, J, S]`, local distributions of J parts over S tokens.
+        key: float tensor `[G, I, S, D]`.
+        run_key: float tensor `[G, I, J, D]`, the averages under `weights`.
+        center: float tensor `[G, I, 1, D]`, any value near the keys. Squares about it, unlike
+            those about zero, leave enough digits of their difference.
+
+    Returns:
+        float tensor `[G, I, J, D]`, at least zero.
+    """
+    center = ops.stop_gradient(center)  # which changes no variance
+    squares = precision.square(key - center)
+    weights = ops.cast(weights, squares.dtype)
+    about_center = products.matmul(weights, squares, "part_variance")
+    return ops.maximum(about_center - precision.square(run_key - center), 0.0)
 
 
 def entropy(weights):

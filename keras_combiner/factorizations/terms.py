@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_combiner.factorizations import blocks, products, scores
-from keras_combiner.factorizations.softmax import joint_softmax
+from keras_combiner.factorizations import blocks, precision, products, scores
+from keras_combiner.factorizations.softmax import MOST_ABOVE, finite, joint_softmax
 
 
 class Term(NamedTuple):
@@ -27,8 +27,8 @@ class Term(NamedTuple):
         bias: float32 tensor that broadcasts to the logits and is added to them, at least zero and
             small enough for its exponential, or None.
         masked_cannot_dominate: bool, whether it is known that in every row no masked logit exceeds
-            all that count, in this term or another. A masked logit that does could make them
-            vanish, and must be filled.
+            all that count, in this term or another, by more than `softmax.MOST_ABOVE`. A masked
+            logit that does could make them vanish, and must be filled.
         mix: callable that makes the term's share of the outputs, `[G, N, S, V]`, of its weights,
             a tensor like the logits.
         scores: callable that makes its share of the effective attention matrix of its weights:
@@ -73,9 +73,29 @@ def direct_term(query, key, value, mask=None, scores=None, **options):
     return _term("direct", query, key, value, mask=mask, scores=scores, **options)
 
 
-def part_term(query, key, value, mask=None, bias=None, scores=None, **options):
-    """`Term` of parts, attended through their summaries: as `direct_term`, with a bias."""
-    return _term("part", query, key, value, mask=mask, bias=bias, scores=scores, **options)
+def part_term(query, key, value, mask=None, bias=None, scores=None, variance=None, **options):
+    """`Term` of parts, attended through their summaries: as `direct_term`, with more to a logit.
+
+    Args:
+        query: see `direct_term`.
+        key: see `direct_term`.
+        value: see `direct_term`.
+        mask: see `Term`.
+        bias: see `Term`.
+        scores: see `Term`.
+        variance: float tensor `[..., C, D]`, of the keys in every part, or None. It adds half the
+            variance of the query's logits inside the part, and at most `softmax.MOST_ABOVE`.
+        **options: other fields of `Term`.
+    """
+    term = _term("part", query, key, value, mask=mask, bias=bias, scores=scores, **options)
+    if variance is None:
+        return term
+    # Squares have another range than queries: in a product of their own, integers keep both.
+    square = 0.5 * precision.square(query)
+    variance = ops.cast(variance, square.dtype)
+    more = products.matmul(square, variance, "variance_logits", transpose_y=True)
+    logits = finite(term.logits)
+    return term._replace(logits=logits + ops.cast(ops.minimum(more, MOST_ABOVE), logits.dtype))
 
 
 def block_term(tokens, causal, own=True):

@@ -44,7 +44,8 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         block_size: int, number of tokens that attend to each other directly (the width of the
             grid for axial plans), for plans that are given by name; an object has its own.
         summary: str, how a part is summarized: "variational" (the closest to softmax
-            attention), "max" (the paper's), "mean" or "deepset" (which adds parameters); see
+            attention), "gaussian" (which leaves out less of it), "max" (the paper's), "mean" or
+            "deepset" (which adds parameters); see
             `keras_combiner.factorizations.summaries.summarize`. "none" leaves parts out: sparse
             attention to the direct tokens only, for comparisons.
         num_key_value_heads: int, number of key and value heads, each shared by
@@ -343,6 +344,7 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             self.value_dim,
             max_length,
             dtype=self.compute_dtype,
+            summary=self.summary,
         )
 
     def decode(self, token, cache, position):

@@ -57,7 +57,7 @@ def test_documents_and_heads_do_not_see_each_other(causal, summary):
 
 @pytest.mark.parametrize(
     "summary",
-    [x if x == "variational" else pytest.param(x, marks=pytest.mark.slow) for x in SUMMARIES],
+    [x if x == "gaussian" else pytest.param(x, marks=pytest.mark.slow) for x in SUMMARIES],
 )
 @both_ways
 @pytest.mark.parametrize("masked", [pytest.param(False, marks=pytest.mark.slow), True])

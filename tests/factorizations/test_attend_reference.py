@@ -67,14 +67,15 @@ def test_any_shape_and_mask_equals_the_reference(problem):
 
 @pytest.mark.parametrize("summary", SUMMARIES)
 def test_all_tokens_alike_are_averaged(summary):
-    # Uniform local weights: by "variational" a part counts as its tokens do, one by one; by the
-    # others it counts as one token.
+    # Uniform local weights: by "variational" and "gaussian" a part counts as its tokens do, one by
+    # one; by the others it counts as one token.
     query, key, value = reference.heads((1, 1, 9, 2))
     _, scores = learned_fixed(3).attend(
         query * 0, key * 0, value, summary=summary, return_attention_scores=True
     )
-    own = 1 / 9 if summary == "variational" else 1 / 5
-    other = 1 / 9 if summary == "variational" else 1 / 15
+    one_by_one = summary in ("variational", "gaussian")
+    own = 1 / 9 if one_by_one else 1 / 5
+    other = 1 / 9 if one_by_one else 1 / 15
     expected = np.where(np.kron(np.eye(3), np.ones((3, 3))) == 1, own, other)
     np.testing.assert_allclose(np.array(scores)[0, 0], expected, atol=1e-6)
 

@@ -43,7 +43,8 @@ def both(plan, shape, summary="max", dtype="float32", room=0, jit_compile=False,
     def step(query, key, value, cache, position):
         return plan.decode(query, key, value, cache, position, summary, weights)
 
-    cache = plan.initial_cache(batch, num_heads, key_dim, value_dim, length + room, dtype)
+    sizes = (batch, num_heads, key_dim, value_dim, length + room)
+    cache = plan.initial_cache(*sizes, dtype, summary)
     outputs = []
     for position in range(length):
         token = [x[:, :, position] for x in arrays]
@@ -89,15 +90,15 @@ def test_equals_the_whole_of_a_long_sequence(plan, summary):
 
 @pytest.mark.parametrize("name", ["fixed, finer parts", "logsparse", "hierarchical"])
 def test_compiles(name):
-    received, expected = both(DECODING[name], (2, 1, 11, 3), "variational", jit_compile=True)
+    received, expected = both(DECODING[name], (2, 1, 11, 3), "gaussian", jit_compile=True)
     np.testing.assert_allclose(received, expected, atol=1e-5)
 
 
 @distinct_plans
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_short_formats(plan, dtype):
-    exact, _ = both(plan, (2, 1, 23, 3), "variational")
-    received, whole = both(plan, (2, 1, 23, 3), "variational", dtype)
+    exact, _ = both(plan, (2, 1, 23, 3), "gaussian")
+    received, whole = both(plan, (2, 1, 23, 3), "gaussian", dtype)
     # No further from the float32 outputs than what the same format gives all at once, and a unit.
     unit = np.abs(exact).max() * (2.0**-10 if dtype == "float16" else 2.0**-7)
     assert np.abs(received - exact).max() <= np.abs(whole - exact).max() + unit
@@ -194,6 +195,20 @@ def test_cache_grows_slower_than_the_length(name, most):
     assert long / short <= most
 
 
+@plans
+def test_a_cache_keeps_variances_where_they_count(plan):
+    sizes = (1, 2, 4, 4, 40)
+    kept = {summary: set(plan.initial_cache(*sizes, summary=summary)) for summary in SUMMARIES}
+    more = {name for name in kept["gaussian"] if name.endswith("variance")}
+    assert len(more) == len([x for x in kept["gaussian"] if x.endswith("bias")]) > 0
+    assert all(x == kept["gaussian"] - more for name, x in kept.items() if name != "gaussian")
+    token = np.zeros((1, 2, 4), "float32")
+    with pytest.raises(ValueError, match=r"made for another .* or summary.*'gaussian' expects"):
+        plan.decode(token, token, token, plan.initial_cache(*sizes), 0, "gaussian")
+    with pytest.raises(ValueError, match="`summary` must be one of"):
+        plan.initial_cache(*sizes, summary="median")
+
+
 def test_the_cache_of_logsparse_grows_like_the_length():
     short, long = (elements(Logsparse().initial_cache(1, 2, 4, 4, n)) for n in LENGTHS)
     assert 15.5 < long / short < 16
@@ -250,7 +265,7 @@ def test_caches_made_for_something_else_are_refused():
         (Fixed(4), np.zeros((1, 1, 4), "float32")),
         (Fixed(4), np.zeros((1, 2, 5), "float32")),
     ):
-        with pytest.raises(ValueError, match="another plan, batch or width"):
+        with pytest.raises(ValueError, match="another plan, batch, width or summary"):
             plan.decode(other, other, other, cache, 0)
     with pytest.raises(ValueError, match=r"one int for all sequences.*\(1,\)"):
         Fixed(4).decode(token, token, token, cache, np.zeros(1, "int32"))

@@ -273,8 +273,9 @@ def test_short_formats_stay_near_the_reference(plan, dtype, causal, summary):
 
 
 @distinct_plans
-def test_xla_equals_eager(plan):
-    check_xla(plan, causal=False, summary="max")
+@pytest.mark.parametrize("summary", ["max", "gaussian"])
+def test_xla_equals_eager(plan, summary):
+    check_xla(plan, causal=False, summary=summary)
 
 
 @pytest.mark.slow
@@ -422,7 +423,7 @@ def test_what_learns_without_gradients_says_so(plan, summary):
 def test_float64_is_computed_in_float64(plan, causal):
     heads = [x.astype("float64") for x in reference.heads((2, 1, 13, 2), seed=5)]
     mask = reference.padding_mask("scattered", 2, 13)
-    for summary in ("mean", "variational"):
+    for summary in ("mean", "variational", "gaussian"):
         learned = plan.learned(heads[0].shape, heads[2].shape[3], summary)
         outputs, scores = plan.attend(
             *heads,

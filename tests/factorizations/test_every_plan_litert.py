@@ -59,7 +59,7 @@ def check(plan, masked, causal, summary):
     ],
 )
 def test_converts_with_built_in_operators(plan, causal):
-    check(plan, True, causal, "variational" if causal else "max")
+    check(plan, True, causal, "gaussian" if causal else "max")
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_combiner.factorizations.softmax import joint_softmax, masked_softmax
+from keras_combiner.factorizations.softmax import MOST_ABOVE, joint_softmax, masked_softmax
 from keras_combiner.factorizations.terms import Term
 
 
@@ -125,3 +125,14 @@ def test_gradient_is_that_of_the_definition():
     assert not gradient[~mask].any()
     # One entry that counts is certain: nothing to learn. An empty row teaches nothing either.
     np.testing.assert_allclose(gradient[1:], 0, atol=1e-7)
+
+
+@pytest.mark.parametrize("above", [-5.0, 0.0, MOST_ABOVE])
+def test_masked_logits_that_cannot_dominate_need_no_fill(above):
+    logits = np.array([[1.0, 2.0]], "float32")
+    masked = np.array([[2.0 + above, 0.0]], "float32")
+    first = Term(logits)
+    second = Term(masked, np.array([[False, False]]), masked_cannot_dominate=True)
+    direct, parts = joint_softmax([first, second])
+    np.testing.assert_allclose(direct, softmax64(logits, np.ones((1, 2), bool)), rtol=1e-6)
+    assert not np.array(parts).any()

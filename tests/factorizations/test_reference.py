@@ -15,11 +15,14 @@ def one_head(*rows):
 QUERY = one_head([1, 1, 1, 1])
 KEY = one_head([0, np.log(2), 0, 0])
 ROOT = np.sqrt(2)
+MORE = np.exp(np.log(2) ** 2 / 9)
 # Row 2 attends to tokens 2 and 3 directly (logits 0, 0), and to the part {0, 1}.
 ROW_2 = {
     "max": np.array([2 / 3, 4 / 3, 1, 1]) / 4,  # the part's logit is ln 2
     "mean": np.array([ROOT / 3, ROOT * 2 / 3, 1, 1]) / (2 + ROOT),  # ln 2 / 2
     "variational": np.array([1, 2, 1, 1]) / 5,  # ln 3, the part's true mass: plain softmax
+    # Half the variance of its keys more, which is 2/9 of (ln 2)^2.
+    "gaussian": np.array([MORE, 2 * MORE, 1, 1]) / (2 + 3 * MORE),
 }
 
 

@@ -26,6 +26,7 @@ EXPECTED_KEY = {
     "deepset": np.log(2),
     "mean": np.log(2) / 3,
     "variational": np.log(2) / 2,
+    "gaussian": np.log(2) / 2,
 }
 
 
@@ -36,7 +37,11 @@ def test_three_tokens_by_hand(summary):
     np.testing.assert_allclose(result.value, [[[1, 2]]], atol=1e-6)
     np.testing.assert_allclose(result.key, [[[EXPECTED_KEY[summary]]]], atol=1e-6)
     assert result.mask is None
-    if summary == "variational":
+    if summary == "gaussian":  # every key is as far from the mean
+        np.testing.assert_allclose(result.variance, [[[np.log(2) ** 2 / 4]]], atol=1e-6)
+    else:
+        assert result.variance is None
+    if summary in ("variational", "gaussian"):
         np.testing.assert_allclose(result.bias, [[1.5 * np.log(2)]], atol=1e-6)
     else:
         assert result.bias is None
@@ -51,8 +56,10 @@ def test_masked_tokens_take_no_part(summary):
     expected_key = 0 if summary == "deepset" else -2  # a ReLU
     np.testing.assert_allclose(result.key, [[[expected_key]]], atol=1e-6)
     assert np.array(result.mask).tolist() == [[True]]
-    if summary == "variational":
+    if summary in ("variational", "gaussian"):
         np.testing.assert_allclose(result.bias, [[0]], atol=1e-6)
+    if summary == "gaussian":
+        assert not np.array(result.variance).any()
 
 
 @pytest.mark.parametrize("summary", summaries.SUMMARIES)

@@ -44,6 +44,17 @@ def test_one_softmax_mixes_all_values(options, weights):
     np.testing.assert_allclose(attention_scores(), [[weights]], rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("query", "more"), [((2, 0), 2 * np.log(2)), ((0, 1), np.log(2)), ((2, 2), 4), ((99, 0), 4)]
+)
+def test_the_variance_of_a_part_adds_half_of_the_query_s_and_4_at_most(query, more):
+    # Twice the logarithm of 2 along the second feature, half of it along the first.
+    query = np.array(query, "float32").reshape(1, 1, 1, 2)
+    variance = np.log(2) * np.array([[[[1, 2]]]], "float32")
+    term = part_term(query, np.ones_like(query), PART, variance=variance)
+    np.testing.assert_allclose(term.logits - query.sum(), [[[[more]]]], rtol=1e-6)
+
+
 def test_dropout_changes_outputs_but_not_scores():
     seen = []
 

@@ -27,6 +27,7 @@ OPTIONS = {
     "plain": {},
     "mean": {"summary": "mean"},
     "variational": {"summary": "variational"},
+    "gaussian": {"summary": "gaussian"},
     "no bias": {"use_bias": False},
     "value_dim": {"value_dim": 3},
     "gate": {"use_gate": True, "value_dim": 5},

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_combiner.factorizations.summaries import SUMMARIES
 from keras_combiner.layers import CombinerEncoder, MaskedAveragePooling, TokenAndPositionEmbedding
 
 LENGTH, WORDS = 13, 20
@@ -10,7 +11,6 @@ LENGTH, WORDS = 13, 20
 
 def build(plans):
     """Both directions and all summaries occur, one a layer; no dropout, whose seeds differ."""
-    summaries = ("max", "mean", "deepset", "variational")
     token_ids = x = keras.Input((LENGTH,), dtype="int32")
     x = TokenAndPositionEmbedding(WORDS, LENGTH, 8)(x)
     for index, plan in enumerate(plans):
@@ -19,7 +19,7 @@ def build(plans):
             16,
             factorization=plan,
             block_size=4,
-            summary=summaries[index % 4],
+            summary=SUMMARIES[index % len(SUMMARIES)],
             use_causal_mask=index % 2 == 1,
         )(x)
     return keras.Model(token_ids, keras.layers.Dense(3)(MaskedAveragePooling()(x)))

@@ -15,6 +15,7 @@ OPTIONS = {
     "finer parts, neighbors": {"factorization": Fixed(2, part_size=1, neighbors=1)},
     "logsparse": {"factorization": Logsparse(), "summary": "variational"},
     "hierarchical": {"factorization": Hierarchical(2), "summary": "mean"},
+    "gaussian": {"factorization": Hierarchical(2), "summary": "gaussian"},
     "deepset": {"summary": "deepset"},
     "no parts": {"summary": "none"},
     "grouped queries": {"num_key_value_heads": 2},
