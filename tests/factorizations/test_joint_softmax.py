@@ -128,7 +128,7 @@ def test_gradient_is_that_of_the_definition():
 
 
 @pytest.mark.parametrize("above", [-5.0, 0.0, MOST_ABOVE])
-def test_masked_logits_that_cannot_dominate_need_no_fill(above):
+def test_masked_logits_up_to_the_most_above_need_no_fill(above):
     logits = np.array([[1.0, 2.0]], "float32")
     masked = np.array([[2.0 + above, 0.0]], "float32")
     first = Term(logits)
