@@ -171,7 +171,9 @@ def summarize(query, key, value, mask, pooling, counts=None, bias=None, variance
         if bias is not None:
             part_bias = part_bias + ops.sum(local_weights * bias, axis=-1)
         if pooling.has_variance:
-            squares = precision.square(key - ops.expand_dims(part_key, 2))
+            # Moving the center would change no variance: it needs no gradient.
+            center = ops.expand_dims(ops.stop_gradient(part_key), 2)
+            squares = precision.square(key - center)
             if variance is not None:  # the law of total variance
                 squares = squares + ops.cast(variance, squares.dtype)
             weights = ops.cast(weights, squares.dtype)

@@ -91,8 +91,8 @@ def part_term(query, key, value, mask=None, bias=None, scores=None, variance=Non
     if variance is None:
         return term
     # Squares have another range than queries: in a product of their own, integers keep both.
-    square = 0.5 * precision.square(query)
-    variance = ops.cast(variance, square.dtype)
+    square = precision.square(query)
+    variance = ops.cast(0.5 * variance, square.dtype)  # of the two, the smaller tensor
     more = products.matmul(square, variance, "variance_logits", transpose_y=True)
     logits = finite(term.logits)
     return term._replace(logits=logits + ops.cast(ops.minimum(more, MOST_ABOVE), logits.dtype))
