@@ -96,7 +96,7 @@ def test_litert(model, quantization, tmp_path):
     assert report.largest_difference == pytest.approx(np.abs(received - expected).max(), abs=1e-6)
 
 
-@pytest.mark.parametrize("quantization", ["int8", "int16x8"])
+@pytest.mark.parametrize("quantization", ["int8", pytest.param("int16x8", marks=pytest.mark.slow)])
 def test_numbers_are_not_bound_by_those_of_the_calibration(quantization, tmp_path):
     model = make("regression", labels=[1e4 + x for x in LABELS["regression"]])
     path = tmp_path / "model.tflite"

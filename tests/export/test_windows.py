@@ -21,7 +21,7 @@ TEXTS = [
     "king " * 38,
     "king " * 39,
     "rain " * 60 + "once upon a time a king " * 30,
-    "the king was old, " * 200 + "rain",
+    "the king was old, " * 80 + "rain",
     "㍿" * 30,
 ]
 

@@ -64,7 +64,6 @@ def over_grpc(answer):
 
 
 @given(st.lists(st.text(max_size=12) | st.just(LONG), min_size=1, max_size=4), st.data())
-@settings(max_examples=25, deadline=None)
 def test_a_text_has_one_answer_by_every_road(service, scorer, texts, data):
     contents = [x.encode() for x in texts]
     expected = scorer.score(texts)

@@ -12,6 +12,7 @@ from keras_combiner.cli.main import main
 from keras_combiner.datasets import Document, read_documents, write_jsonl
 from keras_combiner.models import TokenEvidence
 from keras_combiner.models.not_finite_error import NotFiniteError
+from tests.eagerly import eagerly
 from tests.tasks.small_classifier import NUMBERS, SEVERAL, SMALL, TEXTS, make
 
 
@@ -19,7 +20,9 @@ from tests.tasks.small_classifier import NUMBERS, SEVERAL, SMALL, TEXTS, make
 def multi_label():
     keras.utils.set_random_seed(0)
     model = make(SEVERAL, task="multi_label")
-    model.fit(TEXTS, SEVERAL, epochs=40, batch_size=8, verbose=0, seed=1)
+    model.learning_rate = 3e-2
+    with eagerly():
+        model.fit(TEXTS, SEVERAL, epochs=25, batch_size=32, verbose=0, seed=1)
     return model
 
 
@@ -27,7 +30,9 @@ def multi_label():
 def regression():
     keras.utils.set_random_seed(0)
     model = make(NUMBERS, task="regression")
-    model.fit(TEXTS, NUMBERS, epochs=40, batch_size=8, verbose=0, seed=1)
+    model.learning_rate = 3e-2
+    with eagerly():
+        model.fit(TEXTS, NUMBERS, epochs=25, batch_size=32, verbose=0, seed=1)
     return model
 
 
