@@ -53,10 +53,11 @@ class ByteTokenizer(Tokenizer):
 
     def _tokenize(self, texts, max_tokens):
         # decode_raw pads and cuts each row to a fixed length in one op; the string lengths then say
-        # which of its zeros are NUL bytes of the text and which are padding.
+        # which of its zeros are NUL bytes of the text and which are padding. There is no more
+        # padding than the longest text needs, however large `max_tokens` is.
         lengths = tf.strings.length(texts)
-        if max_tokens is None:
-            max_tokens = tf.maximum(tf.reduce_max(lengths), 1)  # the op takes no other length
+        longest = tf.maximum(tf.reduce_max(lengths), 1)  # the op does not take 0
+        max_tokens = longest if max_tokens is None else tf.minimum(max_tokens, longest)
         values = tf.io.decode_raw(texts, tf.uint8, fixed_length=max_tokens)
         lengths = tf.minimum(lengths, max_tokens)
         return tf.RaggedTensor.from_tensor(

@@ -42,7 +42,8 @@ def make_classifier():
 
 @pytest.fixture(scope="session")
 def classifier():
-    return make("wordpiece")
+    """Has but one layer, since many tests export it; slow tests export two."""
+    return make("wordpiece", num_layers=1)
 
 
 @pytest.fixture(scope="session")

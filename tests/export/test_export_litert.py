@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from keras_combiner import LongDocumentClassifier
 from keras_combiner.export import QUANTIZATIONS, export_litert, run_litert
+from keras_combiner.export.checked_export import sample_documents
+from keras_combiner.export.quantization import CALIBRATED
 
 # Largest difference of a probability, on an untrained model.
 TOLERANCES = {
@@ -128,7 +130,21 @@ def test_runs_without_the_default_delegate(exported, classifier, documents, quan
     np.testing.assert_allclose(received, expected, atol=TOLERANCES[quantization])
 
 
-@pytest.mark.parametrize("summary", ["max", "mean"])
+@pytest.mark.slow
+@every_quantization
+def test_two_layers(make_classifier, documents, quantization, tmp_path):
+    options = {"calibration_data": documents} if quantization in CALIBRATED else {}
+    report = export_litert(
+        make_classifier("wordpiece", num_layers=2),
+        tmp_path / "model.tflite",
+        quantization=quantization,
+        documents=documents,
+        **options,
+    )
+    assert report.largest_difference < TOLERANCES[quantization]
+
+
+@pytest.mark.parametrize("summary", [pytest.param("max", marks=pytest.mark.slow), "mean"])
 def test_float16_of_the_other_summaries(summary, make_classifier, documents, tmp_path):
     model = make_classifier("bytes", num_layers=1, summary=summary)
     report = export_litert(
@@ -170,7 +186,8 @@ def test_wrong_arguments(byte_classifier, options, words, tmp_path):
 
 def test_measures_when_asked(byte_classifier, tmp_path):
     path = tmp_path / "a.tflite"
-    report = export_litert(byte_classifier, path, documents=["a"], measure=True)
+    report = export_litert(byte_classifier, path, measure=True)
+    assert report.documents == len(sample_documents())
     assert report.milliseconds_1_thread > 0 and report.milliseconds_2_threads > 0
     if sys.platform == "linux":
         assert 1e4 < report.peak_memory < 1e8

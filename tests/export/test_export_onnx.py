@@ -24,12 +24,6 @@ PLANS = {
 
 
 @pytest.fixture(scope="module")
-def classifier(make_classifier):
-    """Of one layer: every layer takes its time, and the slow tests export two."""
-    return make_classifier("wordpiece", num_layers=1)
-
-
-@pytest.fixture(scope="module")
 def exported(classifier, documents, tmp_path_factory):
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
     return path, export_onnx(classifier, path, documents=documents)

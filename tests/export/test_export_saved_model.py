@@ -18,12 +18,6 @@ INVALID_UTF8 = [b"rain \xff\xfe king", b"\xc3", b"\xed\xa0\x80"]
 
 
 @pytest.fixture(scope="module")
-def classifier(make_classifier):
-    """Of one layer: every layer takes its time, and the slow tests export two."""
-    return make_classifier("wordpiece", num_layers=1)
-
-
-@pytest.fixture(scope="module")
 def exported(classifier, documents, tmp_path_factory):
     """Path and report of an export. Tests must not change it."""
     path = tmp_path_factory.mktemp("exported") / "model" / "1"
@@ -221,13 +215,39 @@ def test_requests_that_tf_serving_puts_into_one_batch_get_their_own_answers(serv
         np.testing.assert_allclose(alone, row, atol=1e-5)
 
 
-def test_a_model_of_one_length_takes_token_ids_of_any(make_classifier, tmp_path):
-    model = make_classifier("bytes", num_layers=1, static_length=True)
-    # Half of a pair of surrogates does not stop an export either.
-    documents = ["rain \ud83c", "a"]
-    report = model.export_saved_model(tmp_path / "1", documents=documents, verbose=False)
+@pytest.fixture(scope="module")
+def model_of_one_length(make_classifier):
+    return make_classifier("bytes", num_layers=1, static_length=True)
+
+
+@pytest.fixture(scope="module")
+def overwritten(model_of_one_length, exported, tmp_path_factory):
+    """Path of an export of `model_of_one_length` that took the place of another."""
+    path = tmp_path_factory.mktemp("overwritten") / "1"
+    shutil.copytree(exported[0], path)
+    (path / "left over").write_text("x")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        # Without warm-up requests an export does without the extra for them.
+        monkeypatch.setitem(sys.modules, "tensorflow_serving", None)
+        # Half of a pair of surrogates does not stop an export either.
+        report = model_of_one_length.export_saved_model(
+            path, documents=["rain \ud83c", "a"], overwrite=True, verbose=False
+        )
     assert report.largest_difference < 1e-5
-    signatures = tf.saved_model.load(str(tmp_path / "1")).signatures
+    return path
+
+
+def test_overwrites_when_asked(overwritten, exported):
+    before = (exported[0] / "saved_model.pb").read_bytes()
+    assert (overwritten / "saved_model.pb").read_bytes() != before
+    assert not (overwritten / "left over").exists()
+    assert not (overwritten / "assets.extra").exists()
+    assert [x.name for x in overwritten.parent.iterdir()] == ["1"]
+
+
+def test_a_model_of_one_length_takes_token_ids_of_any(model_of_one_length, overwritten):
+    model = model_of_one_length
+    signatures = tf.saved_model.load(str(overwritten)).signatures
     expected = model.predict(HARD_BYTES, verbose=0)
     for name in ("serving_default", "serving_scores"):
         received = signatures[name](text=tf.constant(HARD_BYTES))["probabilities"]
@@ -316,21 +336,12 @@ def test_documents_ship_with_the_package():
     assert "" in documents
 
 
-def test_refuses_an_existing_path(byte_classifier, exported, tmp_path, monkeypatch):
-    path = tmp_path / "1"
-    shutil.copytree(exported[0], path)
+def test_refuses_an_existing_path(byte_classifier, exported):
+    path = exported[0]
     before = (path / "saved_model.pb").read_bytes()
     with pytest.raises(FileExistsError, match="overwrite=True"):
         export_saved_model(byte_classifier, path, documents=["a"])
     assert (path / "saved_model.pb").read_bytes() == before
-    (path / "left over").write_text("x")
-    # Without warm-up requests an export does without the extra for them.
-    monkeypatch.setitem(sys.modules, "tensorflow_serving", None)
-    report = export_saved_model(byte_classifier, path, overwrite=True)
-    assert report.documents == len(sample_documents())
-    assert (path / "saved_model.pb").read_bytes() != before
-    assert not (path / "left over").exists() and not (path / "assets.extra").exists()
-    assert [x.name for x in tmp_path.iterdir()] == ["1"]
 
 
 def test_does_not_delete_what_is_no_saved_model(byte_classifier, tmp_path):

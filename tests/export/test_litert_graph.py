@@ -4,6 +4,7 @@ import collections
 
 import pytest
 
+from keras_combiner.export import export_litert
 from tests.export.litert_graph import Graph
 
 # Two layers of "fixed" with "variational" summaries, under the versions in constraints.txt.
@@ -57,10 +58,22 @@ OUTSIDE = {
 PARTITIONS = 9
 
 
+@pytest.fixture(scope="module")
+def two_layers(make_classifier):
+    return make_classifier("wordpiece", num_layers=2)
+
+
 # In these kinds the same operators compute, on other weights.
-@pytest.fixture(scope="module", params=["float32", "dynamic_int8", "int4"])
-def graph(request, litert_file):
-    path, _ = litert_file(request.param)
+@pytest.fixture(
+    scope="module",
+    params=[
+        "float32",
+        *(pytest.param(x, marks=pytest.mark.slow) for x in ("dynamic_int8", "int4")),
+    ],
+)
+def graph(request, two_layers, tmp_path_factory):
+    path = tmp_path_factory.mktemp(request.param) / "model.tflite"
+    export_litert(two_layers, path, quantization=request.param, documents=["a king"])
     return Graph(path)
 
 

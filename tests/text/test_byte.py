@@ -37,3 +37,8 @@ def test_ten_megabytes():
 def test_needs_no_tensorflow_text(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_text", None)
     assert ByteTokenizer()(["a"], 4).numpy().tolist() == [[1, 100, 2, 0]]
+
+
+def test_a_large_limit_takes_no_more_memory_than_the_texts():
+    ids = ByteTokenizer().encode(["ab", ""], 2**31 - 1)
+    assert ids.to_list() == [[1, 100, 101, 2], [1, 2]]
