@@ -221,7 +221,7 @@ def test_what_is_frozen_stays_so_in_files(frozen, tmp_path):
 @pytest.mark.parametrize(
     "dtype", [pytest.param("mixed_float16", marks=pytest.mark.slow), "mixed_bfloat16"]
 )
-def test_mixed_precision_trains(dtype):
+def test_mixed_precision_trains(eager, dtype):
     model = CombinerBackbone(**{**SMALL, "num_layers": 1}, dtype=dtype, dropout=0.0)
     policies = {x.dtype_policy.name for x in model.layers if x.name != "token_ids"}
     assert policies == {dtype}

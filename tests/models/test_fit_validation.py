@@ -8,7 +8,7 @@ import tensorflow as tf
 from tests.models.ten_texts import LABELS, TARGETS, TEXTS, make, make_masked_lm, token_ids, write
 
 
-def test_every_kind_of_validation_is_the_same(eager, tmp_path):
+def test_every_kind_of_validation_is_the_same(counted_steps, tmp_path):
     model = make()
     ids = token_ids(model)
     reader = write(tmp_path)
@@ -24,7 +24,6 @@ def test_every_kind_of_validation_is_the_same(eager, tmp_path):
         "data set": tf.data.Dataset.from_tensor_slices((ids, TARGETS)).batch(3),
     }
     model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.optimizer.learning_rate = 0.0
     expected = model.evaluate(TEXTS, LABELS, verbose=0)
     for i, (name, kind) in enumerate(kinds.items()):
         x, y = ((TEXTS, LABELS), (ids, TARGETS))[i % 2]
@@ -116,7 +115,7 @@ def test_masked_language_models_validate_too(fits):
 
 
 @pytest.mark.parametrize("source", ["lists", "reader"])
-def test_validation_steps_and_batch_size(eager, source, tmp_path):
+def test_validation_steps_and_batch_size(counted_steps, source, tmp_path):
     for long_texts in ("truncate", "windows"):
         model = make(long_texts=long_texts)
         validation = (TEXTS, LABELS) if source == "lists" else write(tmp_path)
@@ -148,7 +147,7 @@ def test_validation_is_evaluation(eager):
         assert history["val_accuracy"][0] == pytest.approx(results["accuracy"], rel=1e-5)
 
 
-def test_a_data_set_is_asked_for_its_kind_once_and_not_in_every_epoch(eager):
+def test_a_data_set_is_asked_for_its_kind_once_and_not_in_every_epoch(counted_steps):
     class Ids(keras.utils.PyDataset):
         def __len__(self):
             return 1

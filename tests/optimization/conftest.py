@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from keras_combiner import LongDocumentClassifier
+from tests.eagerly import eagerly
 
 WORDS = {"warm": ["bright", "clear", "swift"], "cold": ["dull", "muddy", "slow"]}
 
@@ -36,5 +37,6 @@ def classifier(data):
         token_dropout=0.0,
         verbose=False,
     )
-    model.fit(*data, epochs=6, batch_size=8, verbose=0)
+    with eagerly():
+        model.fit(*data, epochs=6, batch_size=8, verbose=0)
     return model

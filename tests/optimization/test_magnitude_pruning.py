@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_combiner.optimization import MagnitudePruning, fine_tuned
+from tests.eagerly import eagerly
 
 
 def as_matrix(path, weight):
@@ -23,9 +24,9 @@ def pruned(classifier, data):
         def on_train_batch_end(self, batch, logs=None):
             history.append(pruning.sparsity())
 
-    model = fine_tuned(
-        classifier, *data, callbacks=[pruning, Sparsities()], epochs=6, batch_size=8, verbose=0
-    )
+    options = {"epochs": 4, "batch_size": 8, "verbose": 0}
+    with eagerly():
+        model = fine_tuned(classifier, *data, callbacks=[pruning, Sparsities()], **options)
     return pruning, model, history
 
 
@@ -63,7 +64,7 @@ def test_the_pruned_model_still_knows(pruned, data):
 @pytest.mark.usefixtures("eager")
 def test_two_of_four_inputs_of_every_output_are_zero(classifier, data):
     pruning = MagnitudePruning(pattern="2:4")
-    model = fine_tuned(classifier, *data, callbacks=[pruning], epochs=2, batch_size=8, verbose=0)
+    model = fine_tuned(classifier, *data, callbacks=[pruning], epochs=1, batch_size=8, verbose=0)
     weights = {x.path: x for x in model.weights}
     assert pruning.report()
     assert all("kernel" in path for path in pruning.report())
@@ -106,7 +107,7 @@ def test_a_single_step_reaches_the_target(classifier, data):
 @pytest.mark.usefixtures("eager")
 def test_tables_can_be_left_out(classifier, data):
     pruning = MagnitudePruning(target_sparsity=0.5, embeddings=False)
-    fine_tuned(classifier, *data, callbacks=[pruning], epochs=1, batch_size=8, verbose=0)
+    fine_tuned(classifier, *data, callbacks=[pruning], epochs=1, batch_size=24, verbose=0)
     assert all(path.endswith("kernel") for path in pruning.report())
 
 
@@ -114,7 +115,7 @@ def test_tables_can_be_left_out(classifier, data):
 def test_logs_hold_the_sparsity(classifier, data):
     pruning = MagnitudePruning(target_sparsity=0.5)
     model = type(classifier).from_config(classifier.get_config())
-    history = model.fit(*data, epochs=2, batch_size=8, verbose=0, callbacks=[pruning])
+    history = model.fit(*data, epochs=2, batch_size=24, verbose=0, callbacks=[pruning])
     assert history.history["sparsity"][-1] == pytest.approx(0.5, abs=1e-3)
 
 

@@ -16,6 +16,7 @@ from keras_combiner.optimization import (
     fine_tuned,
     quantization_aware,
 )
+from tests.eagerly import eagerly
 from tests.export.litert_graph import Graph
 
 # As in a fresh process, where nobody has imported what the file needs.
@@ -36,9 +37,9 @@ def token_ids(classifier, data):
 
 @pytest.fixture(scope="module")
 def aware(classifier, data):
-    return fine_tuned(
-        quantization_aware(classifier), *data, epochs=4, batch_size=8, learning_rate=1e-4, verbose=0
-    )
+    options = {"epochs": 3, "batch_size": 8, "learning_rate": 1e-4, "verbose": 0}
+    with eagerly():
+        return fine_tuned(quantization_aware(classifier), *data, **options)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def exported(aware, tmp_path_factory):
     return path
 
 
-def test_the_original_stays_as_it_is(classifier, aware, token_ids):
+def test_the_original_stays_as_it_is(eager, classifier, aware, token_ids):
     assert type(classifier) is LongDocumentClassifier
     assert isinstance(aware, QuantizationAwareClassifier)
     plain = quantization_aware(classifier).without_quantization()
@@ -69,7 +70,7 @@ def test_weights_and_activations_have_256_values(aware, token_ids):
     assert float(smallest) - 0.1 < np.min(values) < np.max(values) < float(largest) + 0.1
 
 
-def test_calibration_scales_the_range_of_the_logits(aware, token_ids):
+def test_calibration_scales_the_range_of_the_logits(eager, aware, token_ids):
     model = copied(aware)
     before = model.task.linear(model.predict(token_ids, verbose=0))
     model._scale_logits(0.5)
@@ -118,7 +119,8 @@ def test_saved_and_loaded_in_a_fresh_process(aware, token_ids, tmp_path):
 
 def test_the_file_computes_what_the_model_does(aware, exported, token_ids):
     received, _ = run_litert(exported, token_ids)
-    expected = aware.predict(token_ids, verbose=0)
+    with eagerly():
+        expected = aware.predict(token_ids, verbose=0)
     assert np.abs(received - expected).max() < 0.03
 
 

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 
 from keras_combiner.optimization import WeightClustering, fine_tuned
+from tests.eagerly import eagerly
 
 
 @pytest.fixture(scope="module")
 def clustered(classifier, data):
     clustering = WeightClustering(number_of_clusters=8)
-    model = fine_tuned(classifier, *data, callbacks=[clustering], epochs=2, batch_size=8, verbose=0)
+    options = {"epochs": 2, "batch_size": 8, "verbose": 0}
+    with eagerly():
+        model = fine_tuned(classifier, *data, callbacks=[clustering], **options)
     return clustering, model
 
 
@@ -33,7 +36,7 @@ def test_the_values_are_trained(clustered, classifier):
     assert np.abs(after - before).max() < 0.2
 
 
-def test_the_clustered_model_still_knows(clustered, data):
+def test_the_clustered_model_still_knows(eager, clustered, data):
     texts, labels = data
     found = [x["label"] for x in clustered[1].classify(texts)]
     assert np.mean([a == b for a, b in zip(found, labels, strict=True)]) >= 0.9

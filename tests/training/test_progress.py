@@ -32,7 +32,7 @@ def test_a_loss_that_is_no_number_names_the_documents(tmp_path):
         model.fit(TEXTS, LABELS, batch_size=2, verbose=0, callbacks=[FiniteLoss()])
 
 
-def test_progress_counts_documents_and_tokens(capsys):
+def test_progress_counts_documents_and_tokens(counted_steps, capsys):
     progress = Progress()
     model = classifier()
     model.fit(TEXTS, LABELS, callbacks=[progress], **{**OPTIONS, "validation_split": 0.0})
@@ -79,7 +79,7 @@ def test_the_time_left_is_that_of_steps_but_the_first(monkeypatch, capsys):
     assert lines[-1].endswith(" 0:04 left")
 
 
-def test_progress_counts_the_seconds_of_before_a_resumption(tmp_path, monkeypatch):
+def test_progress_counts_the_seconds_of_before_a_resumption(counted_steps, tmp_path, monkeypatch):
     now = 0
 
     class Tick(keras.callbacks.Callback):
