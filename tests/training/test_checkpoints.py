@@ -81,7 +81,7 @@ class Told(TextTrainingCallback):
         self.epochs = state["epochs"]
 
 
-def test_a_callback_of_the_user_is_told_and_its_state_is_kept(tmp_path):
+def test_a_callback_of_the_user_is_told_and_its_state_is_kept(counted_steps, tmp_path):
     first, again = Told(), Told()
     path = tmp_path / "last.npz"
     with pytest.raises(InterruptedError):
@@ -96,7 +96,7 @@ def test_a_callback_of_the_user_is_told_and_its_state_is_kept(tmp_path):
     assert again.epochs == epochs
 
 
-def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_last_checkpoint(counted_steps, tmp_path, monkeypatch):
     savez, calls = np.savez, []
 
     def full(file, **arrays):

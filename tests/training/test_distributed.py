@@ -45,7 +45,7 @@ def on_two_devices(what, folder):
     return [training_program.load(path) for path in sorted(folder.glob("*.npz"))]
 
 
-def test_a_training_that_fails_leaves_the_step_to_keras():
+def test_a_training_that_fails_leaves_the_step_to_keras(eager):
     class Fail(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
             raise OSError("No space left")
