@@ -102,14 +102,23 @@ def test_padding_does_not_matter(options, causal):
         np.testing.assert_allclose(received, expected, atol=1e-5)
 
 
+# "all" has rows of every kind; the others are quick for two options.
 @pytest.mark.parametrize(
-    "kind",
+    ("options", "kind"),
     [
-        pytest.param(kind, marks=pytest.mark.slow) if kind in ("right", "left") else kind
+        pytest.param(
+            options,
+            kind,
+            id=f"{name}-{kind}",
+            marks=()
+            if kind == "all"
+            or (kind in ("none", "scattered") and name in ("plain", "rotary and grouped"))
+            else pytest.mark.slow,
+        )
+        for name, options in OPTIONS.items()
         for kind in reference.PADDINGS
     ],
 )
-@every_option
 def test_the_future_does_not_leak(options, kind):
     layer = built(**options)
     mask = reference.padding_mask(kind, BATCH, LENGTH)
@@ -179,8 +188,14 @@ def test_dynamic_length_equals_static(summary):
         np.testing.assert_allclose(dynamic(x, mask), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
-@pytest.mark.parametrize("summary", SUMMARIES)
+@pytest.mark.parametrize(
+    ("summary", "dtype"),
+    [
+        pytest.param(summary, dtype, marks=() if index % 2 == quick else pytest.mark.slow)
+        for index, summary in enumerate(SUMMARIES)
+        for quick, dtype in enumerate(["mixed_float16", "mixed_bfloat16"])
+    ],
+)
 def test_mixed_precision_trains(eager, summary, dtype):
     x = keras.Input((LENGTH, FEATURES))
     mask = keras.Input((LENGTH,), dtype="bool")
@@ -201,7 +216,7 @@ def test_mixed_precision_trains(eager, summary, dtype):
 @pytest.mark.parametrize(
     ("summary", "causal"),
     [
-        ("max", False),
+        pytest.param("max", False, marks=pytest.mark.slow),
         pytest.param("mean", False, marks=pytest.mark.slow),
         ("variational", True),
     ],

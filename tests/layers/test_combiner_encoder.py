@@ -181,11 +181,15 @@ def test_padding_does_not_matter(options):
 def test_causal_blocks_do_not_see_the_future(kind, normalize_first):
     layer = built(use_causal_mask=True, normalize_first=normalize_first)
     mask = reference.padding_mask(kind, BATCH, LENGTH)
-    before = np.array(layer(tokens(), mask=mask))
-    for changed in (0, 8, 20):
-        moved = tokens()
-        moved[:, changed, 0] += 3
-        after = np.array(layer(moved, mask=mask))
+    places = (0, 8, 20)
+    x = np.stack([tokens()] * (1 + len(places)))
+    for i, changed in enumerate(places, 1):
+        x[i, :, changed, 0] += 3
+    # All in one batch, with the same mask for each.
+    masks = None if mask is None else np.tile(mask, (1 + len(places), 1))
+    outputs = np.array(layer(x.reshape(-1, LENGTH, FEATURES), mask=masks))
+    before, *moved = np.split(outputs, 1 + len(places))
+    for changed, after in zip(places, moved, strict=True):
         np.testing.assert_allclose(after[:, :changed], before[:, :changed], atol=1e-6)
         assert np.abs(after[:, changed] - before[:, changed]).max() > 1e-3
 
