@@ -37,9 +37,9 @@ def token_ids():
 def use(path):
     """Loads the model at `path`: its outputs, then losses, outputs and weights of training."""
     model = keras.models.load_model(path)
-    before = model.predict(token_ids(), verbose=0)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.05), loss)
+    before = model.predict(token_ids(), verbose=0)
     labels = np.array([0, 1, 2, 0, 1, 2])
     history = model.fit(token_ids(), labels, batch_size=3, epochs=2, shuffle=False, verbose=0)
     return {
