@@ -22,7 +22,7 @@ def multi_label():
     model = make(SEVERAL, task="multi_label")
     model.learning_rate = 3e-2
     with eagerly():
-        model.fit(TEXTS, SEVERAL, epochs=25, batch_size=32, verbose=0, seed=1)
+        model.fit(TEXTS, SEVERAL, epochs=16, batch_size=32, verbose=0, seed=1)
     return model
 
 
