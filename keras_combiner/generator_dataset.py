@@ -6,9 +6,10 @@ import weakref
 def generator_dataset(generator, output_signature):
     """Returns `tf.data.Dataset.from_generator`, whose generator ends with the data set.
 
-    TensorFlow's default graph keeps what it calls of Python until the process ends: a data set of a
-    hundred thousand texts, or of a model that was deleted long ago. Here it keeps a function that
-    holds nothing.
+    TensorFlow's default graph keeps the functions that it calls until the process ends, and so what
+    they hold: texts, or a model that was deleted long ago. Here it keeps a function that holds
+    nothing. A data set that is made while a graph is traced ends before the graph runs: there the
+    generator is kept, as TensorFlow does.
 
     Args:
         generator: callable without arguments that returns an iterator.
@@ -22,5 +23,6 @@ def generator_dataset(generator, output_signature):
 
     held = [generator]
     dataset = tf.data.Dataset.from_generator(lambda: held[0](), output_signature=output_signature)
-    weakref.finalize(dataset, held.clear).atexit = False
+    if tf.executing_eagerly():
+        weakref.finalize(dataset, held.clear).atexit = False
     return dataset

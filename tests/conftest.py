@@ -27,15 +27,16 @@ settings.load_profile("suite")
 def pytest_runtest_setup(item):
     """Weights, dropout and shuffles are the same in every run; before fixtures draw them.
 
-    A new seed has TensorFlow forget every op and function that it has made ready to run, as some
-    may hold the old one. Ours do not: once a module is soon enough to forget.
+    With a new seed, TensorFlow drops every op and function that it has prepared, because eager
+    random ops keep the old one. Keras draws from seeds of its own, so that dropping them once a
+    file is enough; preparing them again for every test took much of the time.
     """
     with unittest.mock.patch.object(pywrap_tfe, "TFE_ContextClearCaches"):
         keras.utils.set_random_seed(0)
 
 
 def pytest_collection_finish(session):
-    """What is imported by now stays: no garbage collection need look through it again.
+    """What is imported by now stays: garbage collections skip it.
 
     Keras collects for every layer that it quantizes, which took most of the time of such tests.
     """
@@ -45,7 +46,7 @@ def pytest_collection_finish(session):
 
 @pytest.fixture(scope="session", autouse=True)
 def graphs_as_they_were_traced():
-    """TensorFlow takes longer to optimize a graph than tests take to run it."""
+    """Graphs run as they were traced: to optimize one takes longer than a test runs it."""
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
@@ -59,7 +60,7 @@ def graphs_end_with_their_tests():
     gradients = ops._gradient_registry._registry
     for name in [x for x in gradients if x.startswith("CustomGradient-")]:
         del gradients[name]
-    tf.random.set_seed(0)  # has TensorFlow forget what it has made ready to run
+    tf.random.set_seed(0)  # drops what TensorFlow has prepared, see `pytest_runtest_setup`
 
 
 @pytest.fixture

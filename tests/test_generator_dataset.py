@@ -4,6 +4,7 @@ import gc
 import itertools
 import weakref
 
+import pytest
 import tensorflow as tf
 
 from keras_combiner.generator_dataset import generator_dataset
@@ -38,11 +39,45 @@ def test_what_is_made_of_it_keeps_it():
     assert held() is None
 
 
+def made():
+    return generator_dataset(Numbers(), SCALAR)
+
+
+COMBINED = {
+    "concatenate": (lambda x: x.concatenate(made()), [0, 1, 2, 0, 1, 2]),
+    "zip": (lambda x: tf.data.Dataset.zip(x, made()).map(lambda a, b: a + b), [0, 2, 4]),
+    "cache, shuffle": (lambda x: x.cache().shuffle(1), [0, 1, 2]),
+    "choose": (
+        lambda x: tf.data.Dataset.choose_from_datasets(
+            [x, made()], tf.data.Dataset.from_tensor_slices(tf.constant([0, 1, 0], "int64"))
+        ),
+        [0, 0, 1],
+    ),
+    "made in a map": (lambda x: tf.data.Dataset.range(2).flat_map(lambda _: made()), [0, 1, 2] * 2),
+    "read in a map": (lambda x: tf.data.Dataset.range(2).flat_map(lambda _: x), [0, 1, 2] * 2),
+}
+
+
+@pytest.mark.parametrize(("combine", "expected"), COMBINED.values(), ids=COMBINED)
+def test_every_way_to_combine_data_sets_keeps_it(combine, expected):
+    dataset = combine(made())
+    for _ in range(2):
+        gc.collect()
+        assert list(dataset.as_numpy_iterator()) == expected
+
+
 def test_a_function_that_reads_it_keeps_it():
     @tf.function
     def total(dataset):
         return dataset.reduce(0, lambda x, y: x + y)
 
+    @tf.function
+    def total_of_its_own():
+        return made().reduce(0, lambda x, y: x + y)
+
+    for _ in range(2):
+        assert total_of_its_own() == 3
+        gc.collect()
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     distributed = strategy.experimental_distribute_dataset(generator_dataset(Numbers(), SCALAR))
     gc.collect()

@@ -7,8 +7,8 @@ from keras import backend, ops
 
 from keras_combiner.factorizations import precision
 
-# Nats by which masked logits may exceed all that count where nothing is filled: what the variance
-# of a part may add to its logit at most.
+# The most, in nats, that the variance of a part adds to its logit; so the most by which a masked
+# logit may exceed all that count, where masked logits are not filled.
 MOST_ABOVE = 4.0
 LEAST_TOTAL = 0.5 * math.exp(-MOST_ABOVE)
 MASKED_BELOW = 30.0  # nats below the smallest logit: a weight of less than 1e-13

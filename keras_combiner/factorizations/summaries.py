@@ -126,8 +126,8 @@ def summarize(query, key, value, mask, pooling, counts=None, bias=None, variance
     - "gaussian": as "variational", and nearer to the weight that softmax attention gives the part:
       its keys under w_P are taken for a Gaussian, whose variance feature by feature, `sigma2_P =
       sum_j w_P(j) (k_j - k_P)^2`, adds `sum_d q_d^2 sigma2_P_d / 2` to the logit of a query q
-      (already divided by sqrt(D)), but no more than `softmax.MOST_ABOVE`: of keys that resemble
-      each other or of large queries, a Gaussian knows too much.
+      (already divided by sqrt(D)), but no more than `softmax.MOST_ABOVE`. That term grows with the
+      square of the query, the logarithm of the exact weight in proportion to it at most.
 
     Args:
         query: float tensor `[G, N, S, D]`, already divided by sqrt(D).
@@ -146,8 +146,8 @@ def summarize(query, key, value, mask, pooling, counts=None, bias=None, variance
         `Summaries`.
 
     Source: Ren et al., NeurIPS 2021, section 3.1 and appendix; the variational weight minimises
-    the KL divergence to softmax attention; the gaussian one is the moment generating function of
-    the part's keys.
+    the KL divergence to softmax attention; the gaussian one is the cumulant generating function
+    of a Gaussian with the part's mean and variances.
     """
     if counts is None and mask is not None:
         counts = ops.cast(mask, precision.dtype_for(key))

@@ -129,14 +129,14 @@ class Distributed(TextTrainingCallback):
         if getattr(model, "learns_ranges", False):
             raise ValueError(
                 "Quantization-aware training learns ranges that workers do not share: train "
-                "without `Distributed`."
+                "without `Distributed` (--strategy of the command)."
             )
         for layer in model._flatten_layers():
             if isinstance(layer, CombinerAttention) and layer.plan.learns_without_gradients:
                 raise ValueError(
                     f"The plan {type(layer.plan).__name__} learns from the documents that it sees, "
-                    "of which every replica sees others: train without `Distributed`, or with "
-                    "another plan."
+                    "of which every replica sees others: train without `Distributed` (--strategy "
+                    "of the command), or with another plan."
                 )
         if isinstance(model, LanguageModel):
             raise ValueError(

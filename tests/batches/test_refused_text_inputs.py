@@ -10,23 +10,7 @@ from keras_combiner import LongDocumentClassifier, tasks
 from keras_combiner.batches import text_inputs
 from keras_combiner.datasets import read_documents, write_jsonl
 from keras_combiner.models import CombinerMaskedLM
-
-SMALL = {
-    "sequence_length": 24,
-    "num_layers": 1,
-    "num_heads": 2,
-    "hidden_dim": 8,
-    "intermediate_dim": 8,
-    "block_size": 8,
-    "tokenizer": "bytes",
-    "verbose": False,
-}
-
-
-@pytest.fixture(scope="module")
-def classifier():
-    """Untrained, of the labels "a" and "b". Tests must not change it."""
-    return LongDocumentClassifier.from_texts(["x", "y"], ["a", "b"], **SMALL)
+from tests.batches.small import SMALL
 
 
 @pytest.mark.parametrize(

@@ -18,24 +18,6 @@ from keras_combiner.batches.documents import Documents
 from keras_combiner.batches.encoded_documents import EncodedDocuments
 from keras_combiner.text import ByteTokenizer
 
-SMALL = {
-    "sequence_length": 24,
-    "num_layers": 1,
-    "num_heads": 2,
-    "hidden_dim": 8,
-    "intermediate_dim": 8,
-    "block_size": 8,
-    "tokenizer": "bytes",
-    "verbose": False,
-}
-
-
-@pytest.fixture(scope="module")
-def classifier():
-    """Untrained, of the labels "a" and "b". Tests must not change it."""
-    return LongDocumentClassifier.from_texts(["x", "y"], ["a", "b"], **SMALL)
-
-
 # What holds strings. An index in another order, with gaps, says nothing.
 
 

@@ -2,13 +2,20 @@ import keras
 import pytest
 
 from keras_combiner import LongDocumentClassifier
-from tests.models.ten_texts import make
+from tests.models import ten_texts, weather_and_tales
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    """Of weather and tales, untrained, of bytes. Tests must not change it."""
+    keras.utils.set_random_seed(1)
+    return weather_and_tales.make(tokenizer="bytes")
 
 
 @pytest.fixture(scope="module")
 def shared():
     """Tests must not train it."""
-    return make()
+    return ten_texts.make()
 
 
 @pytest.fixture(scope="module")

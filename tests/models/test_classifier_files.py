@@ -13,13 +13,6 @@ from tests.eagerly import eagerly
 from tests.models.weather_and_tales import LABELS, TEXTS, make
 
 
-@pytest.fixture(scope="module")
-def classifier():
-    """Untrained, of bytes. Tests must not change it."""
-    keras.utils.set_random_seed(1)
-    return make(tokenizer="bytes")
-
-
 def test_every_argument_comes_back(tmp_path):
     model = make(
         tokenizer="bytes",

@@ -23,6 +23,7 @@ def test_copies(fits, trained):
             model.fit(TEXTS, y, verbose=0)
             assert not model._compiled_by_user
         ids = token_ids(model)
+        # Refused for good: what Keras makes of the layers has neither a tokenizer nor labels.
         with pytest.raises(NotImplementedError, match=r"from_config\(model\.get_config\(\)\)"):
             keras.models.clone_model(model)
         same = copy.deepcopy(model)

@@ -21,13 +21,6 @@ from tests.models.weather_and_tales import (
 
 
 @pytest.fixture(scope="module")
-def classifier():
-    """Untrained, of bytes. Tests must not change it."""
-    keras.utils.set_random_seed(1)
-    return make(tokenizer="bytes")
-
-
-@pytest.fixture(scope="module")
 def trained():
     """Has learnt the texts. Tests must not change it."""
     keras.utils.set_random_seed(1)
