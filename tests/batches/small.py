@@ -1,4 +1,6 @@
-"""Sizes of a small classifier of bytes."""
+"""A small classifier of bytes: its sizes, and what it would be fitted on."""
+
+from keras_combiner import LongDocumentClassifier
 
 SMALL = {
     "sequence_length": 24,
@@ -10,3 +12,15 @@ SMALL = {
     "tokenizer": "bytes",
     "verbose": False,
 }
+
+
+def fitted_on(monkeypatch, model, *arguments, **options):
+    """What `fit` would train on: `TextBatches`, and what else is handed on."""
+    caught = {}
+
+    def catch(self, batches, settings):
+        caught.update(batches=batches, **settings.others)
+
+    monkeypatch.setattr(LongDocumentClassifier, "_fit_batches", catch)
+    model.fit(*arguments, **options)
+    return caught

@@ -11,12 +11,13 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_combiner import LongDocumentClassifier, tasks
+from keras_combiner import tasks
 from keras_combiner.batches import text_inputs
 from keras_combiner.batches.document_encoder import DocumentEncoder
 from keras_combiner.batches.documents import Documents
 from keras_combiner.batches.encoded_documents import EncodedDocuments
 from keras_combiner.text import ByteTokenizer
+from tests.batches.small import fitted_on
 
 # What holds strings. An index in another order, with gaps, says nothing.
 
@@ -179,18 +180,6 @@ def test_labels_have_one_name(labels, names):
 
 
 # By position
-
-
-def fitted_on(monkeypatch, model, *arguments, **options):
-    """What `fit` would train on: `TextBatches`, and what else is handed on."""
-    caught = {}
-
-    def catch(self, batches, settings):
-        caught.update(batches=batches, **settings.others)
-
-    monkeypatch.setattr(LongDocumentClassifier, "_fit_batches", catch)
-    model.fit(*arguments, **options)
-    return caught
 
 
 def test_a_shuffled_table_is_read_by_position(classifier, monkeypatch):

@@ -12,7 +12,7 @@ from keras_combiner import LongDocumentClassifier
 from keras_combiner.datasets import read_documents
 from keras_combiner.models.class_weights import class_weights
 from tests import on_backend
-from tests.batches.test_text_inputs import SMALL, fitted_on
+from tests.batches.small import SMALL, fitted_on
 
 TEXTS = ["aaaa", "bbbb bb", "aa bb", "cc" * 30]  # the last takes several windows
 SEVERAL = [["a"], ["b"], ["a", "b"], []]
