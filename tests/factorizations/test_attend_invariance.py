@@ -77,7 +77,7 @@ def test_dynamic_length_equals_static(plan, masked, causal, summary):
     signature = [tf.TensorSpec([None, 2, None, 3])] * 2 + [tf.TensorSpec([None, 2, None, 5])]
     if masked:
         signature.append(tf.TensorSpec([None, None], tf.bool))
-    dynamic = tf.function(attend, input_signature=signature)
+    dynamic = tf.function(attend, input_signature=signature, autograph=False)
     for length in (1, 3, 4, 5, 16, 23):
         arguments = list(reference.heads((2, 2, length, 3), value_dim=5))
         if masked:
@@ -95,7 +95,8 @@ def test_nothing_in_nothing_out_of_a_graph_for_any_length(shape, causal):
     # A server may be handed an empty batch, whose padded rows have length 0.
     @tf.function(
         input_signature=[tf.TensorSpec([None, 2, None, 3])] * 3
-        + [tf.TensorSpec([None, None], "bool")]
+        + [tf.TensorSpec([None, None], "bool")],
+        autograph=False,
     )
     def attend(query, key, value, mask):
         return learned_fixed(4).attend(query, key, value, padding_mask=mask, causal=causal)

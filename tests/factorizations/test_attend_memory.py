@@ -23,7 +23,7 @@ def largest_tensor(name, length, backward=False, masked=True, **options):
             )
         return tape.gradient(results, [query, key, value]) if backward else results
 
-    function = tf.function(attend).get_concrete_function(
+    function = tf.function(attend, autograph=False).get_concrete_function(
         heads, heads, heads, tf.TensorSpec([1, length], tf.bool)
     )
     graphs = [function.graph, *(f.graph for f in function.graph._functions.values())]

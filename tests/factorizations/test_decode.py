@@ -39,7 +39,7 @@ def both(plan, shape, summary="max", dtype="float32", room=0, jit_compile=False,
     weights = LearnedPlan(plan).learned(shape, value_dim, summary, seed)["weights"]
     whole = plan.attend(*arrays, causal=True, summary=summary, weights=weights)
 
-    @tf.function(jit_compile=jit_compile)
+    @tf.function(jit_compile=jit_compile, autograph=False)
     def step(query, key, value, cache, position):
         return plan.decode(query, key, value, cache, position, summary, weights)
 
@@ -120,7 +120,7 @@ def test_a_cache_can_be_the_state_of_a_loop(plan):
     arrays = [tf.constant(x) for x in reference.heads((1, 2, 9, 4))]
     value_dim = arrays[2].shape[3]
 
-    @tf.function
+    @tf.function(autograph=False)
     def loop():
         def step(position, cache, outputs):
             token = (tf.gather(x, position, axis=2) for x in arrays)
@@ -168,7 +168,8 @@ def largest_computed_tensor(plan, length):
     function = tf.function(
         lambda query, key, value, cache, position: plan.decode(
             query, key, value, cache, position, "variational"
-        )
+        ),
+        autograph=False,
     ).get_concrete_function(
         token,
         token,

@@ -305,7 +305,7 @@ def check_xla(plan, causal, summary):
         return outputs, scores, *tape.gradient(outputs, arrays, output_gradients=upstream)
 
     arrays = [tf.constant(x) for x in arrays]
-    compiled = tf.function(attend_and_differentiate, jit_compile=True)(*arrays)
+    compiled = tf.function(attend_and_differentiate, jit_compile=True, autograph=False)(*arrays)
     for received, expected in zip(compiled, attend_and_differentiate(*arrays), strict=True):
         np.testing.assert_allclose(received, expected, atol=1e-5)
 
@@ -329,7 +329,8 @@ def test_an_empty_batch_of_unknown_size(plan, summary):
         inputs = tf.ones((tf.shape(arrays[0])[0], 9, plans.INPUT_DIM))
         return plan.attend(*arrays, summary=summary, inputs=inputs)
 
-    compiled = tf.function(attend, input_signature=[tf.TensorSpec([None, 2, 9, 3])] * 3)
+    signature = [tf.TensorSpec([None, 2, 9, 3])] * 3
+    compiled = tf.function(attend, input_signature=signature, autograph=False)
     assert compiled(*[tf.zeros((0, 2, 9, 3))] * 3).shape == (0, 2, 9, 3)
     arrays = reference.heads((2, 2, 9, 3))
     np.testing.assert_allclose(compiled(*arrays), attend(*arrays), atol=1e-6)

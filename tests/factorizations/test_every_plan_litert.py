@@ -18,7 +18,8 @@ def convert(plan, masked, causal, summary):
             input_signature=[
                 *[tf.TensorSpec([2, 2, LENGTH, 4])] * 3,
                 tf.TensorSpec([2, LENGTH], "bool"),
-            ]
+            ],
+            autograph=False,
         )
         def attend(self, query, key, value, mask):
             mask = mask if masked else None

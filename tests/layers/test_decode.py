@@ -59,7 +59,7 @@ def with_weights(layer):
 
 def decode_all(layer, tokens, max_length=LENGTH, jit_compile=False):
     """Outputs of the tokens one after the other, stacked."""
-    step = tf.function(layer.decode, jit_compile=jit_compile)
+    step = tf.function(layer.decode, jit_compile=jit_compile, autograph=False)
     cache = layer.initial_cache(tokens.shape[0], max_length)
     outputs = []
     for position in range(tokens.shape[1]):
