@@ -28,6 +28,7 @@ class BigBird(Factorization):
     variant whose global tokens are tokens of the text).
     """
 
+    covers_all = False
     pools_parts = False
 
     def __init__(self, block_size=64, num_random=3, seed=0):

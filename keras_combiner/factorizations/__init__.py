@@ -9,6 +9,7 @@ from keras_combiner.factorizations.logsparse import Logsparse
 from keras_combiner.factorizations.mixture import Mixture
 from keras_combiner.factorizations.registry import deserialize, get, names, serialize
 from keras_combiner.factorizations.routing import Routing
+from keras_combiner.factorizations.window import Window
 
 __all__ = [
     "AxialHorizontal",
@@ -21,6 +22,7 @@ __all__ = [
     "Mixture",
     "Routing",
     "Support",
+    "Window",
     "deserialize",
     "get",
     "names",

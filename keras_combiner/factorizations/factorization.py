@@ -15,10 +15,11 @@ class Support(NamedTuple):
     Attributes:
         direct: tuple of int, the positions attended one by one.
         parts: tuple of the abstracted parts, each a tuple of int, its positions. `direct` and the
-            parts are disjoint and together hold every position that the query may see. Two kinds
-            of parts say more: a tuple of parts in place of positions has a local distribution
-            over these children, times the local distribution inside each of them; a `CellPart`
-            names the token whose query makes the local distribution.
+            parts are disjoint and, if the plan covers all (see `Factorization.covers_all`),
+            together hold every position that the query may see. Two kinds of parts say more: a
+            tuple of parts in place of positions has a local distribution over these children,
+            times the local distribution inside each of them; a `CellPart` names the token whose
+            query makes the local distribution.
     """
 
     direct: tuple
@@ -90,6 +91,8 @@ class Factorization:
     Attributes:
         any_length: bool, whether the plan serves sequences of a length that is not known before
             there is data; the others lay out their pattern at a static length.
+        covers_all: bool, whether a query attends to every position that it may see, directly or in
+            a part. If not, it is blind to some of the text, like a query of `Window`.
         decodes: bool, whether the plan decodes one token at a time, with `decode`.
         learns_without_gradients: bool, whether training moves weights by the tokens it sees
             (see `updated_weights`), which then differ between devices that see different ones.
@@ -103,6 +106,7 @@ class Factorization:
     """
 
     any_length = False
+    covers_all = True
     decodes = False
     learns_without_gradients = False
     pools_parts = True
@@ -207,7 +211,8 @@ class Factorization:
             length: int, T, or a tensor where it is not known before there is data.
 
         Returns:
-            bool, true if it is known that no query of such a sequence has a part.
+            bool, true if it is known that every query of such a sequence attends to each token
+            directly, or, where it is causal, to each of the past.
         """
         return False
 

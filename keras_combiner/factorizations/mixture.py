@@ -61,6 +61,11 @@ class Mixture(Factorization):
         return all(plan.any_length for plan in self.plans)
 
     @property
+    def covers_all(self):
+        """See `Factorization`: what one member leaves out, another may cover."""
+        return any(plan.covers_all for plan in self.plans)
+
+    @property
     def learns_without_gradients(self):
         """See `Factorization`."""
         return any(plan.learns_without_gradients for plan in self.plans)

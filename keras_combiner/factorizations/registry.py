@@ -9,6 +9,7 @@ from keras_combiner.factorizations.fixed import Fixed
 from keras_combiner.factorizations.hierarchical import Hierarchical
 from keras_combiner.factorizations.logsparse import Logsparse
 from keras_combiner.factorizations.routing import Routing
+from keras_combiner.factorizations.window import Window
 
 # What the layer's `block_size` means to each plan.
 _PLANS = {
@@ -19,6 +20,7 @@ _PLANS = {
     "axial_horizontal": lambda block_size: AxialHorizontal(width=block_size),
     "axial_rowmajor": lambda block_size: AxialRowmajor(width=block_size),
     "routing": lambda block_size: Routing(group_size=block_size),
+    "window": lambda block_size: Window(size=block_size),
 }
 
 

@@ -42,7 +42,8 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         factorization: str or `keras_combiner.factorizations.Factorization`, the plan that
             splits the sequence: one of `keras_combiner.factorizations.names()`, or an object.
         block_size: int, number of tokens that attend to each other directly (the width of the
-            grid for axial plans), for plans that are given by name; an object has its own.
+            grid for axial plans, the size of the window for "window", which sees nothing beyond),
+            for plans that are given by name; an object has its own.
         summary: str, how a part is summarized: "variational" (the closest to softmax
             attention), "gaussian" (which leaves out less of it), "max" (the paper's), "mean" or
             "deepset" (which adds parameters); see
@@ -132,7 +133,8 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         if kwargs.pop("sliding_window", None) is not None:
             raise ValueError(
                 "CombinerAttention takes no `sliding_window`: `block_size` sets how far direct "
-                "attention reaches."
+                "attention reaches. For a window W and nothing beyond, pass "
+                "factorization=Window(W) if the attention is causal, and Window(2 * W - 1) if not."
             )
         super().__init__(
             num_heads,

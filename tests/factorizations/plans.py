@@ -14,6 +14,7 @@ from keras_combiner.factorizations import (
     Logsparse,
     Mixture,
     Routing,
+    Window,
 )
 
 SIZE = 4  # the block size or grid width of every plan below that has one
@@ -39,11 +40,13 @@ TABLE = {
         lambda size: AxialRowmajor(size, row_summary="proj"),
     ),
     "routing": (Routing(SIZE, num_clusters=3), Routing),
+    "window": (Window(SIZE + 1), Window),
     "mixture": (
         Mixture(["fixed", AxialRowmajor(3)], block_size=SIZE),
         lambda size: Mixture(["axial_vertical", Logsparse()], block_size=size),
     ),
     "mixture, learned": (Mixture([Routing(SIZE, 2), AxialRowmajor(3, "proj")]), None),
+    "mixture, window": (Mixture([Window(3), Fixed(SIZE)]), None),
 }
 PLANS = {name: plan for name, (plan, _) in TABLE.items()}
 GROWING = {name: make for name, (_, make) in TABLE.items() if make is not None}
@@ -96,7 +99,13 @@ every_plan = pytest.mark.parametrize("plan", LEARNED_PLANS.values(), ids=LEARNED
 
 # Plans that take no way through the code that others do not take: where trying takes long, they are
 # tried in the slow tests only.
-VARIANTS = ("fixed, finer parts", "fixed, neighbors", "hierarchical, binary", "mixture")
+VARIANTS = (
+    "fixed, finer parts",
+    "fixed, neighbors",
+    "hierarchical, binary",
+    "mixture",
+    "mixture, window",
+)
 distinct_plans = pytest.mark.parametrize(
     "plan",
     [LearnedPlan(x) for name, x in PLANS.items() if name not in VARIANTS],

@@ -34,13 +34,15 @@ page is out of date.
 - Plans: "fixed, finer parts and neighbors" is `Fixed(S, part_size=S // 2, neighbors=1)`, and
   "mixture" `Mixture(["axial_vertical", Logsparse()])`.
 - Cost: for T tokens in N blocks or groups of S tokens, or rows of W; parts of P tokens and K
-  neighbors on each side, which by default are S and 0.
+  neighbors on each side, which by default are S and 0; a window of S tokens.
 - Terms: the most logits that one query takes at {lengths} tokens, with blocks, rows or groups of
   {sizes} tokens (hierarchical: 16). Full attention takes as many as there are tokens.
 - Memory: how many times as much temporary memory the program that XLA compiles on JAX takes for
   {growth_lengths} tokens, with blocks to match. A tensor of the size of the scores: 16 times.
 - Parameters: of one layer with {heads} heads of {key_dim} features on inputs of {input_dim}, beside
   the projections of `MultiHeadAttention`. Summaries add, with any plan: {summary_parameters}.
+- Covers all: whether a query attends to every token that it may see, directly or in a part. A layer
+  of "window" sees nothing beyond its window; stacked layers pass on what each of them sees.
 - Any length: whether one layer serves sequences of all lengths. The others lay out their pattern
   at a static length; pad to it. A mixture serves all lengths if all of its plans do.
 - Causal: the outputs at the positions before a changed token stay the same.
@@ -139,6 +141,7 @@ def litert(name):
 QUICK = {
     "cost": cost,
     "parameters": parameters,
+    "covers all": lambda name: "yes" if PLANS[name].covers_all else "no",
     "any length": any_length,
     "causal": causal,
     "decoding": decoding,
@@ -187,7 +190,7 @@ def slow_facts():
 
 
 COLUMNS = (
-    *("cost", "terms", "memory", "parameters", "any length", "causal"),
+    *("cost", "terms", "memory", "parameters", "covers all", "any length", "causal"),
     *("LiteRT", "decoding", "JAX", "PyTorch"),
 )
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 
-from keras_combiner.factorizations import Fixed, Hierarchical, Logsparse
+from keras_combiner.factorizations import Fixed, Hierarchical, Logsparse, Window
 from keras_combiner.factorizations.summaries import NONE, SUMMARIES
 from tests import reference
 from tests.every_pair import every_pair
@@ -70,6 +70,7 @@ def test_equals_the_whole_sequence(plan, summary, length):
         ),
         st.builds(Hierarchical, st.integers(2, 5)),
         st.just(Logsparse()),
+        st.builds(Window, st.integers(1, 50)),
     ),
     length=st.integers(1, 40),
     room=st.integers(0, 30),
@@ -196,7 +197,7 @@ def test_cache_grows_slower_than_the_length(name, most):
     assert long / short <= most
 
 
-@plans
+@pytest.mark.parametrize("plan", [plan for plan in DECODING.values() if plan.pools_parts])
 def test_a_cache_keeps_variances_where_they_count(plan):
     sizes = (1, 2, 4, 4, 40)
     kept = {summary: set(plan.initial_cache(*sizes, summary=summary)) for summary in SUMMARIES}
@@ -290,11 +291,11 @@ def test_other_plans_name_those_that_decode(name):
 JAX_PROGRAM = """
 import jax
 import numpy as np
-from keras_combiner.factorizations import Fixed, Hierarchical, Logsparse
+from keras_combiner.factorizations import Fixed, Hierarchical, Logsparse, Window
 from tests import reference
 
 arrays = reference.heads((1, 2, 11, 4))
-for plan in (Fixed(4, part_size=2), Logsparse(), Hierarchical(3)):
+for plan in (Fixed(4, part_size=2), Logsparse(), Hierarchical(3), Window(3)):
     whole = plan.attend(*arrays, causal=True, summary="variational")
     def step(cache, inputs):
         position, query, key, value = inputs

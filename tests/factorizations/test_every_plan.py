@@ -17,6 +17,7 @@ from keras_combiner.factorizations import (
     Logsparse,
     Mixture,
     Routing,
+    Window,
     factorization,
 )
 from keras_combiner.factorizations.summaries import SUMMARIES
@@ -46,10 +47,30 @@ def positions(part):
     return [j for x in part for j in (positions(x) if isinstance(x, tuple) else [x])]
 
 
-def single_supports(support):
+def covered(support):
+    """All positions that a query attends to, sorted; twice if it attends to one twice."""
+    return sorted([*support.direct, *(j for part in support.parts for j in positions(part))])
+
+
+def single_supports(plan, support):
+    """`(plan, support)` of every member of a mixture; of any other plan, the pair itself."""
     if isinstance(support, factorization.MixedSupport):
-        return [x for member in support.members for x in single_supports(member)]
-    return [support]
+        pairs = zip(plan.plans, support.members, strict=True)
+        return [x for pair in pairs for x in single_supports(*pair)]
+    return [(plan, support)]
+
+
+def visible(plan, mask, causal):
+    """bool [M, B, T, T]: what counts and is covered, by each of the M members of a plan."""
+    length = mask.shape[1]
+    rows = [single_supports(plan.plan, x) for x in plan.support(length, causal)]
+    seen = np.array([[np.isin(range(length), covered(x)) for _, x in row] for row in rows])
+    return mask[:, np.newaxis] & np.swapaxes(seen, 0, 1)[:, np.newaxis]
+
+
+def sums_of_rows(seen):
+    """[B, 1, T]: a member where a query has nothing in sight adds zero to the average."""
+    return seen.any(-1).mean(0)[:, np.newaxis]
 
 
 def every_padding(length, seed=0):
@@ -74,12 +95,23 @@ def test_every_position_is_covered_exactly_once(plan, length, causal):
     supports = plan.support(length, causal)
     assert len(supports) == length
     for i, mixed in enumerate(supports):
-        for support in single_supports(mixed):
-            parts = [positions(part) for part in support.parts]
-            assert all(parts), "no part is empty"
-            covered = sorted([*support.direct, *(j for part in parts for j in part)])
-            assert covered == list(range(i + 1 if causal else length))
+        for single, support in single_supports(plan.plan, mixed):
+            assert all(positions(part) for part in support.parts), "no part is empty"
+            found, every = covered(support), list(range(i + 1 if causal else length))
             assert i in support.direct
+            if single.covers_all:
+                assert found == every
+            else:
+                assert len(set(found)) == len(found), "nothing is covered twice"
+                assert set(found) <= set(every)
+
+
+@every_plan
+def test_a_plan_that_does_not_cover_all_says_so(plan):
+    blind = [single.covers_all for single, _ in single_supports(plan.plan, plan.support(64)[0])]
+    assert plan.plan.covers_all is any(blind)
+    far = [covered(x) != [*range(64)] for _, x in single_supports(plan.plan, plan.support(64)[0])]
+    assert far == [not covers for covers in blind]
 
 
 @every_pair(**EVERY_WAY, length=LENGTHS)
@@ -110,16 +142,13 @@ def test_any_length_and_mask_equals_the_reference(plan, length, seed, share, cau
     arrays = reference.heads((2, 1, length, 3), value_dim=2, seed=seed)
     mask = np.random.default_rng(seed).random((2, length)) < share
     outputs, scores = check(plan, arrays, mask, causal, summary)
-    # What a query may see at all, whatever the plan.
-    visible = np.broadcast_to(mask[:, np.newaxis, np.newaxis, :], scores.shape)
-    if causal:
-        visible = visible & np.tri(length, dtype=bool)
+    by_member = visible(plan, mask, causal)
+    seen = by_member.any(0)[:, np.newaxis]
     assert scores.min() >= 0
-    assert not scores[~visible].any()
-    assert (scores[visible] > 0).all(), "every token of the support keeps a weight"
-    has_support = visible.any(-1)
-    np.testing.assert_allclose(scores.sum(-1), has_support, atol=1e-5)
-    assert not outputs[~has_support].any()
+    assert not scores[~seen].any()
+    assert (scores[seen] > 0).all(), "every token of the support keeps a weight"
+    np.testing.assert_allclose(scores.sum(-1), sums_of_rows(by_member), atol=1e-5)
+    assert not outputs[~seen.any(-1)].any()
 
 
 @pytest.mark.slow
@@ -247,8 +276,7 @@ def test_logits_of_ten_thousand_are_finite(plan, dtype, causal, summary):
     assert outputs.dtype == scores.dtype == dtype
     for x in (outputs, scores, *tape.gradient(loss, variables)):
         assert np.isfinite(tf.cast(x, "float32")).all()
-    rows = mask[:, np.newaxis] & (np.tri(length, dtype=bool) if causal else True)
-    sums = np.broadcast_to(rows.any(-1)[:, np.newaxis], scores.shape[:3])
+    sums = np.broadcast_to(sums_of_rows(visible(plan, mask, causal)), scores.shape[:3])
     received = tf.reduce_sum(tf.cast(scores, "float32"), -1)
     np.testing.assert_allclose(received, sums, atol=1e-5 if dtype == "float32" else 2e-2)
 
@@ -386,6 +414,7 @@ def test_the_config_gives_the_plan_back(plan):
         (AxialRowmajor(64, "proj"), 13),
         (Routing(13, num_clusters=1), 13),
         (Routing(64, num_clusters=1), 13),
+        (Window(24), 13),
         (Mixture(["fixed", "axial_rowmajor"]), 13),
     ],
     ids=lambda x: type(x).__name__,

@@ -11,6 +11,7 @@ from keras_combiner.factorizations import (
     Hierarchical,
     Mixture,
     Routing,
+    Window,
 )
 from tests.factorizations.plans import PLANS
 
@@ -110,6 +111,12 @@ def test_refinements_of_fixed_out_of_range(arguments, message):
 def test_hierarchical_needs_two_children(block_size):
     with pytest.raises(ValueError, match="`block_size` must be an int of at least 2"):
         Hierarchical(block_size)
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.0, None])
+def test_size_of_a_window_out_of_range(size):
+    with pytest.raises(ValueError, match="`size` must be an int of at least 1"):
+        Window(size)
 
 
 @pytest.mark.parametrize("plan", [AxialVertical, AxialHorizontal, AxialRowmajor])

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from keras_combiner.factorizations import AxialVertical, Fixed, Hierarchical, Logsparse
+from keras_combiner.factorizations import AxialVertical, Fixed, Hierarchical, Logsparse, Window
 from keras_combiner.layers import CombinerAttention, CombinerEncoder, TokenAndPositionEmbedding
 
 LENGTH, FEATURES = 13, 8
@@ -15,6 +15,7 @@ OPTIONS = {
     "finer parts, neighbors": {"factorization": Fixed(2, part_size=1, neighbors=1)},
     "logsparse": {"factorization": Logsparse(), "summary": "variational"},
     "hierarchical": {"factorization": Hierarchical(2), "summary": "mean"},
+    "window": {"factorization": Window(3)},
     "gaussian": {"factorization": Hierarchical(2), "summary": "gaussian"},
     "deepset": {"summary": "deepset"},
     "no parts": {"summary": "none"},

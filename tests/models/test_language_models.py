@@ -332,7 +332,7 @@ def test_what_models_refuse():
         language_model().initial_cache(1, max_length=25)
     with pytest.raises(ValueError, match="Only causal blocks decode"):
         CombinerBackbone(**SMALL).initial_cache(1)
-    with pytest.raises(NotImplementedError, match="Fixed, Hierarchical or Logsparse"):
+    with pytest.raises(NotImplementedError, match="Fixed, Hierarchical, Logsparse or Window"):
         language_model(factorization=AxialVertical(4)).generate([[1]], 2)
 
 

@@ -163,6 +163,7 @@ def test_products_are_of_integers(exported):
         {"factorization": "hierarchical"},
         {"factorization": "logsparse"},
         {"factorization": "axial_rowmajor"},
+        {"factorization": "window"},
         {"rotary": True},
         {"num_key_value_heads": 1, "normalize_first": False},
         {"summary": "deepset"},
