@@ -159,7 +159,7 @@ def _convert(classifier):
     """
     spec = tf.TensorSpec([None, _length(classifier)], tf.int32, name="token_ids")
 
-    @tf.function(input_signature=[spec])
+    @tf.function(input_signature=[spec], autograph=False)
     def serve(token_ids):
         token_ids = known_tokens(token_ids, classifier)
         if classifier.long_texts == "windows":

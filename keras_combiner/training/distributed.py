@@ -199,8 +199,10 @@ class Distributed(TextTrainingCallback):
             is_first = replica.replica_id_in_sync_group % self._replicas_here == 0
             return [replica.all_reduce("SUM", x * tf.cast(is_first, x.dtype)) for x in tensors]
 
-        run = tf.function(lambda *tensors: self.strategy.run(sum_up, args=(tensors,)))
-        summed = self._with_others(run, *tensors)
+        def run(*tensors):
+            return self.strategy.run(sum_up, args=(tensors,))
+
+        summed = self._with_others(tf.function(run, autograph=False), *tensors)
         return [self.strategy.experimental_local_results(x)[0] for x in summed]
 
     @property

@@ -80,7 +80,7 @@ def shared_step(model, strategy, worker=0):
         model._loss_tracker.update_state(loss, sample_weight=tf.shape(y)[0])
         return model.compute_metrics(x, y, y_pred, *sample_weight)
 
-    return step if model.run_eagerly else tf.function(step, reduce_retracing=True)
+    return step if model.run_eagerly else tf.function(step, reduce_retracing=True, autograph=False)
 
 
 def _shift(seeds, by):

@@ -46,7 +46,7 @@ def convert_tokenizer(tokenizer, sequence_length):
     """
     module = tf.Module()
 
-    @tf.function(input_signature=[tf.TensorSpec([1], tf.string, name="text")])
+    @tf.function(input_signature=[tf.TensorSpec([1], tf.string, name="text")], autograph=False)
     def tokenize(text):
         token_ids, num_tokens = tokenizer.encode_in_litert(text, sequence_length)
         return {"token_ids": token_ids, "num_tokens": num_tokens}
