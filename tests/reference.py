@@ -152,14 +152,70 @@ def effective_matrix(query, key, supports, padding_mask, summary, weights, cell_
     )
 
 
-def clusters(key, padding_mask, weights, head):
-    """The cluster of every token of one head by the cosine of its key; padding comes last."""
-    centroids = weights["centroids"][head]
+class Head(NamedTuple):
+    """What a plan may choose by: one head of one document."""
+
+    query: np.ndarray
+    key: np.ndarray
+    padding_mask: np.ndarray
+    causal: bool
+    summary: str
+    weights: dict
+    number: int
+
+
+def clusters(plan, head):
+    """The cluster of every token by the cosine of its key; padding comes last."""
+    centroids = head.weights["centroids"][head.number]
     centroids = centroids / np.linalg.norm(centroids, axis=-1, keepdims=True)
-    return np.where(padding_mask, np.argmax(key @ centroids.T, axis=-1), len(centroids))
+    return np.where(head.padding_mask, np.argmax(head.key @ centroids.T, axis=-1), len(centroids))
 
 
-CHOICES = {"clusters": clusters}  # how plans choose by the data, by `Factorization.chooses`
+def opened_parts(plan, head):
+    """The numbers of the parts that every group of queries opens."""
+    query, key, padding_mask = head.query, head.key, head.padding_mask
+    length, scale = len(query), np.sqrt(key.shape[-1])
+    size, part_size = plan.block_size, plan.part_size or plan.block_size
+    group_size = plan.choice_size or size
+    if head.summary == "none":
+        return [[] for _ in range(0, length, group_size)]
+    starts = range(0, length, part_size)
+    parts = [list(range(s, min(s + part_size, length))) for s in starts]
+    summaries = [
+        part_summary(query, key, tuple(x), padding_mask, head.summary, head.weights) for x in parts
+    ]
+    choice = []
+    for first in range(0, length, group_size):
+        own = first // size
+        away = [s // size - own for s in starts]
+        reach = [
+            m
+            for m, part in enumerate(summaries)
+            if part is not None
+            and (away[m] < -plan.neighbors or (not head.causal and away[m] > plan.neighbors))
+        ]
+        by_group_before = head.causal and group_size > 1
+        choosing = first - group_size if by_group_before else first
+        mass = np.zeros(len(reach))
+        for i in range(choosing, min(choosing + group_size, length)):
+            if i < 0 or not padding_mask[i] or not reach:
+                continue
+            scaled = query[i] / scale
+            direct = []
+            if not by_group_before:
+                blocks_away = np.arange(length) // size - own
+                direct = (np.abs(blocks_away) <= plan.neighbors) & padding_mask
+                if head.causal:
+                    direct &= np.arange(length) <= i
+                direct = list(key[direct] @ scaled)
+            logits = direct + [summaries[m].logit(scaled) for m in reach]
+            mass += softmax(np.array(logits))[len(direct) :]
+        largest = np.argsort(-mass, kind="stable")[: plan.opened]  # of equal ones the earlier
+        choice.append([reach[m] for m in largest])
+    return choice
+
+
+CHOICES = {"clusters": clusters, "parts": opened_parts}  # by `Factorization.chooses`
 
 
 def document_matrices(plan, query, key, value, padding_mask, causal, summary, weights, inputs):
@@ -186,7 +242,8 @@ def document_matrices(plan, query, key, value, padding_mask, causal, summary, we
     for h in range(len(query)):
         choice = None
         if plan.chooses is not None:
-            choice = CHOICES[plan.chooses](key[h], padding_mask, weights, h)
+            head = Head(query[h], key[h], padding_mask, causal, summary, weights, h)
+            choice = CHOICES[plan.chooses](plan, head)
         supports = plan.support(key.shape[1], causal, choice)
         matrices.append(
             effective_matrix(

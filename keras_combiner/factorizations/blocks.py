@@ -116,6 +116,16 @@ def repeat(x, times, num_blocks):
     return x if count * times == num_blocks else x[:, :num_blocks]
 
 
+def take(x, index):
+    """`[G, T, ...]` by int `[G, K]` -> `[G, K, ...]`.
+
+    For the rows `a b c` and the index `2 0 0`: `c a a`.
+    """
+    heads, length, *features = ops.shape(x)
+    index = index + ops.expand_dims(ops.arange(heads, dtype="int32") * length, 1)
+    return ops.take(ops.reshape(x, (heads * length, *features)), index, axis=0)
+
+
 def pattern(size, name):
     """bool `[S, S]`: which tokens of its block (second axis) a token has to do with.
 

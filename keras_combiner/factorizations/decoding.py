@@ -288,9 +288,9 @@ def cached_part_term(query, cache, attended, prefix="part_"):
     """`terms.Term` of the summaries in `cache`.
 
     Args:
-        query: float tensor `[G, 1, D]`, already divided by sqrt(D).
+        query: float tensor `[G, S, D]`, already divided by sqrt(D).
         cache: dictionary that holds what `part_shapes` says.
-        attended: bool tensor `[C]`, true at parts that the query attends to.
+        attended: bool tensor `[C]`, true at parts that the query attends to, or `[1, 1, C]`.
         prefix: str, as in `part_shapes`.
     """
     key, value, bias, variance = (

@@ -131,9 +131,11 @@ class Routing(Factorization):
         held = _invert(slots, num_groups * size)  # [G, P], -1 where a slot is empty
         filled = ops.greater_equal(held, 0)
         held = ops.maximum(held, 0)
-        in_slots = tokens._replace(mask=None).map(lambda x: _take(x, held))  # [G, P, D]
+        in_slots = tokens._replace(mask=None).map(lambda x: blocks.take(x, held))  # [G, P, D]
         if tokens.mask is not None:
-            in_slots = in_slots._replace(mask=ops.logical_and(filled, _take(tokens.mask, held)))
+            in_slots = in_slots._replace(
+                mask=ops.logical_and(filled, blocks.take(tokens.mask, held))
+            )
         elif num_groups * size > length:
             in_slots = in_slots._replace(mask=filled)
         if options.causal:
@@ -145,10 +147,10 @@ class Routing(Factorization):
         outputs, attention_scores = attend(terms, num_groups * size, dtype, options.dropout)
 
         def scores_by_position():
-            rows = _take(attention_scores(), slots)  # [G, T, P]
-            return ops.swapaxes(_take(ops.swapaxes(rows, 1, 2), slots), 1, 2)
+            rows = blocks.take(attention_scores(), slots)  # [G, T, P]
+            return ops.swapaxes(blocks.take(ops.swapaxes(rows, 1, 2), slots), 1, 2)
 
-        return _take(outputs, slots), scores_by_position
+        return blocks.take(outputs, slots), scores_by_position
 
     def _clusters(self, key, padding_mask, centroids):
         """The cluster of every token, int `[G, T]`; C for padding."""
@@ -206,16 +208,6 @@ def _invert(slots, num_slots):
     return ops.reshape(token, (heads, num_slots)) - 1
 
 
-def _take(x, index):
-    """`[G, T, ...]` by int `[G, K]` -> `[G, K, ...]`.
-
-    For the rows `a b c` and the index `2 0 0`: `c a a`.
-    """
-    heads, length, *features = ops.shape(x)
-    index = index + ops.expand_dims(ops.arange(heads, dtype="int32") * length, 1)
-    return ops.take(ops.reshape(x, (heads * length, *features)), index, axis=0)
-
-
 def _seen(groups, tokens, num_groups):
     """How many members of every group are not after the token in a slot, int `[G, P, N]`.
 
@@ -225,7 +217,7 @@ def _seen(groups, tokens, num_groups):
         num_groups: int, N.
     """
     members = ops.cumsum(ops.cast(ops.one_hot(groups, num_groups), "int32"), axis=1)
-    return _take(members, tokens)
+    return blocks.take(members, tokens)
 
 
 def _causal_terms(groups, seen, pooling):
@@ -287,5 +279,5 @@ def _take_runs(x, run):
     _, _, size, *features = ops.shape(x)
     x = ops.broadcast_to(x, (heads, num_groups, size, *features))
     x = ops.reshape(x, (heads, num_groups * size, *features))
-    x = _take(x, ops.reshape(run, (heads, num_slots * num_groups)))
+    x = blocks.take(x, ops.reshape(run, (heads, num_slots * num_groups)))
     return ops.reshape(x, (heads, num_slots, num_groups, *features))

@@ -29,6 +29,12 @@ TABLE = {
         Fixed(2, part_size=1, neighbors=3),
         lambda size: Fixed(size, size // 2, neighbors=1),
     ),
+    "fixed, opened": (Fixed(SIZE, part_size=2, opened=2), None),
+    "fixed, opened by every query": (Fixed(SIZE, part_size=1, opened=2, choice_size=1), None),
+    "fixed, opened beyond neighbors": (
+        Fixed(SIZE, part_size=2, neighbors=1, opened=1, choice_size=2),
+        lambda size: Fixed(size, size // 2, neighbors=1, opened=2),
+    ),
     "logsparse": (Logsparse(), lambda size: Logsparse()),
     "hierarchical": (Hierarchical(SIZE), lambda size: Hierarchical(16)),
     "hierarchical, binary": (Hierarchical(2), None),
