@@ -20,19 +20,19 @@ class Fixed(DecodingFactorization):
     The sequence is cut into N = ceil(T / S) blocks of S tokens, the last of which may be short.
     Bidirectional queries see all blocks; causal ones the own block up to themselves, and the
     blocks before it. A block at least as long as the text makes all of it direct, which is plain
-    softmax attention. Two refinements of the paper's plan trade cost for closeness to it: direct
-    neighbor blocks, and summaries of parts finer than a block. Cost, with P tokens a part and K
-    neighbors: O(T ((1 + 2K) S + T / P)), which by default is O(T (S + N)), or O(T sqrt(T)) for S
-    near sqrt(T).
+    softmax attention. Three refinements of the paper's plan trade cost for closeness to it: direct
+    neighbor blocks, summaries of parts finer than a block, and parts that are opened. Cost, with P
+    tokens a part, K neighbors and X opened parts: O(T ((1 + 2K) S + X P + T / P)), which by default
+    is O(T (S + N)), or O(T sqrt(T)) for S near sqrt(T).
 
-    What a summary cannot tell is read token by token: every group of g consecutive queries opens
-    those `opened` parts beyond its direct blocks that it attends to most by their summaries, which
-    adds `opened` P direct tokens to a query. Choosing has no gradient. Causal groups of several
-    queries open what the group before them attends to most, so that nothing after a query decides
-    what it reads; with g = 1 every query chooses for itself. Close calls may be decided otherwise
-    where sums are rounded otherwise, such as under another backend. With `opened` at least the
-    number of parts in reach (causal: and g = 1) this is softmax attention. `summary="none"` leaves
-    nothing to choose by, and opens nothing.
+    What a summary cannot tell is read token by token where parts are opened: every group of g
+    consecutive queries opens the X parts beyond its direct blocks that it attends to most, by their
+    summaries; all others stay closed. The choice has no gradient. Causal groups of several queries
+    open what the group before them attends to most, so that nothing after a query decides what it
+    reads; with g = 1 every query chooses for itself. Where X is at least the number of parts in
+    reach (causal: with g = 1), this is softmax attention. Close calls may go otherwise where sums
+    are rounded otherwise, such as under another backend, and outputs differ there. `summary="none"`
+    leaves nothing to choose by: no part is opened.
 
     Args:
         block_size: int, S, at least 1.
@@ -40,7 +40,7 @@ class Fixed(DecodingFactorization):
             S / P parts of P tokens each. As a whole if None.
         neighbors: int, K, at least 0: number of blocks on each side of the own one (causal: on
             the left) that are attended directly as well.
-        opened: int, at least 0: number of parts that a group of queries opens.
+        opened: int, X, at least 0: number of parts that a group of queries opens.
         choice_size: int, g, a divisor of `block_size`: number of consecutive queries that open the
             same parts. `block_size` if None. Only where parts are opened.
 

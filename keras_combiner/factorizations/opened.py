@@ -7,7 +7,7 @@ each, K parts that a group opens, D key dim.
 from keras import ops
 
 from keras_combiner.factorizations import blocks
-from keras_combiner.factorizations.softmax import joint_softmax
+from keras_combiner.factorizations.softmax import unscaled_softmax
 from keras_combiner.factorizations.terms import direct_term
 
 
@@ -65,10 +65,11 @@ def attention_mass(terms, counts=None):
         )
         for x in terms
     ]
-    weights = joint_softmax(terms)[-1]
+    weights, scale = unscaled_softmax(terms)
     if counts is not None:
-        weights = weights * ops.cast(ops.expand_dims(counts, -1), weights.dtype)
-    return ops.sum(weights, axis=-2)
+        scale = scale * ops.cast(ops.expand_dims(counts, -1), scale.dtype)
+    # The sum over queries as a product with their scales: one pass over the weights, not two.
+    return ops.squeeze(ops.matmul(ops.swapaxes(scale, -1, -2), weights[-1]), -2)
 
 
 def largest(mass, reach, count):

@@ -75,6 +75,20 @@ def joint_softmax(terms):
     if len(terms) == 1 and terms[0].bias is None:
         # Backends have a kernel for one softmax, which takes fewer passes over the logits.
         return [masked_softmax(terms[0].logits, terms[0].mask)]
+    weights, scale = unscaled_softmax(terms)
+    return [x * scale for x in weights]
+
+
+def unscaled_softmax(terms):
+    """`joint_softmax` before its last pass over the weights.
+
+    Args:
+        terms: as in `joint_softmax`.
+
+    Returns:
+        `(weights, scale)`: a list of tensors, and a tensor `[..., 1]`; what `joint_softmax` returns
+        is their products.
+    """
     logits = [finite(term.logits) for term in terms]
     factors = [_factor(term, precision.dtype_for(logits[0])) for term in terms]
     fills = [term.mask is not None and not term.masked_cannot_dominate for term in terms]
@@ -99,7 +113,7 @@ def joint_softmax(terms):
     total = functools.reduce(ops.add, [ops.sum(x, -1, keepdims=True) for x in weights])
     # The largest logit that counts adds at least this. Empty rows have zero, and keep it.
     scale = 1.0 / ops.maximum(total, LEAST_TOTAL)
-    return [x * scale for x in weights]
+    return weights, scale
 
 
 def _factor(term, dtype):
