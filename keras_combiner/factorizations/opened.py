@@ -129,7 +129,6 @@ def opened_term(query, tokens, part_size, index, is_open):
 
     def take(x):  # [G, N, S, ...] -> [G, R, K * P, ...]
         features = ops.shape(x)[3:]
-        x = ops.broadcast_to(x, (heads, num_blocks, size, *features))
         x = ops.reshape(x, (heads, num_parts, *_row(part_size, features)))
         x = blocks.take(x, ops.reshape(index, (heads, num_groups * count)))
         return ops.reshape(x, (heads, num_groups, width, *features))
@@ -138,7 +137,8 @@ def opened_term(query, tokens, part_size, index, is_open):
     mask = ops.broadcast_to(mask, (heads, num_groups, count, part_size))
     mask = ops.reshape(mask, (heads, num_groups, width))
     if tokens.mask is not None:
-        mask = ops.logical_and(mask, take(tokens.mask))
+        counts = ops.broadcast_to(tokens.mask, (heads, num_blocks, size))
+        mask = ops.logical_and(mask, take(counts))
 
     def scores(weights):  # [G, R, g, K * P] -> [G, T, M * P]
         every = ops.reshape(ops.arange(num_parts, dtype="int32"), (1, 1, num_parts))

@@ -1,4 +1,8 @@
-"""Summaries that count variances, in every export: squares have another range than queries."""
+"""Refinements of the default attention in every export.
+
+Variances in summaries, whose squares have another range than queries; and opened parts, which are
+chosen among what integers may have made equal.
+"""
 
 import numpy as np
 import pytest
@@ -6,15 +10,22 @@ import pytest
 from keras_combiner.export import export_litert, export_onnx
 from keras_combiner.export.litert import run_litert
 from keras_combiner.export.quantization import CALIBRATED, QUANTIZATIONS
+from keras_combiner.factorizations import Fixed
 from keras_combiner.optimization import quantization_aware
 from tests.export.test_export_litert import TOLERANCES
 
 QUICK = ("int8",)
 
 
-@pytest.fixture(scope="module")
-def model(make_classifier):
-    return make_classifier("bytes", num_layers=1, summary="gaussian")
+REFINEMENTS = {
+    "gaussian": {"summary": "gaussian"},
+    "opened": {"factorization": Fixed(8, part_size=4, opened=2)},
+}
+
+
+@pytest.fixture(scope="module", params=REFINEMENTS)
+def model(make_classifier, request):
+    return make_classifier("bytes", num_layers=1, **REFINEMENTS[request.param])
 
 
 @pytest.mark.parametrize(
