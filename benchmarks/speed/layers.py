@@ -27,6 +27,15 @@ PLANS = (
     "routing",
     "hierarchical",
 )
+# Refinements of the plan "fixed", all with the default blocks of 64 and parts of 16, at any length.
+REFINED = {
+    "fixed, neighbors": {"neighbors": 1},
+    "fixed, opened": {"opened": 8},
+    "fixed, opened by 16 queries": {"opened": 8, "choice_size": 16},
+    "fixed, opened by every query": {"opened": 8, "choice_size": 1},
+    "fixed, gaussian": {"summary": "gaussian"},
+}
+OPENED = ("fixed, neighbors", "fixed, opened")  # as many logits a query as each other
 # What Combiner is measured against in every mode that it runs in.
 CORE = (FLOOR, FULL, "fixed")
 NAMES = {
@@ -34,11 +43,12 @@ NAMES = {
         *(FLOOR, FULL, FULL + PADDED, WINDOW, BIGBIRD, PERFORMER),
         *("fixed", "fixed" + PADDED, DIRECT, DIRECT + PADDED),
         *PLANS[1:],
+        *REFINED,
     ),
     "torch": (LONGFORMER, TORCH_BIGBIRD),
     "xla": CORE,
     "jax": CORE,
-    "litert": CORE,
+    "litert": (*CORE, *OPENED),
     "litert_int8": CORE,
 }
 # Modes that share a process, and what Keras runs on in it.
@@ -105,7 +115,7 @@ def keras_layer(name, length, settings):
     """Returns `(layer, call)`: a built Keras layer, and a function of `[batch, length, width]`."""
     import keras
 
-    from keras_combiner.factorizations import Mixture
+    from keras_combiner.factorizations import Fixed, Mixture
     from keras_combiner.layers import CombinerAttention
 
     heads = settings["num_heads"], settings["width"] // settings["num_heads"]
@@ -118,6 +128,11 @@ def keras_layer(name, length, settings):
                 f"`{DIRECT}` is for lengths up to {LONGEST_DIRECT}. Received: {length}."
             )
         layer = CombinerAttention(*heads, factorization="fixed", block_size=length)
+    elif kind in REFINED:
+        options = dict(REFINED[kind])
+        summary = options.pop("summary", "variational")
+        plan = Fixed(DEFAULT_BLOCK_SIZE, 16, **options)
+        layer = CombinerAttention(*heads, factorization=plan, summary=summary)
     elif kind in PLANS:
         plan = Mixture(["fixed", "axial_rowmajor"], size) if kind == "mixture" else kind
         layer = CombinerAttention(*heads, factorization=plan, block_size=size)

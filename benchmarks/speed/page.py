@@ -5,11 +5,11 @@ from benchmarks.common.tables import table
 from benchmarks.speed.layers import (
     BIGBIRD,
     BOTH,
-    CORE,
     DIRECT,
     FLOOR,
     FORWARD,
     FULL,
+    NAMES,
     PADDED,
     PLANS,
     block_size,
@@ -118,7 +118,7 @@ def _peers_table(figures):
 def _modes_table(figures, what):
     rows = []
     for mode in ("xla", "jax", "litert", "litert_int8"):
-        for name in CORE:
+        for name in NAMES[mode]:
             values = ratios(figures, what, (mode, name), ("graph", name))
             if values:
                 rows.append([f"{TITLES[mode]}: {name}", *_by_length(figures, values)])

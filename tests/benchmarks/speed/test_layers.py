@@ -19,7 +19,7 @@ def test_block_sizes_are_near_the_square_root():
 
 @pytest.mark.parametrize("mode", ["graph", pytest.param("xla", marks=pytest.mark.slow)])
 def test_every_layer_of_ours_and_keras_runs(mode):
-    for name in (FLOOR, FULL, layers.WINDOW, *layers.PLANS):
+    for name in (FLOOR, FULL, layers.WINDOW, *layers.PLANS, *layers.REFINED):
         programs = layers.programs(name, mode, 24, SETTINGS)
         assert tuple(programs) == (FORWARD, BOTH)
         outputs, gradients = programs[FORWARD](), programs[BOTH]()
