@@ -297,8 +297,8 @@ class Fixed(DecodingFactorization):
             before = decoding.read(cache["query"], start, self._group_size)
             choosing = [decoding.cached_part_term(before, cache, parts.mask)]
         mass = ops.expand_dims(opened.attention_mass(choosing), 1)  # [G, 1, M]
-        index, is_open = opened.largest(mass, parts.mask, self.opened)
-        closed = ops.logical_and(parts.mask, opened.not_among(index, mass.shape[2]))
+        is_opened, index, is_open = opened.largest(mass, parts.mask, self.opened)
+        closed = ops.logical_and(parts.mask, ops.logical_not(is_opened))
         # One block holds all tokens, one group the query.
         query, key, value = (ops.expand_dims(x, 1) for x in (query, cache["key"], cache["value"]))
         found = opened.opened_term(

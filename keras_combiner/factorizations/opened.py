@@ -40,8 +40,8 @@ def open_parts(direct, parts, tokens, part_size, count, group_size, causal):
         choosing = [parts._replace(logits=_of_group_before(parts.logits))]
         counts = None if counts is None else _of_group_before(counts)
     reach = ops.squeeze(parts.mask, 2)  # [G, R, M]
-    index, is_open = largest(attention_mass(choosing, counts), reach, count)
-    closed = ops.logical_and(reach, not_among(index, ops.shape(reach)[2]))
+    opened, index, is_open = largest(attention_mass(choosing, counts), reach, count)
+    closed = ops.logical_and(reach, ops.logical_not(opened))
     parts = parts._replace(mask=ops.expand_dims(closed, 2))
     return [direct, parts, opened_term(query, tokens, part_size, index, is_open)]
 
@@ -75,40 +75,42 @@ def attention_mass(terms, counts=None):
 def largest(mass, reach, count):
     """The parts with the largest mass: of equal ones the earlier, of fewer than K all in reach.
 
-    PyTorch alone makes no promise which of equal ones it takes.
-
     Args:
         mass: float tensor `[G, R, M]`, at least zero; what is not a number counts as zero.
         reach: bool tensor `[G, R, M]` (G may be 1), true at parts that may be opened.
         count: int, K.
 
     Returns:
-        `(index, is_open)`: int32 tensor `[G, R, K]`, the parts, all less than M; and bool
-        `[G, R, K]`, false where fewer than K are in reach. K is M where that is known to be less.
+        `(opened, index, is_open)`: bool tensor `[G, R, M]`, true at the parts that are opened;
+        their numbers, int32 `[G, R, K]`, ascending and less than M; and bool `[G, R, K]`, true
+        where there is such a part. K is M where that is known to be less.
     """
     num_parts = ops.shape(mass)[2]
+    number = ops.arange(num_parts, dtype="int32")
     mass = ops.where(mass >= 0, mass, ops.zeros_like(mass))
     mass = ops.where(reach, mass, -ops.ones_like(mass))
-    if isinstance(num_parts, int):
-        count = min(count, num_parts)
-    else:
-        more = ops.maximum(count - num_parts, 0)
-        mass = ops.pad(mass, [[0, 0], [0, 0], [0, more]], constant_values=-1.0)
-    mass, index = ops.top_k(mass, count)
-    return ops.minimum(ops.cast(index, "int32"), num_parts - 1), mass >= 0
+    count = min(count, num_parts) if isinstance(num_parts, int) else count
+    # Backends differ in which of equal values `top_k` returns, so that it says which value is the
+    # least that is opened, and then sorts numbers, which are never equal.
+    least = ops.top_k(_at_least(mass, count, -1.0), count)[0][:, :, -1:]
+    above = ops.cast(mass > least, "int32")
+    equal = ops.cast(ops.logical_and(reach, ops.equal(mass, least)), "int32")
+    room = count - ops.sum(above, axis=2, keepdims=True)
+    opened = ops.logical_or(
+        above > 0, ops.logical_and(equal > 0, ops.cumsum(equal, axis=2) <= room)
+    )
+    key = ops.where(opened, num_parts - number, 0)
+    key, index = ops.top_k(_at_least(key, count, 0), count)
+    return opened, ops.minimum(ops.cast(index, "int32"), num_parts - 1), key > 0
 
 
-def not_among(index, num_parts):
-    """int `[G, R, K]` -> bool `[G, R, M]`: the parts that are not opened.
-
-    For the index `2 0` and 4 parts: `0 1 0 1`.
-    """
-    every = ops.reshape(ops.arange(num_parts, dtype="int32"), (1, 1, num_parts))
-    found = [ops.not_equal(index[:, :, k : k + 1], every) for k in range(index.shape[2])]
-    closed = found[0]
-    for other in found[1:]:
-        closed = ops.logical_and(closed, other)
-    return closed
+def _at_least(x, count, fill):
+    """`[G, R, M]` -> at least `[G, R, count]`, where M is not known before there is data."""
+    size = ops.shape(x)[2]
+    if isinstance(size, int):
+        return x
+    missing = ops.maximum(count - size, 0)
+    return ops.pad(x, [[0, 0], [0, 0], [0, missing]], constant_values=fill)
 
 
 def opened_term(query, tokens, part_size, index, is_open):
