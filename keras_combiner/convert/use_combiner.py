@@ -19,6 +19,7 @@ from keras_combiner.convert.tokenizers import as_tokenizer
 from keras_combiner.factorizations import Fixed
 
 OPTIONS = ("activation", "dropout", "dtype", "name", "remat", "static_length")
+DEFAULT_SUMMARY = "variational"
 
 
 def use_combiner(
@@ -104,7 +105,7 @@ def use_combiner(
         plan = {
             "factorization": default_plan(block_size) if factorization is None else factorization,
             "block_size": block_size,
-            "summary": "variational" if summary is None else summary,
+            "summary": DEFAULT_SUMMARY if summary is None else summary,
         }
     tokenizer = found if tokenizer is None else tokenizer
     if weights is None:
@@ -137,7 +138,7 @@ def default_plan(block_size=64):
     """Returns the default plan of `use_combiner`; docs/conversion.md says why.
 
     >>> default_plan().get_config()
-    {'block_size': 64, 'part_size': 16, 'neighbors': 1}
+    {'block_size': 64, 'part_size': 16, 'neighbors': 1, 'opened': 0, 'choice_size': None}
     """
     return Fixed(block_size, part_size=math.gcd(block_size, 16), neighbors=1)
 
