@@ -6,6 +6,7 @@ from keras_combiner.datasets.document_reader import DocumentReader
 from keras_combiner.datasets.jsonl import write_jsonl
 from keras_combiner.datasets.listops import generate_listops
 from keras_combiner.datasets.readers import read_documents
+from keras_combiner.datasets.recall import generate_recall
 from keras_combiner.datasets.sotu_era import load_sotu_era
 from keras_combiner.datasets.texts import read_texts
 
@@ -15,6 +16,7 @@ __all__ = [
     "DocumentReader",
     "check_data",
     "generate_listops",
+    "generate_recall",
     "load_sotu_era",
     "read_documents",
     "read_texts",
