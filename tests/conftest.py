@@ -5,6 +5,8 @@ import unittest.mock
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # What is compiled here runs a few times: XLA need not spend its time on fast machine code.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Tensors here are small, and tests run side by side: threads would only wait for one another.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import keras
 import pytest
@@ -36,12 +38,13 @@ def pytest_runtest_setup(item):
 
 
 def pytest_collection_finish(session):
-    """What is imported by now stays: garbage collections skip it.
+    """What is imported by now stays: garbage collections skip it, and come less often.
 
     Keras collects for every layer that it quantizes, which took most of the time of such tests.
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -92,7 +92,7 @@ def parameters(name):
 def any_length(name):
     plan = LearnedPlan(PLANS[name])
 
-    @tf.function(input_signature=[tf.TensorSpec([None, 2, None, 3])] * 3)
+    @tf.function(input_signature=[tf.TensorSpec([None, 2, None, 3])] * 3, autograph=False)
     def attend(*arrays):
         return plan.attend(*arrays)
 

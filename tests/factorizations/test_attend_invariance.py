@@ -92,11 +92,11 @@ def test_dynamic_length_equals_static(plan, masked, causal, summary):
 @both_ways
 @pytest.mark.parametrize("shape", [(0, 2, 7, 3), (2, 2, 0, 3), (0, 2, 0, 3)])
 def test_nothing_in_nothing_out_of_a_graph_for_any_length(shape, causal):
-    # A server may be handed an empty batch, whose padded rows have length 0.
+    # A server may be handed an empty batch, whose padded rows have length 0. Users' functions go
+    # through AutoGraph, as this one does.
     @tf.function(
         input_signature=[tf.TensorSpec([None, 2, None, 3])] * 3
-        + [tf.TensorSpec([None, None], "bool")],
-        autograph=False,
+        + [tf.TensorSpec([None, None], "bool")]
     )
     def attend(query, key, value, mask):
         return learned_fixed(4).attend(query, key, value, padding_mask=mask, causal=causal)
