@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import keras_combiner
-from keras_combiner.factorizations import AxialVertical, Fixed, Hierarchical, Logsparse
+from keras_combiner.factorizations import AxialVertical, Fixed, Hierarchical, Logsparse, Window
 from keras_combiner.models import CombinerBackbone, CombinerCausalLM, CombinerMaskedLM
 from keras_combiner.models.combiner_causal_lm import _draw
 from keras_combiner.models.language_model import next_tokens
@@ -147,6 +147,7 @@ DECODING = {
     "neighbors": {"factorization": Fixed(4, part_size=2, neighbors=1)},
     "logsparse": {"factorization": Logsparse(), "summary": "max"},
     "hierarchical": {"factorization": Hierarchical(2), "summary": "deepset"},
+    "window": {"factorization": Window(3), "num_layers": 2},
     "grouped and rotary": {"num_key_value_heads": 1, "rotary": True},
 }
 every_decoding = pytest.mark.parametrize("options", DECODING.values(), ids=DECODING)
