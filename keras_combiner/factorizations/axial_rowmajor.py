@@ -130,7 +130,7 @@ def _summarize_rows(query, key, value, mask, pooling):
     variance = None
     if pooling.has_variance:
         center = ops.mean(key, axis=2, keepdims=True)
-        variance = variance_of_runs(local_weights, key, row_key, center)
+        variance = variance_of_runs(local_weights, key, center)
     return Summaries(
         key=row_key,
         value=products.matmul(weights, value, "part_value"),

@@ -100,7 +100,7 @@ def summarize_runs(query, key, value, mask, pooling, after=False):
             is_end = is_end if mask is None else ops.logical_and(mask, is_end)
             end = ops.where(ops.expand_dims(is_end, -1), key, ops.zeros_like(key))
             end = ops.sum(end, axis=2, keepdims=True)
-            variance = variance_of_runs(local_weights, key, run_key, end)
+            variance = variance_of_runs(local_weights, key, end)
     return Summaries(
         key=run_key,
         value=products.matmul(weights, value, "part_value"),

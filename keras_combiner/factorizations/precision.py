@@ -22,9 +22,14 @@ def at_least_float32(x):
 
 
 def square(x):
-    """The squares of a tensor: float32 for one of float16, which holds none above 65,504."""
+    """The squares of what `can_be_squared` makes of a tensor."""
+    return ops.square(can_be_squared(x))
+
+
+def can_be_squared(x):
+    """A tensor as it is, or float32 for one of float16, which holds no square above 65,504."""
     is_float16 = backend.standardize_dtype(x.dtype) == "float16"
-    return ops.square(at_least_float32(x) if is_float16 else x)
+    return at_least_float32(x) if is_float16 else x
 
 
 def dtype_for(x):

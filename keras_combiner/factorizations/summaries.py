@@ -176,7 +176,8 @@ def summarize(query, key, value, mask, pooling, counts=None, bias=None, variance
             squares = precision.square(key - center)
             if variance is not None:  # the law of total variance
                 squares = squares + ops.cast(variance, squares.dtype)
-            weights = ops.cast(weights, squares.dtype)
+            # Weights of float16 would have gradients in it, of the size of squares.
+            weights = ops.cast(ops.expand_dims(local_weights, 2), squares.dtype)
             part_variance = ops.squeeze(products.matmul(weights, squares, "part_variance"), 2)
     elif pooling.averages:
         part_key = _mean_pool(key_features, counts)
@@ -220,24 +221,25 @@ def _mean_pool(x, counts):
     return ops.sum(x * ops.cast(counts / total, x.dtype), axis=2)
 
 
-def variance_of_runs(weights, key, run_key, center):
+def variance_of_runs(weights, key, center):
     """Variances of the keys of parts that overlap, or share their tokens.
 
     Args:
         weights: float tensor `[G, I, J, S]`, local distributions of J parts over S tokens.
         key: float tensor `[G, I, S, D]`.
-        run_key: float tensor `[G, I, J, D]`, the averages under `weights`.
         center: float tensor `[G, I, 1, D]`, any value near the keys. Squares about it, unlike
             those about zero, leave enough digits of their difference.
 
     Returns:
         float tensor `[G, I, J, D]`, at least zero.
     """
-    center = ops.stop_gradient(center)  # which changes no variance
-    squares = precision.square(key - center)
-    weights = ops.cast(weights, squares.dtype)
-    about_center = products.matmul(weights, squares, "part_variance")
-    return ops.maximum(about_center - precision.square(run_key - center), 0.0)
+    # What the center does to the two products cancels, in gradients too, which are as large as
+    # squares: neither is rounded to float16.
+    offset = precision.can_be_squared(key - ops.stop_gradient(center))
+    weights = ops.cast(weights, offset.dtype)
+    mean = products.matmul(weights, offset, "part_variance")
+    about_center = products.matmul(weights, ops.square(offset), "part_variance")
+    return ops.maximum(about_center - ops.square(mean), 0.0)
 
 
 def entropy(weights):

@@ -6,6 +6,7 @@ same queries and keys: it underrates parts. "gaussian" gives up some of it for K
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_combiner.factorizations import (
     AxialHorizontal,
@@ -70,3 +71,16 @@ def test_parts_of_one_token_are_softmax_attention(causal, scale):
     expected = Fixed(24).attend(query, key, value, causal=causal, summary="gaussian")
     outputs = Fixed(4, part_size=1).attend(query, key, value, causal=causal, summary="gaussian")
     np.testing.assert_allclose(outputs, expected, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("plan", [Fixed(4), AxialVertical(4), AxialRowmajor(3)])
+def test_what_variances_teach_is_finite_in_float16(plan):
+    # Local weights and keys are taught by squares, of which float16 holds none above 65,504.
+    generator = np.random.default_rng(0)
+    heads = [10.0 * generator.integers(-10, 11, size=(5, 2, 13, 4)) for _ in range(3)]
+    heads = [tf.constant(x, "float16") for x in heads]
+    with tf.GradientTape() as tape:
+        tape.watch(heads)
+        outputs = plan.attend(*heads, summary="gaussian")
+    for x in tape.gradient(outputs, heads):
+        assert np.isfinite(x).all()
