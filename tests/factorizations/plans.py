@@ -46,7 +46,8 @@ TABLE = {
         lambda size: AxialRowmajor(size, row_summary="proj"),
     ),
     "routing": (Routing(SIZE, num_clusters=3), Routing),
-    "window": (Window(SIZE + 1), Window),
+    # Blocks of as many tokens as it reaches back: twice as long in a text four times as long.
+    "window": (Window(SIZE + 1), lambda size: Window(size + 1)),
     "mixture": (
         Mixture(["fixed", AxialRowmajor(3)], block_size=SIZE),
         lambda size: Mixture(["axial_vertical", Logsparse()], block_size=size),
