@@ -16,6 +16,7 @@ from tensorflow.python import pywrap_tfe
 from tensorflow.python.framework import ops
 
 from tests.eagerly import eagerly
+from tests.export.shared_exports import SharedExports
 
 # The same examples in every run: a red test stays red until the code changes. More of them where
 # there is time, by `--hypothesis-profile=thorough`.
@@ -51,6 +52,15 @@ def pytest_collection_finish(session):
 def graphs_as_they_were_traced():
     """Graphs run as they were traced: to optimize one takes longer than a test runs it."""
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
+@pytest.fixture(scope="session")
+def shared_exports(tmp_path_factory):
+    """Exports of models that files of several folders read."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of all processes
+    return SharedExports(folder / "shared_exports")
 
 
 @pytest.fixture(scope="module", autouse=True)

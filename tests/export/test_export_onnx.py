@@ -24,9 +24,8 @@ PLANS = {
 
 
 @pytest.fixture(scope="module")
-def exported(classifier, documents, tmp_path_factory):
-    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    return path, export_onnx(classifier, path, documents=documents)
+def exported(onnx_file_of_classifier):
+    return onnx_file_of_classifier
 
 
 def test_gives_the_models_probabilities(exported, classifier, documents):

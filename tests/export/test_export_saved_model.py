@@ -18,10 +18,8 @@ INVALID_UTF8 = [b"rain \xff\xfe king", b"\xc3", b"\xed\xa0\x80"]
 
 
 @pytest.fixture(scope="module")
-def exported(classifier, documents, tmp_path_factory):
-    """Path and report of an export. Tests must not change it."""
-    path = tmp_path_factory.mktemp("exported") / "model" / "1"
-    return path, export_saved_model(classifier, path, documents=documents)
+def exported(saved_model_of_classifier):
+    return saved_model_of_classifier
 
 
 @pytest.fixture(scope="module")

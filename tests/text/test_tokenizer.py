@@ -229,7 +229,7 @@ def test_saved_model_needs_tensorflow_text_only(tmp_path):
             super().__init__()
             self.tokenizer = tokenizer
 
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
         def serve(self, texts):
             return self.tokenizer(texts, 6)
 
