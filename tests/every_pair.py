@@ -5,14 +5,13 @@ import itertools
 import pytest
 
 
-def every_pair(slow=(), **axes):
+def every_pair(**axes):
     """Parametrizes a test over all combinations; the slow tests have those that add no pair.
 
     Most faults take one value, or two that meet. In the tests that are not slow every two values
     of two axes meet at least once.
 
     Args:
-        slow: ids of values of which the tests that are not slow have none.
         axes: name of the test's argument: its values, a list or `{id: value}`.
 
     Returns:
@@ -23,7 +22,7 @@ def every_pair(slow=(), **axes):
         for name, values in axes.items()
     }
     combinations = list(itertools.product(*axes.values()))
-    quick = set(covering([ids for ids in combinations if not set(slow).intersection(ids)]))
+    quick = set(covering(combinations))
     return pytest.mark.parametrize(
         ",".join(axes),
         [

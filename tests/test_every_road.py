@@ -21,6 +21,7 @@ LABELS = {
     "multi_label": [["weather"], ["tale", "näher"], [], ["tale"]],
     "regression": [1.0, 2.0, 3.0, 4.0],
 }
+HEADS = {"average": {}, "labels and tokens": {"pooling": "label", "lexical": True}}
 # What tokenizers stumble over: signs that become several letters, letters made of several signs,
 # words without blanks between them, blanks of other kinds, and what is not a letter at all.
 HARD = [
@@ -129,25 +130,26 @@ class Roads:
 
 
 @functools.cache
-def roads_of(exports, task, long_texts):
-    classifier = make(
-        "wordpiece", num_layers=1, labels=LABELS[task], task=task, long_texts=long_texts
-    )
+def roads_of(exports, task, long_texts, head):
+    options = {"task": task, "long_texts": long_texts, **HEADS[head]}
+    classifier = make("wordpiece", num_layers=1, labels=LABELS[task], **options)
     # The fixture `classifier` of the tests of exports is the first of them.
-    is_shared = (task, long_texts) == ("single_label", "truncate")
-    return Roads.of(classifier, "classifier" if is_shared else f"{task}-{long_texts}", exports)
+    is_shared = (task, long_texts, head) == ("single_label", "truncate", "average")
+    name = "classifier" if is_shared else f"{task}-{long_texts}-{head}".replace(" ", "_")
+    return Roads.of(classifier, name, exports)
 
 
 ROADS = ["keras_alone", "classify", "saved_model", "serving_scores", "server", "score", "onnx"]
 
 
 @pytest.mark.parametrize(
-    ("task", "long_texts"),
+    ("task", "long_texts", "head"),
     [
-        ("single_label", "truncate"),
-        pytest.param("multi_label", "windows", marks=pytest.mark.slow),
-        pytest.param("regression", "windows", marks=pytest.mark.slow),
-        pytest.param("single_label", "windows", marks=pytest.mark.slow),
+        ("single_label", "truncate", "average"),
+        pytest.param("single_label", "truncate", "labels and tokens", marks=pytest.mark.slow),
+        pytest.param("multi_label", "windows", "average", marks=pytest.mark.slow),
+        pytest.param("regression", "windows", "labels and tokens", marks=pytest.mark.slow),
+        pytest.param("single_label", "windows", "labels and tokens", marks=pytest.mark.slow),
     ],
 )
 @given(texts=st.lists(TEXT, min_size=1, max_size=5))
@@ -158,8 +160,8 @@ ROADS = ["keras_alone", "classify", "saved_model", "serving_scores", "server", "
     max_examples=settings.default.max_examples // 3,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-def test_every_road_gives_the_same_answer(shared_exports, task, long_texts, texts):
-    roads = roads_of(shared_exports, task, long_texts)
+def test_every_road_gives_the_same_answer(shared_exports, task, long_texts, head, texts):
+    roads = roads_of(shared_exports, task, long_texts, head)
     expected = roads.from_keras(texts)
     assert np.isfinite(expected).all()
     names = ROADS if roads.takes_windows else [*ROADS, "litert"]

@@ -18,8 +18,9 @@ from keras_combiner.cli.training_run import HISTORY_PLOT, TrainingRun, plot_hist
 
 CONFUSION_PLOT = "confusion.png"
 RELIABILITY_PLOT = "reliability.png"
-# Spelled out, since the module that defines it imports Keras; the tests compare.
+# Spelled out, since the modules that define them import Keras; the tests compare.
 LEAST_TO_CALIBRATE = 10
+POOLINGS = ("mean", "label")
 
 
 def add_parser(subparsers):
@@ -64,6 +65,18 @@ def add_parser(subparsers):
         long_texts="truncate",
         long_texts_help="how longer documents are read: truncated, their first tokens alone; or in "
         "overlapping windows, whose answers are averaged",
+    )
+    model.add_argument(
+        "--pooling",
+        choices=POOLINGS,
+        help="mean: all tokens of a document are averaged; label: for each label they are "
+        "weighted by an attention of its own (default: mean)",
+    )
+    model.add_argument(
+        "--lexical",
+        action="store_true",
+        help="add a linear model of the tokens that a document has, in any order, to the "
+        "transformer",
     )
     training = parser.add_argument_group("training")
     training_arguments.add_epochs(training)
@@ -157,9 +170,14 @@ def _untrained(documents, arguments):
     from keras_combiner.models import LongDocumentClassifier
 
     labels = documents.labels_to_learn()
-    kind = {"task": documents.counts.task, "long_texts": arguments.long_texts}
-    if arguments.token_dropout is not None:
-        kind["token_dropout"] = arguments.token_dropout
+    kind = {
+        "task": documents.counts.task,
+        "long_texts": arguments.long_texts,
+        "lexical": arguments.lexical,
+    }
+    for name in ("pooling", "token_dropout"):
+        if getattr(arguments, name) is not None:
+            kind[name] = getattr(arguments, name)
     if arguments.pretrained:
         return LongDocumentClassifier.from_pretrained(
             arguments.pretrained, labels, **kind, **training_arguments.pretrained_options(arguments)

@@ -47,7 +47,8 @@ def export_litert(
     long one. The runtime refuses ids that the vocabulary does not have: they are out of the bounds
     of the embedding table.
 
-    Kinds; all of them store the embedding tables with as many bits as the other weights:
+    Kinds; all of them store the embedding tables with as many bits as the other weights (the table
+    of `lexical=True` with 8 in "int4"), and the queries of `pooling="label"` in float32:
 
     - "float32".
     - "float16": half the size; computes in float32.
@@ -55,8 +56,9 @@ def export_litert(
       ranges are found in every run; activations are float32.
     - "int8": a quarter of the size. All matrix products, those of attention too, and GELU are
       computed in integers, whose ranges are found in `calibration_data`; softmax, layer
-      normalization, pooling and the values of a regression are float32. For integer
-      accelerators; on a CPU "dynamic_int8" is faster.
+      normalization, pooling, sums over the bag of tokens, the last layer behind `pooling="label"`
+      and the values of a regression are float32. For integer accelerators; on a CPU
+      "dynamic_int8" is faster.
     - "int4": an eighth of the size, and 12 bytes for every row of a weight and every length;
       computes like "dynamic_int8".
     - "int16x8": like "int8", but with activations of 16 bits: nearly the accuracy of float32. CPUs

@@ -8,8 +8,9 @@ import warnings
 QUANTIZATIONS = ("float32", "float16", "dynamic_int8", "int8", "int4", "int16x8")
 CALIBRATED = ("int8", "int16x8")  # these learn ranges from texts
 
-# A sum over all tokens: 8 bits that span those of a long document are too coarse for a short one.
-_KEPT_IN_FLOAT = r"/pooling(_\d+)?/"
+# Sums over all tokens: 8 bits that span those of a long document are too coarse for a short one.
+_KEPT_IN_FLOAT = r"/(pooling|lexical)(_\d+)?/"
+_BAG = r"/lexical(_\d+)?/"
 
 
 def quantize(content, quantization, token_ids, learns_ranges=False):
@@ -67,7 +68,8 @@ def _recipe(quantization, answering=()):
     `answering` are names of operations, as `_answering` returns them.
 
     In 8 bits one scale is enough for a table. 4 bits need one for each row, and clipping where that
-    lowers the error (OCTAV, Sakr et al., ICML 2022).
+    lowers the error (OCTAV, Sakr et al., ICML 2022). The scales of a bag of tokens, whose rows are
+    as short as there are labels, would take more than 4 bits save: it has 8 bits then.
     """
     from ai_edge_quantizer import qtyping, recipe_manager
 
@@ -76,12 +78,7 @@ def _recipe(quantization, answering=()):
     table, kernel = operations.EMBEDDING_LOOKUP, operations.FULLY_CONNECTED
     if quantization == "float16":
         for operation in (table, kernel):
-            recipe.add_weight_only_config(
-                ".*",
-                operation,
-                num_bits=16,
-                algorithm_key=recipe_manager.AlgorithmName.FLOAT_CASTING,
-            )
+            _store_in_float16(recipe, ".*", operation)
     elif quantization == "int4":
         for operation in (table, kernel):
             recipe.add_dynamic_config(
@@ -93,30 +90,53 @@ def _recipe(quantization, answering=()):
         recipe.add_dynamic_config(".*", kernel, num_bits=8)
     if quantization in CALIBRATED:
         _compute_with_integers(recipe, ".*", 8 if quantization == "int8" else 16)
-        recipe.add_quantization_config(
-            _KEPT_IN_FLOAT,
-            operations.ALL_SUPPORTED,
-            algorithm_key=recipe_manager.AlgorithmName.NO_QUANTIZE,
-        )
         # The integers of a result span the calibration's answers alone, and are too coarse for
         # numbers around 10,000: the converter puts a regression's mean and scale into this layer.
         for name in answering:
             recipe.add_weight_only_config(f"^{re.escape(name)};$", kernel, num_bits=8)
+    recipe.add_quantization_config(
+        _KEPT_IN_FLOAT,
+        operations.ALL_SUPPORTED,
+        algorithm_key=recipe_manager.AlgorithmName.NO_QUANTIZE,
+    )
+    if quantization == "float16":
+        _store_in_float16(recipe, _BAG, table)
+    else:
+        recipe.add_dynamic_config(_BAG, table, num_bits=8, granularity=granularities.TENSORWISE)
     return recipe
 
 
+def _store_in_float16(recipe, regex, operation):
+    """Adds operations of matching names to a recipe, with weights of 16 bits."""
+    from ai_edge_quantizer import recipe_manager
+
+    recipe.add_weight_only_config(
+        regex,
+        operation,
+        num_bits=16,
+        algorithm_key=recipe_manager.AlgorithmName.FLOAT_CASTING,
+    )
+
+
 def _answering(content):
-    """Returns names of the dense operations whose results are outputs: those of a regression."""
+    """Returns names of the dense operations that make the outputs of a regression.
+
+    Their results are outputs, or become some by sums and products alone.
+    """
     from keras_combiner.export.tflite_editors.flatbuffer import OpCode, op_code, read_model
 
     model = read_model(content)
-    return [
-        subgraph.tensors[operator.outputs[0]].name.decode()
-        for subgraph in model.subgraphs
-        for operator in subgraph.operators
-        if op_code(model, operator) == OpCode.FULLY_CONNECTED
-        and operator.outputs[0] in subgraph.outputs
-    ]
+    found = []
+    for subgraph in model.subgraphs:
+        maker = {index: x for x in subgraph.operators for index in x.outputs}
+        waiting = [maker[index] for index in subgraph.outputs]
+        while waiting:
+            operator = waiting.pop()
+            if op_code(model, operator) == OpCode.FULLY_CONNECTED:
+                found.append(subgraph.tensors[operator.outputs[0]].name.decode())
+            elif op_code(model, operator) in (OpCode.ADD, OpCode.MUL):
+                waiting += [maker[index] for index in operator.inputs if index in maker]
+    return found
 
 
 def _compute_with_integers(recipe, regex, bits):

@@ -14,7 +14,11 @@ class TokenEvidence:
     from the average of all classes' logits, is a sum over the tokens:
 
         log p[c] - mean(log p) = sum over t of weight[t] + b[c] - mean(b)
-        weight[t] = sum over features f of x[t, f] * (W[f, c] - mean over classes of W[f]) / n
+        weight[t] = term[t, c] - mean over classes of term[t]
+        term[t, c] = share[t, c] * (sum over features f of x[t, f] * W[f, c]) + bag[t, c]
+
+    Shares are `1 / n`, or with `pooling="label"` the weights of attention for the class; `bag` is
+    what `lexical=True` adds for the token's id, divided by the root of `n`, and otherwise zero.
 
     The weight of a token is its term for the winning class `c`: positive where it speaks for that
     class, negative where it speaks for others, in the unit of log probabilities. (Logits alone
@@ -31,7 +35,7 @@ class TokenEvidence:
     `serving_scores`.
 
     A token's vector has already read the rest of the document through attention: a weight says
-    where in the averaged document the evidence lies, not that the token alone brought it about.
+    where in the pooled document the evidence lies, not that the token alone brought it about.
 
     Masking: token id 0 is padding, whose weight is zero. The amount of padding does not change
     weights. In a document without tokens all weights are zero.
@@ -62,35 +66,54 @@ class TokenEvidence:
 
     def __init__(self, classifier):
         self._task = classifier.task
-        self._head = [classifier.get_layer(name) for name in self._task.head]
-        pooling = classifier.get_layer("pooling")
-        self._model = keras.Model(classifier.input, [pooling.input, classifier.output])
+        self._last = classifier.get_layer(classifier.task.output)
+        self._pooling = classifier.get_layer("pooling")
+        self._by_label = classifier.pooling == "label"
+        self._bag = classifier.get_layer("lexical") if classifier.lexical else None
+        self._model = keras.Model(classifier.input, [self._pooling.input, classifier.output])
 
     def __call__(self, token_ids, classes=None):
         """See the class docstring."""
-        x, probabilities = self._model(token_ids, training=False)
+        token_ids = ops.convert_to_tensor(token_ids)
+        x, outputs = self._model(token_ids, training=False)
         if classes is None:
-            classes = ops.argmax(probabilities, axis=-1)
-        # [features, classes] -> [batch, features], those of each document's class.
-        direction = ops.take(ops.transpose(self._kernel(x.shape[-1])), classes, axis=0)
-        direction = ops.cast(ops.expand_dims(direction, -1), "float32")
-        weights = ops.matmul(ops.cast(x, "float32"), direction)
+            classes = ops.argmax(outputs, axis=-1)
+        logit_weights = self._task.logit_weights(classes, outputs.shape[-1])
         is_token = ops.not_equal(token_ids, Tokenizer.pad_token_id)
+        pool = self._of_label_averages if self._by_label else self._of_average
+        weights = pool(ops.cast(x, "float32"), is_token, logit_weights)
+        if self._bag is not None:
+            weights = weights + _times(self._bag.by_token(token_ids), logit_weights)
+        return outputs, ops.where(is_token, weights, 0.0)
+
+    def _of_average(self, x, is_token, logit_weights):
+        """Weights `[batch, length]` of tokens that count alike for all labels."""
+        # [batch, features], those of each document's class.
+        direction = ops.matmul(logit_weights, ops.transpose(self._kernel(x.shape[-1])))
         count = ops.sum(ops.cast(is_token, "float32"), axis=-1, keepdims=True)
-        weights = ops.where(is_token, ops.squeeze(weights, -1), 0.0)
-        return probabilities, weights / ops.maximum(count, 1.0)
+        return _times(x, direction) / ops.maximum(count, 1.0)
+
+    def _of_label_averages(self, x, is_token, logit_weights):
+        """Weights `[batch, length]` of tokens that count more or less for each label."""
+        shares = ops.cast(self._pooling.attention_weights(x, is_token), "float32")
+        terms = ops.matmul(x, ops.cast(self._last.kernel, "float32"))
+        return _times(terms * ops.transpose(shares, (0, 2, 1)), logit_weights)
 
     def _kernel(self, features):
-        """Returns what a feature adds to each class: for softmax `W[f, c] - mean over c of W[f]`.
+        """Returns what a feature adds to each logit, but for what it adds to all of them.
 
         Calling the layer on unit vectors also works for a kernel that is quantized or has LoRA's
         addition.
         """
         unit_vectors = ops.eye(features, dtype="float32")
-        return self._linear(unit_vectors) - self._linear(0.0 * unit_vectors[:1])
+        return self._logits(unit_vectors) - self._logits(0.0 * unit_vectors[:1])
 
-    def _linear(self, vectors):
-        x = vectors
-        for layer in self._head:
-            x = layer(x)
-        return self._task.linear(x)
+    def _logits(self, vectors):
+        outputs = ops.cast(self._last(vectors), "float32")
+        # With a bag of tokens, the activation comes behind the sum.
+        return self._task.linear(outputs) if self._bag is None else outputs
+
+
+def _times(x, vectors):
+    """Products of the vectors `[batch, length, n]` of tokens with one `[batch, n]` a document."""
+    return ops.squeeze(ops.matmul(ops.cast(x, "float32"), ops.expand_dims(vectors, -1)), -1)

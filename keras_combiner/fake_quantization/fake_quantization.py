@@ -8,7 +8,12 @@ from keras import ops
 
 from keras_combiner.factorizations import products
 from keras_combiner.fake_quantization.weights import refuse_changed, summed_dimensions
-from keras_combiner.layers import CombinerAttention, TokenAndPositionEmbedding
+from keras_combiner.layers import (
+    BagOfTokens,
+    CombinerAttention,
+    DensePerLabel,
+    TokenAndPositionEmbedding,
+)
 
 _LARGEST = 127  # -127 to 127: weights are symmetric
 _PRODUCT = ("left", "right", "output")  # as `products.watched` names them
@@ -62,12 +67,16 @@ def apply(model, ranges, weights_are_quantized):
             refuse_changed(layer.token_embedding)
             tables = [layer.token_embedding.embeddings, layer.position_embeddings]
             _quantize_weights(layer, [(x, _as_a_whole) for x in tables], weights_are_quantized)
+        elif isinstance(layer, BagOfTokens):
+            _quantize_weights(layer, [(layer.embeddings, _as_a_whole)], weights_are_quantized)
         elif isinstance(layer, CombinerAttention):
             _quantize_products(layer, ranges)
 
 
 def _is_dense(layer):
-    return isinstance(layer, (keras.layers.Dense, keras.layers.EinsumDense))
+    is_dense = isinstance(layer, (keras.layers.Dense, keras.layers.EinsumDense))
+    # Files compute this one in float: it is no product that integers make faster.
+    return is_dense and not isinstance(layer, DensePerLabel)
 
 
 def _at(ranges, layer, name):

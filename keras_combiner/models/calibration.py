@@ -43,7 +43,10 @@ def calibrate(classifier, texts, labels=None, precision=None, batch_size=16):
     logits = logits_of(classifier, features, windows)
     found = fitted_temperature(task, logits, targets, names)
     before = _answers(classifier, features, windows)
-    classifier._scale_logits(task.temperature / found[0])
+    factor = task.temperature / found[0]
+    classifier._scale_logits(factor)
+    if classifier.lexical:
+        features["lexical"] = features["lexical"] * factor
     # Not from the logits: thresholds are for what the model says, rounding and all.
     after = _answers(classifier, features, windows)
     classifier.task, report = calibrated(
@@ -54,7 +57,7 @@ def calibrate(classifier, texts, labels=None, precision=None, batch_size=16):
 
 
 def features_of(classifier, documents, batch_size=16):
-    """Computes what the last layer gets of documents.
+    """Computes of documents what the weights that a temperature scales are applied to.
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`.
@@ -62,18 +65,27 @@ def features_of(classifier, documents, batch_size=16):
         batch_size: int, windows a step.
 
     Returns:
-        triple of float array `[windows, features]`; int array `[documents]`, windows of each; and
-        array `[documents, ...]` of targets.
+        triple of dict of float arrays `[windows, ...]`: "pooled", what the last layer gets, and
+        with `lexical` also "lexical", the logits of the bag of tokens; int array `[documents]`,
+        windows of each; and array `[documents, ...]` of targets.
     """
     batches = classifier._batches(documents, batch_size)
     targets = list(classifier._targets(documents))
-    head = classifier.get_layer(classifier.task.output)
-    windows = batches.documents.windows
+    tensors, windows = _feature_tensors(classifier), batches.documents.windows
     if not targets:
-        return np.zeros((0, head.input.shape[-1])), windows, np.zeros(0)
-    model = keras.Model(classifier.input, head.input)
-    features = batches.in_order(model.predict(batches.whole_dataset(), verbose=0))
+        features = {name: np.zeros((0, *x.shape[1:])) for name, x in tensors.items()}
+        return features, windows, np.zeros(0)
+    model = keras.Model(classifier.input, tensors)
+    features = model.predict(batches.whole_dataset(), verbose=0)
+    features = {name: batches.in_order(x) for name, x in features.items()}
     return features, windows, np.concatenate(targets)
+
+
+def _feature_tensors(classifier):
+    tensors = {"pooled": classifier.get_layer(classifier.task.output).input}
+    if classifier.lexical:
+        tensors["lexical"] = classifier.get_layer("lexical").output
+    return tensors
 
 
 def logits_of(classifier, features, windows):
@@ -81,13 +93,13 @@ def logits_of(classifier, features, windows):
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`.
-        features: float array `[windows, features]`, as `features_of` returns them.
+        features: dict of float arrays `[windows, ...]`, as `features_of` returns them.
         windows: int array `[documents]`, how many are of each.
 
     Returns:
         float64 array `[documents, units]`.
     """
-    if not len(features):
+    if not len(windows):
         return np.zeros((0, classifier.task.units(classifier.labels)))
     head = classifier.get_layer(classifier.task.output)
     # Not from probabilities: where one is nearly 1, they no longer tell the logit. And not from
@@ -96,14 +108,19 @@ def logits_of(classifier, features, windows):
         keras.ops.convert_to_numpy(keras.ops.cast(x, "float32")).astype("float64")
         for x in (head.kernel, head.bias)
     )
-    logits = np.asarray(features, "float64") @ kernel + bias
+    pooled = np.asarray(features["pooled"], "float64")
+    by_label = "wcf,fc->wc" if classifier.pooling == "label" else "wf,fc->wc"
+    logits = np.einsum(by_label, pooled, kernel) + bias
+    if classifier.lexical:
+        logits += features["lexical"]
     firsts = np.cumsum(windows) - windows
     return np.add.reduceat(logits, firsts) / np.expand_dims(windows, -1)
 
 
 def _answers(classifier, features, windows):
     """What the model says of documents, `[documents, units]`, as `predict` returns it."""
-    outputs = classifier.get_layer(classifier.task.output)(features, training=False)
+    model = keras.Model(list(_feature_tensors(classifier).values()), classifier.output)
+    outputs = model(list(features.values()), training=False)
     return classifier.pooled(keras.ops.convert_to_numpy(outputs), windows)
 
 

@@ -38,7 +38,7 @@ class DocumentModel(TextTraining, keras.Model):
     It trains on texts with targets and weights, and answers for whole documents: where these take
     several windows, with the mean of their logits.
 
-    A subclass sets `backbone`, `tokenizer`, `labels`, `task` and `long_texts`, which
+    A subclass sets `backbone`, `tokenizer`, `labels`, `task`, `long_texts` and `lexical`, which
     `LongDocumentClassifier` documents.
     """
 
@@ -210,11 +210,12 @@ class DocumentModel(TextTraining, keras.Model):
         return super()._evaluate_batches(batches, dataset, settings)
 
     def _scale_logits(self, factor):
-        """Multiplies the logits, in the weights of the last layer."""
+        """Multiplies the logits, in the weights of the last layer and of the bag of tokens."""
         head = self.get_layer(self.task.output)
         # With LoRA the kernel is a sum, of itself and a product of which one factor is scaled.
         lora = [head.lora_kernel_b] if getattr(head, "lora_enabled", False) else []
-        for weight in (head._kernel, *lora, head.bias):
+        bag = [self.get_layer("lexical").embeddings] if self.lexical else []
+        for weight in (head._kernel, *lora, head.bias, *bag):
             weight.assign(weight * factor)
 
     def _before_training(self, stacklevel=5):

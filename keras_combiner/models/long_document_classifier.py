@@ -12,8 +12,9 @@ from keras_combiner.batches.documents import Documents
 from keras_combiner.convert import use_combiner
 from keras_combiner.datasets.label_names import label_name
 from keras_combiner.export import export_litert, export_onnx, export_saved_model
-from keras_combiner.layers import MaskedAveragePooling, TokenDropout
+from keras_combiner.layers import TokenDropout
 from keras_combiner.models import calibration
+from keras_combiner.models.classifier_head import ClassifierHead, check_head
 from keras_combiner.models.document_model import DocumentModel
 from keras_combiner.models.make_tokenizer import make_tokenizer
 from keras_combiner.models.not_finite_error import refuse_not_finite
@@ -22,7 +23,7 @@ from keras_combiner.models.tokenizer_checks import check_fits, check_found, chec
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
 class LongDocumentClassifier(DocumentModel):
-    """Classifies whole documents: tokenizer, backbone, masked average, softmax over the labels.
+    """Classifies whole documents: tokenizer, backbone, pooling, softmax over the labels.
 
     A functional `keras.Model` from token ids `[batch, length]` to probabilities
     `[batch, classes]` that also takes texts: `fit`, `evaluate` and `predict` accept, besides
@@ -58,12 +59,16 @@ class LongDocumentClassifier(DocumentModel):
             backbone that starts from random weights, by its width.
         task: "single_label", "multi_label", "regression", or a `keras_combiner.tasks.Task`.
         long_texts: "truncate" or "windows", how texts longer than the backbone reads are read.
+        pooling: "mean", the average of all tokens for all labels, or "label", an average for each
+            label, weighted by its own attention; see `keras_combiner.layers.LabelAttentionPooling`.
+        lexical: bool, whether a linear model of the document's token ids adds its logits to those
+            of the transformer ("wide and deep"); see `keras_combiner.layers.BagOfTokens`.
         **kwargs: `name` and `trainable`.
 
     Raises:
         TypeError: if `backbone` is not a `CombinerBackbone`, or for an unknown argument.
         ValueError: if there are fewer than two labels, a label occurs twice, the backbone has
-            fewer token ids than the tokenizer, or for an unknown `task` or `long_texts`.
+            fewer token ids than the tokenizer, or for an unknown `task`, `long_texts` or `pooling`.
 
     Example:
 
@@ -91,6 +96,8 @@ class LongDocumentClassifier(DocumentModel):
         learning_rate=None,
         task="single_label",
         long_texts="truncate",
+        pooling="mean",
+        lexical=False,
         **kwargs,
     ):
         # Those of a saved model stay as they were saved, whatever the rule was then.
@@ -101,20 +108,14 @@ class LongDocumentClassifier(DocumentModel):
         task = tasks.get(task)
         task.check_names(labels)
         check_long_texts(long_texts)
+        check_head(pooling, lexical)
         check_backbone(backbone)
         check_keywords(self, kwargs)
         check_fits(backbone, tokenizer)
-        dtype = backbone.arguments["dtype"]
-        if head_dtype is None:
-            head_dtype = "float64" if dtype.compute_dtype == "float64" else "float32"
         token_ids = keras.Input(backbone.input_shape[1:], dtype="int32", name="token_ids")
-        x = backbone(TokenDropout(token_dropout, name="token_dropout")(token_ids))
-        x = MaskedAveragePooling(dtype=dtype, name="pooling")(x)
-        x = keras.layers.Dropout(dropout, dtype=dtype, name="dropout")(x)
-        outputs = keras.layers.Dense(
-            task.units(labels), activation=task.activation, dtype=head_dtype, name=task.output
-        )(x)
-        super().__init__(inputs=token_ids, outputs=task.finish(outputs), **kwargs)
+        kept = TokenDropout(token_dropout, name="token_dropout")(token_ids)
+        head = ClassifierHead(task, task.units(labels), pooling, lexical, dropout, head_dtype)
+        super().__init__(inputs=token_ids, outputs=head(backbone, kept), **kwargs)
         self.backbone = backbone
         self.tokenizer = tokenizer
         self.labels = labels
@@ -123,6 +124,8 @@ class LongDocumentClassifier(DocumentModel):
         self.learning_rate = learning_rate
         self.task = task
         self.long_texts = long_texts
+        self.pooling = pooling
+        self.lexical = lexical
         # Those that the task was calibrated with, where it comes out of a configuration.
         self._expects_weights = task.is_calibrated
 
@@ -140,6 +143,8 @@ class LongDocumentClassifier(DocumentModel):
         verbose=True,
         task="single_label",
         long_texts="truncate",
+        pooling="mean",
+        lexical=False,
         **kwargs,
     ):
         """Builds an untrained classifier for these texts and labels.
@@ -159,21 +164,24 @@ class LongDocumentClassifier(DocumentModel):
             verbose: bool, whether to say what is being done.
             task: "single_label", "multi_label" or "regression".
             long_texts: "truncate" or "windows", how texts longer than `sequence_length` are read.
+            pooling: "mean" or "label", as in the constructor.
+            lexical: bool, as in the constructor.
             **kwargs: what else `CombinerBackbone` takes, for example `block_size`.
 
         Returns:
             `LongDocumentClassifier`.
 
         Raises:
-            ValueError: for an unknown `size`, `tokenizer`, `task` or `long_texts`, texts and labels
-                that differ in number, labels that are missing, look alike or are of another kind
-                than the task's, or fewer than two different ones.
+            ValueError: for an unknown `size`, `tokenizer`, `task`, `long_texts` or `pooling`, texts
+                and labels that differ in number, labels that are missing, look alike or are of
+                another kind than the task's, or fewer than two different ones.
         """
         # What cannot work shows before a vocabulary is learned, which takes a while.
         texts, labels = text_inputs.corpus(texts, labels)
         task, names = tasks.get(task).learned(labels)
         task.check_names(names)
         check_long_texts(long_texts)
+        check_head(pooling, lexical)
         check_size(size)
         check_sequence_length(sequence_length)
         tokenizer = make_tokenizer(tokenizer, texts, vocabulary_size, verbose=verbose)
@@ -188,6 +196,8 @@ class LongDocumentClassifier(DocumentModel):
             token_dropout=token_dropout,
             task=task,
             long_texts=long_texts,
+            pooling=pooling,
+            lexical=lexical,
         )
 
     @classmethod
@@ -200,6 +210,8 @@ class LongDocumentClassifier(DocumentModel):
         learning_rate=1e-4,
         task="single_label",
         long_texts="truncate",
+        pooling="mean",
+        lexical=False,
         **kwargs,
     ):
         """Builds a classifier on pretrained weights, to be fine-tuned with `fit`.
@@ -215,6 +227,8 @@ class LongDocumentClassifier(DocumentModel):
                 keeps what was learned before.
             task: "single_label", "multi_label" or "regression".
             long_texts: "truncate" or "windows", how texts longer than `sequence_length` are read.
+            pooling: "mean" or "label", as in the constructor.
+            lexical: bool, as in the constructor.
             **kwargs: what else `use_combiner` takes, for example `block_size` or `tokenizer`.
 
         Returns:
@@ -222,12 +236,13 @@ class LongDocumentClassifier(DocumentModel):
 
         Raises:
             TypeError: if the source is a model that does not become a `CombinerBackbone`.
-            ValueError: for an unknown `task` or `long_texts`, labels of another kind than the
-                task's, a source that comes without a tokenizer, or for what `use_combiner` refuses.
+            ValueError: for an unknown `task`, `long_texts` or `pooling`, labels of another kind
+                than the task's, a source without a tokenizer, or for what `use_combiner` refuses.
         """
         task, names = tasks.get(task).learned(labels)
         task.check_names(names)
         check_long_texts(long_texts)
+        check_head(pooling, lexical)
         backbone, tokenizer = use_combiner(source, sequence_length=sequence_length, **kwargs)
         check_backbone(backbone)
         check_found(tokenizer)
@@ -240,6 +255,8 @@ class LongDocumentClassifier(DocumentModel):
             learning_rate=learning_rate,
             task=task,
             long_texts=long_texts,
+            pooling=pooling,
+            lexical=lexical,
         )
 
     def classify(self, texts, batch_size=16, threshold=None):
@@ -361,6 +378,8 @@ class LongDocumentClassifier(DocumentModel):
             ),
             "task": self.task.get_config(),
             "long_texts": self.long_texts,
+            "pooling": self.pooling,
+            "lexical": self.lexical,
             "name": self.name,
             "trainable": self.trainable,
             "trainable_layers": trainable_layers(self),

@@ -36,7 +36,7 @@ class QuantizationAwareClassifier(LongDocumentClassifier):
     def _scale_logits(self, factor):
         super()._scale_logits(factor)
         head = self.get_layer(self.task.output)
-        for bound in self.learned_ranges.ranges[f"{head.path}/output"]:
+        for bound in self.learned_ranges.ranges.get(f"{head.path}/output", ()):
             bound.assign(bound * factor)
 
     def without_quantization(self):

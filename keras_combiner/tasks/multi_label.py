@@ -101,6 +101,10 @@ class MultiLabel(Task):
         """Log odds."""
         return log(outputs) - log(1 - outputs)
 
+    def logit_weights(self, classes, units):
+        """The class's own alone."""
+        return keras.ops.one_hot(classes, units, dtype="float32")
+
     def activated(self, logits):
         """Sigmoid."""
         return np.exp(-np.logaddexp(0.0, -logits))

@@ -37,7 +37,6 @@ class Regression(Task):
 
     name = "regression"
     output = "value"
-    head = ("value", "unit")
     activation = "linear"
     loss = "mean_squared_error"
     headline = "mean_absolute_error"
@@ -110,6 +109,10 @@ class Regression(Task):
     def linear(self, outputs):
         """As it is."""
         return outputs
+
+    def logit_weights(self, classes, units):
+        """The unit of the targets."""
+        return self.scale * keras.ops.one_hot(classes, units, dtype="float32")
 
     def result(self, outputs, names):
         """The "value"."""

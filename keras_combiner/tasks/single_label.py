@@ -76,6 +76,10 @@ class SingleLabel(Task):
         mean = np.mean if isinstance(logs, np.ndarray) else ops.mean
         return logs - mean(logs, axis=-1, keepdims=True)
 
+    def logit_weights(self, classes, units):
+        """The class's own, from the mean of all."""
+        return ops.one_hot(classes, units, dtype="float32") - 1.0 / units
+
     def activated(self, logits):
         """Softmax."""
         shares = np.exp(logits - logits.max(-1, keepdims=True))

@@ -27,7 +27,6 @@ class Task(abc.ABC):
         name: str, as a user names it.
         output: str, the name of the last layer with weights, and of the output of exports.
         activation: str, of the last layer with weights.
-        head: tuple of str, the names of that layer and of those behind it.
         loss: str, for `compile`.
         headline: str, the metric to show first.
         temperature: float, what the logits were divided by since training, in the weights of the
@@ -36,7 +35,6 @@ class Task(abc.ABC):
 
     name: str
     output = "probabilities"
-    head = ("probabilities",)
     activation: str
     loss: str
     headline = "accuracy"
@@ -132,6 +130,18 @@ class Task(abc.ABC):
         Returns:
             float tensor `[batch, units]`: numbers that add up and can be averaged, as `ops` or
             numpy have them.
+        """
+
+    @abc.abstractmethod
+    def logit_weights(self, classes, units):
+        """Says how much each logit counts in what `linear` returns for a class.
+
+        Args:
+            classes: int tensor `[batch]`, which class.
+            units: int, number of logits.
+
+        Returns:
+            float32 tensor `[batch, units]`.
         """
 
     def pool(self, outputs, windows):

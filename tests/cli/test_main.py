@@ -80,10 +80,12 @@ def test_choices_are_those_of_the_package():
     from keras_combiner.export.litert import INPUT_TYPES
     from keras_combiner.factorizations.summaries import SUMMARIES
     from keras_combiner.models import SIZES
+    from keras_combiner.models.classifier_head import POOLINGS
     from keras_combiner.training.distributed import STRATEGIES
 
     assert strategy.STRATEGIES == STRATEGIES
     assert train.LEAST_TO_CALIBRATE == LEAST_DOCUMENTS
+    assert train.POOLINGS == POOLINGS
     assert tuple(SIZES) == training_arguments.SIZES
     assert tuple(TASKS) == arguments.TASKS
     assert training_arguments.LONG_TEXTS == LONG_TEXTS

@@ -132,6 +132,7 @@ def test_train_starts_from_it(pretrained, labelled, tmp_path, capsys, monkeypatc
     for weight, other in zip(seen["weights"], source.trainable_weights, strict=True):
         np.testing.assert_array_equal(weight[: other.shape[0]], other)
     assert (seen["rate"], classifier.token_dropout) == (1e-4, 0.0)
+    assert (classifier.pooling, classifier.lexical) == ("mean", False)
     assert (tmp_path / "a" / "vocab.txt").read_bytes() == (
         pretrained.directory / "vocab.txt"
     ).read_bytes()
@@ -139,11 +140,12 @@ def test_train_starts_from_it(pretrained, labelled, tmp_path, capsys, monkeypatc
     assert report["arguments"]["pretrained"] == str(pretrained.directory)
 
     options = ["--overwrite", "--block-size", "16", "--learning-rate", "0.01"]
-    options += ["--token-dropout", "0.2"]
+    options += ["--token-dropout", "0.2", "--pooling", "label", "--lexical"]
     assert main([*command, *options]) == 0
     assert seen["rate"] == 0.01
     classifier = LongDocumentClassifier.load(tmp_path / "a")
     assert (classifier.backbone.arguments["block_size"], classifier.token_dropout) == (16, 0.2)
+    assert (classifier.pooling, classifier.lexical) == ("label", True)
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ def test_targets_are_summed_up(rows, words, as_json, tmp_path):
     [
         (
             SEVERAL,
-            [],
+            ["--pooling", "label", "--lexical"],
             "Validation accuracy 0.",
             ["F1 over all labels", "label  documents  precision  recall", "salt "],
             "labels",

@@ -30,7 +30,7 @@ def make(tokenizer, num_layers=2, labels=LABELS, **options):
         **options,
     )
     for weight in model.trainable_weights:
-        if "kernel" in weight.path or "embeddings" in weight.path:
+        if any(x in weight.path for x in ("kernel", "embeddings", "queries")):
             weight.assign(keras.random.normal(weight.shape, stddev=0.2))
     return model
 

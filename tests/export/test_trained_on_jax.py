@@ -40,6 +40,8 @@ def train(path):
         num_layers=1,
         hidden_dim=32,
         intermediate_dim=128,  # the converter leaves small weights in float32
+        pooling="label",
+        lexical=True,
         verbose=False,
     )
     classifier.fit(texts, labels, epochs=8, batch_size=8, verbose=0)

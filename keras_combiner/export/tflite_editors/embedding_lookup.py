@@ -89,6 +89,8 @@ def _lookup(model, subgraph, ids, table, output):
     """Rows `ids`, int32 `[n]`, of `table`, in the shape of the tensor `output`."""
     features = subgraph.tensors[table].shape[1]
     rows = add_tensor(subgraph, [_size(subgraph.tensors[ids]), features], TensorType.FLOAT32)
+    # Its layer's name stays in it: quantizers go by names.
+    subgraph.tensors[rows].name = subgraph.tensors[output].name.split(b";")[0] + b"/lookup"
     lookup = add_operator(model, OpCode.EMBEDDING_LOOKUP, [ids, table], [rows])
     return [lookup, _reshape(model, subgraph, rows, output)]
 
