@@ -53,7 +53,7 @@ TABLE = {
         lambda size: Mixture(["axial_vertical", Logsparse()], block_size=size),
     ),
     "mixture, learned": (Mixture([Routing(SIZE, 2), AxialRowmajor(3, "proj")]), None),
-    "mixture, window": (Mixture([Window(3), Fixed(SIZE)]), None),
+    "mixture, window": (Mixture([Window(3), Fixed(SIZE, part_size=2, opened=1)]), None),
 }
 PLANS = {name: plan for name, (plan, _) in TABLE.items()}
 GROWING = {name: make for name, (_, make) in TABLE.items() if make is not None}

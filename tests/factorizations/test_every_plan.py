@@ -37,6 +37,14 @@ from tests.factorizations.plans import (
 
 summaries = pytest.mark.parametrize("summary", SUMMARIES)
 both_ways = pytest.mark.parametrize("causal", [False, True])
+# What a variant computes is judged for all of them; what must not matter to it, by the slow tests.
+variants_slowly = pytest.mark.parametrize(
+    "plan",
+    [
+        pytest.param(plan, marks=pytest.mark.slow if name in VARIANTS else (), id=name)
+        for name, plan in LEARNED_PLANS.items()
+    ],
+)
 EVERY_WAY = {"plan": LEARNED_PLANS, "summary": SUMMARIES, "causal": [False, True]}
 LENGTHS = [1, 2, SIZE - 1, SIZE, SIZE + 1, 6, 16, 23]
 
@@ -123,7 +131,7 @@ def test_equals_the_reference(plan, length, causal, summary):
     check(plan, arrays, every_padding(length, seed=length), causal, summary)
 
 
-@every_pair(**EVERY_WAY, masked=[False, True])
+@every_pair(**EVERY_WAY, slow=VARIANTS, masked=[False, True])
 def test_asking_for_scores_does_not_matter(plan, masked, causal, summary):
     arrays = reference.heads((5, 1, 13, 4), value_dim=3)
     arguments = (*arrays, every_padding(13) if masked else None, causal, summary)
@@ -163,7 +171,7 @@ def test_equals_the_reference_at_length(plan, length, causal, summary):
     check(plan, arrays, mask, causal, summary)
 
 
-@every_pair(**EVERY_WAY)
+@every_pair(**EVERY_WAY, slow=VARIANTS)
 def test_gradients_equal_finite_differences(plan, causal, summary):
     mask = np.array([[1, 1, 0, 1, 1, 1, 0, 0, 1, 1]], bool)
     check_gradients(plan, reference.heads((1, 1, 10, 2), 1, seed=1), mask, causal, summary)
@@ -182,7 +190,7 @@ def test_gradients_of_many_shapes(plan, length, kind, causal, summary):
     check_gradients(plan, arrays, mask, causal, summary)
 
 
-@every_plan
+@variants_slowly
 @summaries
 @pytest.mark.parametrize("masked", [False, True])
 def test_the_future_does_not_leak(plan, masked, summary):
@@ -211,7 +219,7 @@ def attend_versions(plan, versions, mask, **options):
     return np.array(outputs).reshape(*versions[0].shape[:2], *outputs.shape[1:])
 
 
-@every_plan
+@variants_slowly
 @summaries
 @both_ways
 def test_what_padding_holds_does_not_matter(plan, causal, summary):
@@ -231,7 +239,7 @@ def test_what_padding_holds_does_not_matter(plan, causal, summary):
     )
 
 
-@every_pair(**EVERY_WAY, sizes=[(1, 1), (3, 9), (6, 2), (8, 5), (13, 20)])
+@every_pair(**EVERY_WAY, slow=VARIANTS, sizes=[(1, 1), (3, 9), (6, 2), (8, 5), (13, 20)])
 def test_how_much_right_padding_there_is_does_not_matter(plan, sizes, causal, summary):
     length, more = sizes
     arrays = reference.heads((1, 2, length, 3), seed=length)
@@ -243,7 +251,7 @@ def test_how_much_right_padding_there_is_does_not_matter(plan, sizes, causal, su
     np.testing.assert_allclose(np.array(outputs)[:, :, :length], expected, atol=1e-5)
 
 
-@every_pair(**EVERY_WAY)
+@every_pair(**EVERY_WAY, slow=VARIANTS)
 def test_padding_does_not_drown_logits_far_below_zero(plan, causal, summary):
     length, more = 13, 11
     query, key, value = reference.heads((1, 2, length, 4))
@@ -256,7 +264,7 @@ def test_padding_does_not_drown_logits_far_below_zero(plan, causal, summary):
     np.testing.assert_allclose(np.array(outputs)[:, :, :length], expected, rtol=1e-4, atol=1e-4)
 
 
-@every_pair(**EVERY_WAY, dtype=["float32", "bfloat16", "float16"])
+@every_pair(**EVERY_WAY, slow=VARIANTS, dtype=["float32", "bfloat16", "float16"])
 def test_logits_of_ten_thousand_are_finite(plan, dtype, causal, summary):
     length = 13
     mask = every_padding(length)
@@ -282,7 +290,7 @@ def test_logits_of_ten_thousand_are_finite(plan, dtype, causal, summary):
     np.testing.assert_allclose(received, sums, atol=1e-5 if dtype == "float32" else 2e-2)
 
 
-@every_pair(**EVERY_WAY, dtype=["bfloat16", "float16"])
+@every_pair(**EVERY_WAY, slow=VARIANTS, dtype=["bfloat16", "float16"])
 def test_short_formats_stay_near_the_reference(plan, dtype, causal, summary):
     length = 13
     mask = every_padding(length)
@@ -356,7 +364,7 @@ def test_nothing_in_nothing_out(plan, shape, masked, causal):
     assert plan.attend(*arrays, padding_mask=mask, causal=causal).shape == shape
 
 
-@every_plan
+@variants_slowly
 @pytest.mark.parametrize(
     "summary", [x if x == "max" else pytest.param(x, marks=pytest.mark.slow) for x in SUMMARIES]
 )
@@ -383,7 +391,7 @@ def test_dropout_is_applied_to_all_weights_but_not_to_the_scores(plan):
     np.testing.assert_array_equal(scores, expected)
 
 
-@every_plan
+@variants_slowly
 def test_a_length_that_is_not_known_is_refused_or_served(plan):
     @tf.function(input_signature=[tf.TensorSpec([None, 2, None, 3])] * 3, autograph=False)
     def attend(*arrays):

@@ -21,7 +21,7 @@ SMALL = {
     "tokenizer": "bytes",
     "verbose": False,
 }
-DOCUMENTS = 24
+DOCUMENTS = 32
 FEW = 10  # as many as it takes to calibrate
 # Every length is traced otherwise, which takes most of the time.
 pytestmark = pytest.mark.usefixtures("eager")

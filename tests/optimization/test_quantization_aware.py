@@ -37,7 +37,7 @@ def token_ids(classifier, data):
 
 @pytest.fixture(scope="module")
 def aware(classifier, data):
-    options = {"epochs": 3, "batch_size": 8, "learning_rate": 1e-4, "verbose": 0}
+    options = {"epochs": 2, "batch_size": 8, "learning_rate": 1e-4, "verbose": 0}
     with eagerly():
         return fine_tuned(quantization_aware(classifier), *data, **options)
 

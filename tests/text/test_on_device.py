@@ -203,7 +203,7 @@ def test_refuses_short_lengths(pair):
 
 def convert(function, *specs):
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [tf.function(function).get_concrete_function(*specs)], tf.Module()
+        [tf.function(function, autograph=False).get_concrete_function(*specs)], tf.Module()
     )
     return converter.convert()
 

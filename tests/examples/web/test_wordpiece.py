@@ -79,7 +79,7 @@ def test_random_texts(assert_equal):
     assert_equal(texts)
 
 
-@pytest.mark.parametrize("lowercase", [True, False])
+@pytest.mark.parametrize("lowercase", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_every_code_point(javascript_ids, lowercase):
     # "a" + character + "b" tells what the character does: vanish (ab), separate (a b), stand alone
     # (a [UNK] b), become part of the word ([UNK]) or turn into letters of the vocabulary.
