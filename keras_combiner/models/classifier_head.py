@@ -18,13 +18,16 @@ POOLINGS = ("mean", "label")
 
 
 def check_head(pooling, lexical):
-    """Raises a ValueError unless `pooling` is one of `POOLINGS` and `lexical` is a bool."""
+    """Raises a ValueError for what `LongDocumentClassifier` does not take as its head."""
     if pooling not in POOLINGS:
         raise ValueError(
             f"`pooling` must be one of {', '.join(map(repr, POOLINGS))}. Received: {pooling!r}."
         )
-    if not isinstance(lexical, bool):
-        raise ValueError(f"`lexical` must be True or False. Received: {lexical!r}.")
+    if not isinstance(lexical, (bool, keras.regularizers.Regularizer)):
+        raise ValueError(
+            "`lexical` must be True, False, or a regularizer of its table, such as "
+            f"keras.regularizers.L2(1e-4). Received: {lexical!r}."
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +41,7 @@ class ClassifierHead:
         task: `keras_combiner.tasks.Task`.
         units: int, number of outputs.
         pooling: "mean" or "label".
-        lexical: bool, whether there is a bag of tokens.
+        lexical: bool, whether there is a bag of tokens; or the regularizer of its table.
         dropout: float, dropout rate before the last layer.
         dtype: dtype or dtype policy of the last layer; None as in `LongDocumentClassifier`.
     """
@@ -46,7 +49,7 @@ class ClassifierHead:
     task: Task
     units: int
     pooling: str
-    lexical: bool
+    lexical: Any
     dropout: float
     dtype: Any
 
@@ -81,7 +84,13 @@ class ClassifierHead:
 
     def _with_bag(self, logits, token_ids, vocabulary_size):
         dtype = precision.dtype_for(logits)
-        bag = BagOfTokens(vocabulary_size, self.units, dtype=dtype, name="lexical")
+        bag = BagOfTokens(
+            vocabulary_size,
+            self.units,
+            embeddings_regularizer=None if self.lexical is True else self.lexical,
+            dtype=dtype,
+            name="lexical",
+        )
         total = keras.layers.Add(dtype=dtype, name="logits")([logits, bag(token_ids)])
         activation = self.task.activation
         return keras.layers.Activation(activation, dtype=logits.dtype, name="activation")(total)

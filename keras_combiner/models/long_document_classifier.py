@@ -62,7 +62,8 @@ class LongDocumentClassifier(DocumentModel):
         pooling: "mean", the average of all tokens for all labels, or "label", an average for each
             label, weighted by its own attention; see `keras_combiner.layers.LabelAttentionPooling`.
         lexical: bool, whether a linear model of the document's token ids adds its logits to those
-            of the transformer ("wide and deep"); see `keras_combiner.layers.BagOfTokens`.
+            of the transformer ("wide and deep"), see `keras_combiner.layers.BagOfTokens`; or a
+            `keras.regularizers.Regularizer` of its table, which means True.
         **kwargs: `name` and `trainable`.
 
     Raises:
@@ -165,7 +166,7 @@ class LongDocumentClassifier(DocumentModel):
             task: "single_label", "multi_label" or "regression".
             long_texts: "truncate" or "windows", how texts longer than `sequence_length` are read.
             pooling: "mean" or "label", as in the constructor.
-            lexical: bool, as in the constructor.
+            lexical: bool or regularizer, as in the constructor.
             **kwargs: what else `CombinerBackbone` takes, for example `block_size`.
 
         Returns:
@@ -228,7 +229,7 @@ class LongDocumentClassifier(DocumentModel):
             task: "single_label", "multi_label" or "regression".
             long_texts: "truncate" or "windows", how texts longer than `sequence_length` are read.
             pooling: "mean" or "label", as in the constructor.
-            lexical: bool, as in the constructor.
+            lexical: bool or regularizer, as in the constructor.
             **kwargs: what else `use_combiner` takes, for example `block_size` or `tokenizer`.
 
         Returns:
@@ -379,7 +380,7 @@ class LongDocumentClassifier(DocumentModel):
             "task": self.task.get_config(),
             "long_texts": self.long_texts,
             "pooling": self.pooling,
-            "lexical": self.lexical,
+            "lexical": keras.saving.serialize_keras_object(self.lexical),
             "name": self.name,
             "trainable": self.trainable,
             "trainable_layers": trainable_layers(self),
@@ -389,7 +390,7 @@ class LongDocumentClassifier(DocumentModel):
     def from_config(cls, config, custom_objects=None):
         """Undoes `get_config`."""
         config = dict(with_long_texts(config))
-        for name in ("backbone", "tokenizer"):
+        for name in {"backbone", "tokenizer", "lexical"} & set(config):  # earlier files lack some
             config[name] = keras.saving.deserialize_keras_object(
                 config[name], custom_objects=custom_objects
             )

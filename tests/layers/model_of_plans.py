@@ -1,10 +1,17 @@
-"""A model with a layer a plan, trained alike on every backend."""
+"""A model with a layer a plan and all layers of heads, trained alike on every backend."""
 
 import keras
 import numpy as np
 
 from keras_combiner.factorizations.summaries import SUMMARIES
-from keras_combiner.layers import CombinerEncoder, MaskedAveragePooling, TokenAndPositionEmbedding
+from keras_combiner.layers import (
+    BagOfTokens,
+    CombinerEncoder,
+    DensePerLabel,
+    LabelAttentionPooling,
+    MaskedAveragePooling,
+    TokenAndPositionEmbedding,
+)
 
 LENGTH, WORDS = 13, 20
 
@@ -22,7 +29,10 @@ def build(plans):
             summary=SUMMARIES[index % len(SUMMARIES)],
             use_causal_mask=index % 2 == 1,
         )(x)
-    return keras.Model(token_ids, keras.layers.Dense(3)(MaskedAveragePooling()(x)))
+    average = keras.layers.Dense(3)(MaskedAveragePooling()(x))
+    by_label = DensePerLabel(3)(LabelAttentionPooling(3, "glorot_uniform")(x))
+    bag = BagOfTokens(WORDS, 3, "uniform")(token_ids)
+    return keras.Model(token_ids, keras.layers.Add()([average, by_label, bag]))
 
 
 def token_ids():

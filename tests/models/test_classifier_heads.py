@@ -10,6 +10,7 @@ import pytest
 
 from keras_combiner import LongDocumentClassifier, tasks
 from keras_combiner.batches.documents import Documents
+from keras_combiner.export.document_windows import pooled_evidence, windows_of_ids
 from keras_combiner.models import TokenEvidence, calibration
 from keras_combiner.models.calibration import features_of
 from tests.models.ten_texts import LABELS, SMALL, TEXTS
@@ -92,6 +93,18 @@ def test_the_weight_of_a_token_by_hand():
     terms += np.asarray(model.get_layer("lexical").embeddings)[70] / np.sqrt(7)
     expected = (terms - terms.mean())[outputs[1].argmax()]
     np.testing.assert_allclose(weights[1, 3], expected, atol=1e-5)
+
+
+def test_tokens_add_up_over_windows():
+    model = make(long_texts="windows", **BOTH)
+    texts = ["", "rain", "king " * 12, "rain and wind, " * 3 + "king " * 5]
+    windows = windows_of_ids(model.tokenizer.encode(texts).to_tensor(), model)
+    assert max(windows.counts) > 3
+    outputs, weights = map(np.asarray, pooled_evidence(model, TokenEvidence(model), windows))
+    np.testing.assert_allclose(outputs, model.predict(texts, verbose=0), atol=1e-5)
+    linear, bias = (model.task.linear(np.asarray(x)) for x in (outputs, model(0 * IDS)))
+    sums = (linear - bias[:1])[np.arange(4), outputs.argmax(-1)]
+    np.testing.assert_allclose(weights.sum(-1), sums, atol=1e-4)
 
 
 def test_without_the_transformer_it_is_a_bag_of_words():
@@ -200,11 +213,21 @@ def test_other_dtypes(dtype):
     np.testing.assert_allclose(np.asarray(model(IDS)), expected, atol=atol)
 
 
+def test_the_table_has_a_regularizer_of_its_own(tmp_path):
+    model = make(lexical=keras.regularizers.L2(0.5))
+    table = np.asarray(model.get_layer("lexical").embeddings)
+    np.testing.assert_allclose(model.losses, [0.5 * (table**2).sum()], rtol=1e-5)
+    model.save(tmp_path / "model.keras")
+    loaded = LongDocumentClassifier.load(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.losses, model.losses)
+    assert json.dumps(loaded.get_config()) == json.dumps(model.get_config())
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"pooling": "max"}, "`pooling` must be one of 'mean', 'label'. Received: 'max'"),
-        ({"lexical": "no"}, "`lexical` must be True or False. Received: 'no'"),
+        ({"lexical": "no"}, "`lexical` must be True, False, or a regularizer.* Received: 'no'"),
     ],
 )
 def test_refuses(options, words):
