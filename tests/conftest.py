@@ -1,6 +1,7 @@
 import gc
 import os
 import unittest.mock
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # What is compiled here runs a few times: XLA need not spend its time on fast machine code.
@@ -36,6 +37,12 @@ def pytest_runtest_setup(item):
     """
     with unittest.mock.patch.object(pywrap_tfe, "TFE_ContextClearCaches"):
         keras.utils.set_random_seed(0)
+
+
+def pytest_collection_modifyitems(items):
+    """Processes end together if the last files are short ones; those of training are not."""
+    training = Path(__file__).parent / "training"
+    items.sort(key=lambda item: item.path.parent != training)
 
 
 def pytest_collection_finish(session):
