@@ -95,7 +95,11 @@ class LabelAttentionPooling(keras.layers.Layer):
         """
         x = precision.at_least_float32(inputs)
         logits = ops.matmul(x, ops.cast(self.queries, x.dtype))  # [batch, length, num_labels]
-        logits = ops.transpose(logits, (0, 2, 1))
+        if self.num_labels == 1:
+            # As the transposition would do, which the converter to ONNX mistakes for another shape.
+            logits = ops.expand_dims(ops.squeeze(logits, -1), 1)
+        else:
+            logits = ops.transpose(logits, (0, 2, 1))
         return masked_softmax(logits, None if mask is None else ops.expand_dims(mask, 1))
 
     def compute_mask(self, inputs, previous_mask=None):

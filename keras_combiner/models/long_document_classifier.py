@@ -309,10 +309,10 @@ class LongDocumentClassifier(DocumentModel):
         confident, and more often right, than on others. Validation documents will do.
 
         One temperature `T` is fitted, by which all logits are divided, for the least log loss. It
-        goes into the weights of the last layer: so probabilities are the same everywhere, in
-        exports and token weights too, and the most probable label stays the same. Windows of a
-        document are averaged as before. One number is learned reliably from few documents; several
-        labels have one for all, since thresholds by label do the rest.
+        goes into the weights of the last layer and of the bag of tokens: probabilities are the same
+        everywhere, in exports and token weights too, and so is the most probable label. Windows of
+        a document are averaged as before. One number is learned reliably from few documents;
+        several labels have one for all, since thresholds by label do the rest.
 
         For several labels, each then gets the threshold of the largest F1 on these documents, or
         the least above which a share of `precision` is right. For single labels `precision` chooses

@@ -26,11 +26,12 @@ class Task(abc.ABC):
     Attributes:
         name: str, as a user names it.
         output: str, the name of the last layer with weights, and of the output of exports.
-        activation: str, of the last layer with weights.
+        activation: str, of the logits: the last layer with weights, and with `lexical` also the bag
+            of tokens.
         loss: str, for `compile`.
         headline: str, the metric to show first.
-        temperature: float, what the logits were divided by since training, in the weights of the
-            last layer; see `keras_combiner.LongDocumentClassifier.calibrate`.
+        temperature: float, what the logits were divided by since training, in the weights that make
+            them; see `keras_combiner.LongDocumentClassifier.calibrate`.
     """
 
     name: str
