@@ -1,12 +1,6 @@
 """How far the effective attention of a plan is from softmax attention."""
 
-import math
-from typing import NamedTuple
-
-from benchmarks.ablation.rows import SUMMARIES, plan_of
-
-RANDOM_SUMMARIES = ("none", "max", "mean", "variational", "gaussian")  # that learn nothing
-DEVIATIONS = (0.5, 1.0, 1.5)  # of random queries and keys
+from benchmarks.ablation.rows import SUMMARIES, comparable, plan_of
 
 
 def projected_heads(model, token_ids):
@@ -39,31 +33,14 @@ def projected_heads(model, token_ids):
     return pairs, token_ids != 0, [encoder.attention.plan_weights for encoder in encoders]
 
 
-class Divergences(NamedTuple):
-    """Means over documents, heads and queries that count, in nats.
+def mean_divergence(plan, summary, heads, masks, weights=None):
+    """Returns the mean of KL(E || p) in nats over documents, heads, and queries that count.
 
-    Attributes:
-        of_effective: KL(E || p), what E attends to and softmax attention p does not.
-        of_softmax: KL(p || E), what p attends to and E does not; infinite if E leaves tokens out.
-    """
-
-    of_effective: float
-    of_softmax: float
-
-
-def mean_divergences(plan, summary, heads, masks, weights=None):
-    """Returns the `Divergences` of an effective attention matrix E and softmax attention p.
-
-    Args:
-        plan: `Factorization`.
-        summary: str.
-        heads: list of pairs of query and key `[B, H, T, D]`.
-        masks: bool array `[B, T]`.
-        weights: list of what every pair's plan has learned, or None.
+    E is the effective attention matrix, p softmax attention over the same queries and keys.
     """
     import numpy as np
 
-    totals, count = np.zeros(2), 0
+    total = count = 0
     weights = [None] * len(heads) if weights is None else weights
     for (query, key), learned in zip(heads, weights, strict=True):
         for b, mask in enumerate(masks):
@@ -84,41 +61,23 @@ def mean_divergences(plan, summary, heads, masks, weights=None):
             log_p = logits - largest - np.log(np.exp(logits - largest).sum(-1, keepdims=True))
             positive = effective > 0
             log_e = np.log(np.where(positive, effective, 1.0))
-            differences = np.where(positive, log_e - log_p, 0.0)
-            of_effective = np.sum(effective * differences, axis=-1)
-            of_softmax = np.where(
-                positive.all(-1), -np.sum(np.exp(log_p) * differences, axis=-1), np.inf
-            )
-            totals += [of_effective.sum(), of_softmax.sum()]
-            count += of_effective.size
-    return Divergences(*(totals / count).tolist())
+            rows = np.sum(effective * np.where(positive, log_e - log_p, 0.0), axis=-1)
+            total += rows.sum()
+            count += rows.size
+    return float(total / count)
 
 
 def random_divergences(settings):
-    """Returns divergences of normal queries and keys by plan and summary.
-
-    Returns:
-        dict of the plan and the summary ("fixed max") to a dict of the standard deviation ("1.0")
-        to `Divergences`, as a list. A summary that leaves tokens out has no KL(p || E): None.
-    """
+    """Returns `mean_divergence` of standard normal queries and keys, a dictionary by row."""
     import numpy as np
 
     shape = (4, settings["num_heads"], settings["max_length"])
     shape = (*shape, settings["hidden_dim"] // settings["num_heads"])
     generator = np.random.default_rng(0)
-    query, key = (generator.normal(size=shape).astype("float32") for _ in "qk")
+    heads = [tuple(generator.normal(size=shape).astype("float32") for _ in "qk")]
     masks = np.ones((shape[0], shape[2]), bool)
-    found = {}
-    for plan in SUMMARIES:
-        for summary in RANDOM_SUMMARIES:
-            by_deviation = {
-                str(x): mean_divergences(
-                    plan_of(plan, settings), summary, [(x * query, x * key)], masks
-                )
-                for x in DEVIATIONS
-            }
-            found[f"{plan} {summary}"] = {
-                deviation: [x if math.isfinite(x) else None for x in pair]
-                for deviation, pair in by_deviation.items()
-            }
-    return found
+    return {
+        f"{plan} {summary}": mean_divergence(plan_of(plan, settings), summary, heads, masks)
+        for plan in SUMMARIES
+        for summary in comparable(plan)
+    }

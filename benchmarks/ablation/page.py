@@ -41,7 +41,6 @@ def tables(figures):
     return {
         "source": pages.source("make ablation", "ablation", figures),
         "rows": _rows(figures),
-        "random": _random(figures["random"]),
         "claims": _claims(figures),
     }
 
@@ -49,7 +48,7 @@ def tables(figures):
 def _rows(figures):
     titles = [
         *("plan", "summary", "accuracy", "loss", "seconds"),
-        *("KL, own", "KL, all"),
+        *("KL, own", "KL, all", "KL, random"),
     ]
     rows = []
     for row in figures["rows"]:
@@ -57,19 +56,8 @@ def _rows(figures):
         cells += [mean_and_spread(row["accuracy"]), mean_and_spread(row["loss"])]
         cells.append(mean_and_spread(row["seconds"], digits=0))
         cells += [mean_and_spread(row[name]) if name in row else "" for name in (OWN, ALL)]
-        rows.append(cells)
-    return table(titles, rows)
-
-
-def _random(figures):
-    """Both divergences of random queries and keys, by their standard deviation."""
-    deviations = [*next(iter(figures.values()))]
-    titles = ["plan", "summary"]
-    titles += [f"KL(E, p), {x}" for x in deviations] + [f"KL(p, E), {x}" for x in deviations]
-    rows = []
-    for name, by_deviation in figures.items():
-        found = [by_deviation[x][direction] for direction in (0, 1) for x in deviations]
-        rows.append([*name.split(" "), *("" if x is None else f"{x:.3f}" for x in found)])
+        random = figures["random"].get(f"{row['plan']} {row['summary']}")
+        rows.append([*cells, "" if random is None else f"{random:.3f}"])
     return table(titles, rows)
 
 

@@ -2,7 +2,7 @@
 
 import time
 
-from benchmarks.ablation.divergence import mean_divergences, projected_heads
+from benchmarks.ablation.divergence import mean_divergence, projected_heads
 from benchmarks.ablation.rows import comparable, plan_of
 
 
@@ -82,8 +82,8 @@ def train(plan, summary, seed, settings):
     factorization = plan_of(plan, settings)
     others = [other for other in comparable(plan) if other != summary]
     figures["divergence"] = {
-        name: mean_divergences(factorization, name, heads, masks, learned).of_effective
-        for name, learned in ((summary, weights), *((other, None) for other in others))
+        summary: mean_divergence(factorization, summary, heads, masks, weights),
+        **{other: mean_divergence(factorization, other, heads, masks) for other in others},
     }
     return figures
 

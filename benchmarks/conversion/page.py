@@ -2,21 +2,22 @@
 
 from benchmarks.common import pages
 from benchmarks.common.tables import table
-from keras_combiner.convert.use_combiner import default_plan
+from benchmarks.conversion.measure import COLUMNS
+from keras_combiner.convert.use_combiner import DEFAULT_SUMMARY, default_plan
 
 
 def tables(figures):
     """Returns the tables of docs/conversion.md by name, every figure out of `figures`."""
     settings = figures["settings"]
     lengths = [*settings["documents"]]
-    columns = ["attention", "block", "part", "neighbors", "summary"]
+    columns = ["attention", "block", "part", "neighbors", "opened", "by", "summary"]
     for length in lengths:
         columns += [f"terms a query, {int(length):,}", "document", "tokens"]
     columns.append(f"ms, {settings['timed_length']:,} tokens")
     default = default_name(figures)
     rows = []
     for name, row in figures["rows"].items():
-        line = [str(x) for x in figures["fixed"].get(name, ("", "", "", ""))]
+        line = _cells(figures["plans"].get(name))
         for length in lengths:
             line.append(f"{row['terms'][length]:.0f}")
             line += [f"{row[what][length]:.3f}" for what in ("document", "token")]
@@ -31,8 +32,16 @@ def tables(figures):
 def default_name(figures):
     """Returns the row that `use_combiner` has by default, or None."""
     plan = default_plan()
-    wanted = [plan.block_size, plan.part_size, plan.neighbors, "variational"]
-    return next((name for name, x in figures["fixed"].items() if list(x) == wanted), None)
+    wanted = {**plan.get_config(), "summary": DEFAULT_SUMMARY}
+    return next((name for name, x in figures["plans"].items() if x == wanted), None)
+
+
+def _cells(plan):
+    """The cells of a plan as `measure.fixed` states it; empty ones for None, another plan."""
+    if plan is None:
+        return [""] * len(COLUMNS)
+    group = (plan["choice_size"] or plan["block_size"]) if plan["opened"] else ""
+    return [str(x) for x in ({**plan, "choice_size": group}[column] for column in COLUMNS)]
 
 
 PAGE = pages.Page("conversion", "conversion.md", tables)

@@ -19,7 +19,7 @@ from keras_combiner.convert.tokenizers import as_tokenizer
 from keras_combiner.factorizations import Fixed
 
 OPTIONS = ("activation", "dropout", "dtype", "name", "remat", "static_length")
-DEFAULT_SUMMARY = "variational"
+DEFAULT_SUMMARY = "gaussian"
 
 
 def use_combiner(
@@ -52,12 +52,12 @@ def use_combiner(
             - any other functional or Sequential Keras model with `MultiHeadAttention`, or with
               KerasHub's `TransformerEncoder`.
         factorization: str or `keras_combiner.factorizations.Factorization`. If None, "fixed" in
-            blocks of `block_size` tokens with one direct neighbor on each side, and parts of 16
-            tokens (or of the largest divisor that both have); of a model of this package, its own.
+            blocks of `block_size` tokens, each of which opens 8 parts of 16 tokens (or of the
+            largest divisor that both have); of a model of this package, its own.
         block_size: see `keras_combiner.layers.CombinerAttention`. If None, 64; of a model of this
             package, its own.
-        summary: see `keras_combiner.layers.CombinerAttention`. If None, "variational"; of a model
-            of this package, its own.
+        summary: see `keras_combiner.layers.CombinerAttention`. If None, "gaussian"; of a model of
+            this package, its own.
         sequence_length: int, the longest document, in tokens.
         positions: "tile" or "interpolate", how the position table is extended; see
             `keras_combiner.convert.extend_positions`.
@@ -138,9 +138,9 @@ def default_plan(block_size=64):
     """Returns the default plan of `use_combiner`; docs/conversion.md says why.
 
     >>> default_plan().get_config()
-    {'block_size': 64, 'part_size': 16, 'neighbors': 1, 'opened': 0, 'choice_size': None}
+    {'block_size': 64, 'part_size': 16, 'neighbors': 0, 'opened': 8, 'choice_size': None}
     """
-    return Fixed(block_size, part_size=math.gcd(block_size, 16), neighbors=1)
+    return Fixed(block_size, part_size=math.gcd(block_size, 16), opened=8)
 
 
 def _read(source):

@@ -42,12 +42,13 @@ def test_outputs_are_those_of_the_model(plan):
     assert [w.path for w in model.weights] == [w.path for w in source.weights]
 
 
-def test_far_tokens_are_summarized_by_default():
+def test_far_tokens_are_summarized_or_opened_by_default():
     source = model_of(attention())
     x = np.tile(X, (1, 20, 1))
     model, _ = use_combiner(source)
     plan = model.layers[-1].plan
-    assert (plan.block_size, plan.part_size, plan.neighbors) == (64, 16, 1)
+    assert (plan.block_size, plan.part_size, plan.opened) == (64, 16, 8)
+    assert model.layers[-1].summary == "gaussian"
     difference = np.abs(np.array(model(x)) - np.array(source(x))).max()
     assert difference > 1e-6
 

@@ -7,7 +7,7 @@ from keras_combiner import CombinerBackbone
 
 
 def test_every_row_is_a_plan():
-    for row in (measure.FULL, *measure.FIXED, *measure.OTHERS):
+    for row in (measure.FULL, *measure.PLANS, *measure.OTHERS):
         backbone = CombinerBackbone(
             *(10, 64, 1, 2, 4, 4), static_length=True, **measure.options_of(row, 64)
         )
@@ -25,3 +25,11 @@ def test_cosine():
     x = np.array([[1.0, 0.0], [3.0, 3.0]])
     y = np.array([[0.0, 2.0], [1.0, 1.0]])
     np.testing.assert_allclose(measure.cosine(x, y), [0, 1], atol=1e-12)
+
+
+def test_times_are_medians_of_rounds():
+    order = []
+    runs = {"a": lambda: order.append("a"), "b": lambda: order.append("b")}
+    found = measure.time_all(runs, 3)
+    assert order == ["a", "b"] * 3
+    assert set(found) == {"a", "b"} and all(0 <= x < 1e3 for x in found.values())
