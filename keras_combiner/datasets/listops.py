@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_combiner.datasets.integers import check_integers
+
 OPERATORS = ("[MIN", "[MAX", "[MED", "[SM")
 VOCABULARY = ("", *map(str, range(10)), *OPERATORS, "]")  # token ids are places in it
 
@@ -54,18 +56,14 @@ def generate_listops(
     Source: Nangia and Bowman, "ListOps: A Diagnostic Dataset for Latent Tree Learning", 2018; Tay
     et al., "Long Range Arena: A Benchmark for Efficient Transformers", ICLR 2021, section 2.2.
     """
-    for name, value, at_least in (
+    check_integers(
         ("num_examples", num_examples, 0),
         ("min_length", min_length, 1),
         ("max_length", max_length, min_length),
         ("max_depth", max_depth, 1),
         ("max_args", max_args, 2),
         ("seed", seed, 0),
-    ):
-        if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-            raise ValueError(
-                f"`{name}` must be an int of at least {at_least}. Received: {name}={value!r}."
-            )
+    )
     generator = np.random.default_rng(seed)
     token_ids = np.zeros((num_examples, max_length), "int32")
     labels = np.zeros(num_examples, "int32")

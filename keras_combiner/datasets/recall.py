@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_combiner.datasets.integers import check_integers
+
 
 def generate_recall(
     num_examples,
@@ -59,7 +61,7 @@ def generate_recall(
     uniform beyond the gap.
     """
     num_queries = num_pairs if num_queries is None else num_queries
-    for name, value, at_least in (
+    check_integers(
         ("num_examples", num_examples, 0),
         ("length", length, 1),
         ("num_pairs", num_pairs, 1),
@@ -69,11 +71,7 @@ def generate_recall(
         ("num_values", num_values, 2),
         ("num_fillers", num_fillers, 1),
         ("seed", seed, 0),
-    ):
-        if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-            raise ValueError(
-                f"`{name}` must be an int of at least {at_least}. Received: {name}={value!r}."
-            )
+    )
     if num_queries > num_pairs:
         raise ValueError(
             "`num_queries` must be at most `num_pairs`, for every query asks for another key. "

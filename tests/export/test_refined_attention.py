@@ -1,7 +1,7 @@
-"""Refinements of the default attention in every export.
+"""Other attention than the default in every export.
 
-Variances in summaries, whose squares have another range than queries; and opened parts, which are
-chosen among what integers may have made equal.
+Variances in summaries, whose squares have another range than queries; opened parts, which are
+chosen among what integers may have made equal; and a window.
 """
 
 import numpy as np
@@ -10,16 +10,16 @@ import pytest
 from keras_combiner.export import export_litert, export_onnx
 from keras_combiner.export.litert import run_litert
 from keras_combiner.export.quantization import CALIBRATED, QUANTIZATIONS
-from keras_combiner.factorizations import Fixed
+from keras_combiner.factorizations import Fixed, Window
 from keras_combiner.optimization import quantization_aware
 from tests.export.test_export_litert import TOLERANCES
 
 QUICK = ("int8",)
 
-
 REFINEMENTS = {
     "gaussian": {"summary": "gaussian"},
     "opened": {"factorization": Fixed(8, part_size=4, opened=2)},
+    "window": {"factorization": Window(7)},
 }
 
 
