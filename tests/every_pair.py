@@ -1,18 +1,21 @@
-"""every_pair: a test over many combinations, of which the quick suite takes a few."""
+"""every_pair: a test over combinations of values, of which the quick suite takes a few."""
 
+import heapq
 import itertools
 
 import pytest
 
 
-def every_pair(slow=(), **axes):
-    """Parametrizes a test over all combinations; the slow tests have those that add no pair.
+def every_pair(slow=(), strength=3, **axes):
+    """Parametrizes a test over combinations of values that together leave little out.
 
     Most faults take one value, or two that meet. In the tests that are not slow every two values
-    of two axes meet at least once.
+    of two axes meet at least once; with the slow ones, every three of three axes.
 
     Args:
         slow: ids of values of which the tests that are not slow have none.
+        strength: int, how many values meet in every way with the slow tests; 2 where one test
+            takes long.
         axes: name of the test's argument: its values, a list or `{id: value}`.
 
     Returns:
@@ -23,7 +26,8 @@ def every_pair(slow=(), **axes):
         for name, values in axes.items()
     }
     combinations = list(itertools.product(*axes.values()))
-    quick = set(covering([ids for ids in combinations if not set(slow).intersection(ids)]))
+    quick = covering([ids for ids in combinations if not set(slow).intersection(ids)])
+    chosen = {*quick, *covering(combinations, strength, quick)}
     return pytest.mark.parametrize(
         ",".join(axes),
         [
@@ -33,19 +37,39 @@ def every_pair(slow=(), **axes):
                 marks=() if ids in quick else pytest.mark.slow,
             )
             for ids in combinations
+            if ids in chosen
         ],
     )
 
 
-def covering(combinations):
-    """Yields combinations that together have every pair of all of them: greedily, the best next.
+def covering(combinations, strength=2, given=()):
+    """Combinations that with those `given` have what any has: greedily, the best next.
 
-    >>> len(list(covering(list(itertools.product("abc", "123", "xy")))))
+    Args:
+        combinations: list of tuples of one length.
+        strength: int, how many values of a combination count together: 2 for pairs.
+        given: combinations that are there already.
+
+    Returns:
+        list of combinations.
+
+    Example:
+
+    >>> len(covering(list(itertools.product("abc", "123", "xy"))))
     9
     """
-    pairs = {x: set(itertools.combinations(enumerate(x), 2)) for x in combinations}
-    missing = set().union(*pairs.values())
+
+    def together(combination):
+        return set(itertools.combinations(enumerate(combination), min(strength, len(combination))))
+
+    missing = set().union(*map(together, combinations)).difference(*map(together, given))
+    chosen, queue = [], [(float("-inf"), i) for i in range(len(combinations))]
     while missing:
-        best = max(pairs, key=lambda x: len(pairs[x] & missing))
-        yield best
-        missing -= pairs.pop(best)
+        # What a combination adds gets less and less: it is the best if it still adds the most.
+        i = queue[0][1]
+        adds = together(combinations[i]) & missing
+        heapq.heapreplace(queue, (-len(adds), i))
+        if queue[0] == (-len(adds), i):
+            chosen.append(combinations[i])
+            missing -= adds
+    return chosen

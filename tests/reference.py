@@ -4,6 +4,7 @@ Written from the paper's equations and a plan's `support()`; shares no code with
 the package it takes only plans and the words in which their supports are put.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -64,10 +65,16 @@ def cell_weights(query, key, part, padding_mask):
     return tokens, softmax(key[tokens] @ part_query / np.sqrt(key.shape[-1]))
 
 
+@functools.lru_cache(maxsize=8)
+def supports_of(plan, length, causal=False, choice=None):
+    """What `plan.support` says, which many heads in a row ask for."""
+    return plan.support(length, causal, choice)
+
+
 def projected_keys(plan, query, key, value, padding_mask, weights, inputs):
     """The keys of all parts of one document whose key is learned: {cell: keys [H, D]}."""
     num_heads, length, key_dim = key.shape
-    parts = {part for support in plan.support(length) for part in support.parts}
+    parts = {part for support in supports_of(plan, length) for part in support.parts}
     keys = {}
     for part in (x for x in parts if isinstance(x, CellPart) and x.learned_key):
         values = []
@@ -168,7 +175,8 @@ def clusters(plan, head):
     """The cluster of every token by the cosine of its key; padding comes last."""
     centroids = head.weights["centroids"][head.number]
     centroids = centroids / np.linalg.norm(centroids, axis=-1, keepdims=True)
-    return np.where(head.padding_mask, np.argmax(head.key @ centroids.T, axis=-1), len(centroids))
+    nearest = np.argmax(head.key @ centroids.T, axis=-1)
+    return tuple(np.where(head.padding_mask, nearest, len(centroids)).tolist())
 
 
 def opened_parts(plan, head):
@@ -178,7 +186,7 @@ def opened_parts(plan, head):
     size, part_size = plan.block_size, plan.part_size or plan.block_size
     group_size = plan.choice_size or size
     if head.summary == "none":
-        return [[] for _ in range(0, length, group_size)]
+        return tuple(() for _ in range(0, length, group_size))
     starts = range(0, length, part_size)
     parts = [list(range(s, min(s + part_size, length))) for s in starts]
     summaries = [
@@ -211,8 +219,8 @@ def opened_parts(plan, head):
             logits = direct + [summaries[m].logit(scaled) for m in reach]
             mass += softmax(np.array(logits))[len(direct) :]
         largest = np.argsort(-mass, kind="stable")[: plan.opened]  # of equal ones the earlier
-        choice.append([reach[m] for m in largest])
-    return choice
+        choice.append(tuple(reach[m] for m in largest))
+    return tuple(choice)
 
 
 CHOICES = {"clusters": clusters, "parts": opened_parts}  # by `Factorization.chooses`
@@ -244,7 +252,7 @@ def document_matrices(plan, query, key, value, padding_mask, causal, summary, we
         if plan.chooses is not None:
             head = Head(query[h], key[h], padding_mask, causal, summary, weights, h)
             choice = CHOICES[plan.chooses](plan, head)
-        supports = plan.support(key.shape[1], causal, choice)
+        supports = supports_of(plan, key.shape[1], causal, choice)
         matrices.append(
             effective_matrix(
                 query[h], key[h], supports, padding_mask, summary, weights, cell_keys[h]

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from keras_combiner.factorizations import (
     AxialHorizontal,
@@ -103,6 +104,8 @@ def learned_fixed(*arguments, **options):
 
 LEARNED_PLANS = {name: LearnedPlan(x) for name, x in PLANS.items()}
 every_plan = pytest.mark.parametrize("plan", LEARNED_PLANS.values(), ids=LEARNED_PLANS)
+# For properties that are tried for many plans: there are enough examples of all together.
+few_examples = settings(max_examples=settings.default.max_examples // 3)
 
 # Plans that take no way through the code that others do not take: where trying takes long, they are
 # tried in the slow tests only.
@@ -112,6 +115,16 @@ VARIANTS = (
     "hierarchical, binary",
     "mixture",
     "mixture, window",
+)
+# Opened parts and learned weights are compiled and converted with other plans already.
+COMPILED_ALIKE = (*VARIANTS, "fixed, opened", "fixed, opened by every query", "mixture, learned")
+# Every other plan once, in one direction or the other.
+compiled_plans = pytest.mark.parametrize(
+    ("plan", "causal"),
+    [
+        pytest.param(LEARNED_PLANS[name], i % 2 == 0, id=name)
+        for i, name in enumerate(x for x in PLANS if x not in COMPILED_ALIKE)
+    ],
 )
 distinct_plans = pytest.mark.parametrize(
     "plan",

@@ -90,8 +90,7 @@ def test_dynamic_length_equals_static(plan, masked, causal, summary):
 
 
 @both_ways
-@pytest.mark.parametrize("shape", [(0, 2, 7, 3), (2, 2, 0, 3), (0, 2, 0, 3)])
-def test_nothing_in_nothing_out_of_a_graph_for_any_length(shape, causal):
+def test_nothing_in_nothing_out_of_a_graph_for_any_length(causal):
     # A server may be handed an empty batch, whose padded rows have length 0. Users' functions go
     # through AutoGraph, as this one does.
     @tf.function(
@@ -101,5 +100,6 @@ def test_nothing_in_nothing_out_of_a_graph_for_any_length(shape, causal):
     def attend(query, key, value, mask):
         return learned_fixed(4).attend(query, key, value, padding_mask=mask, causal=causal)
 
-    arrays = [np.zeros(shape, "float32")] * 3
-    assert attend(*arrays, np.zeros((shape[0], shape[2]), bool)).shape == shape
+    for shape in ((0, 2, 7, 3), (2, 2, 0, 3), (0, 2, 0, 3)):
+        arrays = [np.zeros(shape, "float32")] * 3
+        assert attend(*arrays, np.zeros((shape[0], shape[2]), bool)).shape == shape

@@ -4,9 +4,9 @@ import pytest
 import tensorflow as tf
 
 from keras_combiner.factorizations.summaries import SUMMARIES
+from tests.every_pair import every_pair
 from tests.factorizations.plans import GROWING, VARIANTS, LearnedPlan
 
-every_plan = pytest.mark.parametrize("name", GROWING)
 LENGTHS = (1024, 4096)  # four times as long: 4**1.5 = 8 times the work, 4**2 = 16 for quadratic
 
 
@@ -42,10 +42,9 @@ def growth(name, **options):
 
 # Forward tensors are in the graph of the backward pass too.
 @pytest.mark.slow
-@every_plan
-@pytest.mark.parametrize("summary", SUMMARIES)
-@pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("masked", [False, True])
+@every_pair(
+    name=list(GROWING), summary=SUMMARIES, causal=[False, True], masked=[False, True], strength=2
+)
 def test_forward_alone_too(name, masked, causal, summary):
     assert growth(name, masked=masked, causal=causal, summary=summary) <= 8
 

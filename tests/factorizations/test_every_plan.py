@@ -31,8 +31,10 @@ from tests.factorizations.plans import (
     SIZE,
     VARIANTS,
     LearnedPlan,
+    compiled_plans,
     distinct_plans,
     every_plan,
+    few_examples,
 )
 
 summaries = pytest.mark.parametrize("summary", SUMMARIES)
@@ -140,6 +142,7 @@ def test_asking_for_scores_does_not_matter(plan, masked, causal, summary):
 
 
 @every_plan
+@few_examples
 @given(
     length=st.integers(1, 40),
     seed=st.integers(0, 2**32 - 1),
@@ -161,10 +164,7 @@ def test_any_length_and_mask_equals_the_reference(plan, length, seed, share, cau
 
 
 @pytest.mark.slow
-@every_plan
-@summaries
-@both_ways
-@pytest.mark.parametrize("length", [59, 1000])
+@every_pair(**EVERY_WAY, strength=2, length=[59, 1000])
 def test_equals_the_reference_at_length(plan, length, causal, summary):
     arrays = reference.heads((1, 1, length, 8), seed=3)
     mask = reference.padding_mask("scattered", 1, length, seed=3)
@@ -178,11 +178,7 @@ def test_gradients_equal_finite_differences(plan, causal, summary):
 
 
 @pytest.mark.slow
-@every_plan
-@summaries
-@both_ways
-@pytest.mark.parametrize("kind", ["none", "right", "left", "all"])
-@pytest.mark.parametrize("length", [1, 7, 14])
+@every_pair(**EVERY_WAY, strength=2, kind=["none", "right", "left", "all"], length=[1, 7, 14])
 def test_gradients_of_many_shapes(plan, length, kind, causal, summary):
     batch = 2 if kind == "all" else 1
     arrays = reference.heads((batch, 1, length, 2), value_dim=1, seed=1)
@@ -309,23 +305,13 @@ def test_short_formats_stay_near_the_reference(plan, dtype, causal, summary):
     assert not any(x.any() for x in taught), "and teaches nothing"
 
 
-# Every plan once, in one direction or the other; the slow tests have all.
-@pytest.mark.parametrize(
-    ("plan", "causal"),
-    [
-        pytest.param(plan, bool(i % 2), id=name)
-        for i, (name, plan) in enumerate(LEARNED_PLANS.items())
-        if name not in VARIANTS
-    ],
-)
+@compiled_plans
 def test_xla_equals_eager(plan, causal):
     check_xla(plan, causal, "gaussian" if causal else "max")
 
 
 @pytest.mark.slow
-@every_plan
-@summaries
-@both_ways
+@every_pair(**EVERY_WAY, strength=2)
 def test_xla_equals_eager_in_every_way(plan, causal, summary):
     check_xla(plan, causal, summary)
 

@@ -7,7 +7,8 @@ from ai_edge_litert.interpreter import Interpreter
 
 from keras_combiner.factorizations.summaries import SUMMARIES
 from tests import reference
-from tests.factorizations.plans import LEARNED_PLANS, VARIANTS, every_plan
+from tests.every_pair import every_pair
+from tests.factorizations.plans import LEARNED_PLANS, compiled_plans
 
 LENGTH = 19
 
@@ -50,23 +51,14 @@ def check(plan, masked, causal, summary):
         np.testing.assert_allclose(received, expected, atol=1e-4)
 
 
-# Every plan once, in one direction or the other; the slow tests have all.
-@pytest.mark.parametrize(
-    ("plan", "causal"),
-    [
-        pytest.param(plan, bool(i % 2), id=name)
-        for i, (name, plan) in enumerate(LEARNED_PLANS.items())
-        if name not in VARIANTS
-    ],
-)
+@compiled_plans
 def test_converts_with_built_in_operators(plan, causal):
     check(plan, True, causal, "gaussian" if causal else "max")
 
 
 @pytest.mark.slow
-@every_plan
-@pytest.mark.parametrize("summary", SUMMARIES)
-@pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("masked", [False, True])
+@every_pair(
+    plan=LEARNED_PLANS, summary=SUMMARIES, causal=[False, True], masked=[False, True], strength=2
+)
 def test_converts_in_every_way(plan, masked, causal, summary):
     check(plan, masked, causal, summary)

@@ -45,7 +45,10 @@ def test_which_parts_are_opened(name):
     ("mass", "expected"), [([0.3, 0.7], [0, 1]), ([0.1, 0.4, 0.2, 0.4], [1, 2, 3])]
 )
 def test_which_parts_are_opened_in_a_text_of_unknown_length(mass, expected):
-    @tf.function(input_signature=[tf.TensorSpec([1, 1, None]), tf.TensorSpec([1, 1, None], "bool")])
+    @tf.function(
+        input_signature=[tf.TensorSpec([1, 1, None]), tf.TensorSpec([1, 1, None], "bool")],
+        autograph=False,
+    )
     def largest(mass, reach):
         return opened.largest(mass, reach, 3)
 
@@ -99,7 +102,7 @@ def test_what_is_not_finite_stays_in_its_document(bad, jit_compile, causal):
     for x in arrays:
         x[1] = bad
 
-    @tf.function(jit_compile=jit_compile)
+    @tf.function(jit_compile=jit_compile, autograph=False)
     def attend(*arrays):
         return plan.attend(*arrays, causal=causal)
 

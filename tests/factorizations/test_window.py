@@ -139,7 +139,8 @@ def test_gradients_at_any_size(size, causal):
 def test_a_graph_for_any_length(size, causal, masked):
     @tf.function(
         input_signature=[tf.TensorSpec([None, 2, None, 3])] * 3
-        + [tf.TensorSpec([None, None], "bool")]
+        + [tf.TensorSpec([None, None], "bool")],
+        autograph=False,
     )
     def attend(query, key, value, mask):
         mask = mask if masked else None
@@ -203,7 +204,8 @@ def test_memory_grows_like_the_length(causal):
                 outputs = Window(33).attend(*arrays, causal=causal)
             return tape.gradient(outputs, arrays)
 
-        graph = tf.function(attend).get_concrete_function(heads, heads, heads).graph
+        function = tf.function(attend, autograph=False)
+        graph = function.get_concrete_function(heads, heads, heads).graph
         return max(x.shape.num_elements() for op in graph.get_operations() for x in op.outputs)
 
     # 2 heads, and for a query the keys of its block and its neighbors.

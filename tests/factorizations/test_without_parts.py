@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from keras_combiner.factorizations import Fixed, Logsparse, factorization
 from tests import reference
 from tests.every_pair import every_pair
-from tests.factorizations.plans import LEARNED_PLANS, every_plan
+from tests.factorizations.plans import LEARNED_PLANS, every_plan, few_examples
 
 both_ways = pytest.mark.parametrize("causal", [False, True])
 
@@ -46,6 +46,7 @@ def test_is_softmax_attention_over_the_direct_tokens(plan, causal, length):
 
 
 @every_plan
+@few_examples
 @given(length=st.integers(1, 40), causal=st.booleans(), seed=st.integers(0, 2**32 - 1))
 def test_at_any_length(plan, length, causal, seed):
     check(plan, length, causal, seed=seed)
