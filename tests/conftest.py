@@ -83,6 +83,17 @@ def graphs_end_with_their_tests():
     tf.random.set_seed(0)  # drops what TensorFlow has prepared, see `pytest_runtest_setup`
 
 
+@pytest.fixture(scope="module")
+def quick_collections():
+    """Collections of garbage look only at what is made from here on.
+
+    Among all that tests before have left, each of them takes a good part of a second, and Keras
+    collects for every layer that it quantizes.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def counted_steps(eager, monkeypatch):
     """Steps of classifiers are counted, and train nothing, where only their number matters."""

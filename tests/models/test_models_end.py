@@ -7,6 +7,7 @@ import pytest
 
 from keras_combiner.models import CombinerMaskedLM, LongDocumentClassifier
 
+pytestmark = pytest.mark.usefixtures("quick_collections")
 TEXTS = ["red apples and green apples", "grey rocks and dark rocks"] * 4
 LABELS = ["fruit", "stone"] * 4
 SMALL = {
