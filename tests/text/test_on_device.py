@@ -148,8 +148,10 @@ def test_edges(pair, text):
     assert_equal(pair, [text])
 
 
-def test_every_address(pair, addresses):
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 5])
+def test_every_address(pair, addresses, step):
     in_graph, on_device = pair[True]
+    addresses = addresses[::step]
     longest = 40_000
     ids = in_graph.encode(addresses, longest).to_list()
     for text, row in zip(addresses, ids, strict=True):
