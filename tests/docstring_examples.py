@@ -5,6 +5,8 @@ import importlib
 import importlib.util
 from pathlib import Path
 
+import pytest
+
 import keras_combiner
 
 PACKAGE = Path(keras_combiner.__file__).parent
@@ -25,6 +27,14 @@ def modules(room=""):
         if ">>>" in path.read_text() and importlib.util.find_spec(NEEDED.get(name, "keras")):
             names.append(name.removesuffix(".__init__"))
     return names
+
+
+def every_module(room, slow):
+    """Parametrizes a test over `modules(room)`; the slow tests alone have those of `slow`."""
+    names = modules(room)
+    return pytest.mark.parametrize(
+        "name", [pytest.param(x, marks=pytest.mark.slow) if x in slow else x for x in names]
+    )
 
 
 def run(name):

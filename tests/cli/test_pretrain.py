@@ -55,7 +55,7 @@ def pretrain(texts, output, *more):
 def pretrained(texts, tmp_path_factory):
     """A directory that `pretrain` wrote, and what it printed."""
     directory = tmp_path_factory.mktemp("runs") / "pretrained"
-    options = ["--epochs", "2", "--summary", "max", "--batch-size", "16"]
+    options = ["--epochs", "2", "--summary", "max", "--batch-size", "48"]
     with eagerly(), contextlib.redirect_stdout(io.StringIO()) as printed:
         code = main(pretrain(texts, directory, *options))
     assert code == 0

@@ -37,6 +37,8 @@ def classifier(data):
         token_dropout=0.0,
         verbose=False,
     )
+    model.learning_rate = 1e-2
     with eagerly():
-        model.fit(*data, epochs=6, batch_size=8, verbose=0)
+        model.fit(*data, epochs=6, batch_size=24, verbose=0)
+    model.learning_rate = None
     return model

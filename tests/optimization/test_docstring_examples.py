@@ -1,8 +1,9 @@
-import pytest
-
 from tests import docstring_examples
 
+# README's lines have this callback on every change.
+SLOW = ("keras_combiner.optimization.magnitude_pruning",)
 
-@pytest.mark.parametrize("name", docstring_examples.modules("optimization"))
+
+@docstring_examples.every_module("optimization", slow=SLOW)
 def test_examples_run(eager, name):
     docstring_examples.run(name)
