@@ -28,6 +28,7 @@ def rows(output):
     return re.findall(r"^(\w+) +(\d+) +(\d+) +([\d,]+) +([\d.]+) +([\d.]+) +\d+$", output, re.M)
 
 
+@pytest.mark.slow
 def test_it_runs(example, eager, tmp_path, capsys, monkeypatch):
     texts = ["bright and warm", "cold and dull"] * 10
     write_jsonl(tmp_path / "data.jsonl", zip(texts, ["summer", "winter"] * 10, strict=True))

@@ -165,6 +165,7 @@ def test_signature(exported):
     assert {"FastBertNormalize", "FastWordpieceTokenizeWithOffsets"} <= names
 
 
+@pytest.mark.slow  # of bytes, the tokenizer alone is converted in the quick ones
 def test_bytes_give_the_models_probabilities(byte_classifier, documents, tmp_path):
     report = byte_classifier.export_litert(
         tmp_path / "a.tflite", input_type="text", documents=documents, verbose=False

@@ -85,13 +85,10 @@ ATOL = {
     "int4": 0.2,
     "int16x8": 5e-2,
 }
-QUICK = ("float32",)
 
 
-@pytest.mark.parametrize(
-    "quantization",
-    [x if x in QUICK else pytest.param(x, marks=pytest.mark.slow) for x in QUANTIZATIONS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("quantization", QUANTIZATIONS)
 def test_litert(trained, tmp_path, quantization):
     classifier, documents, expected = trained
     path = tmp_path / "model.tflite"

@@ -206,6 +206,7 @@ def test_refuses_other_kinds_and_calibration(aware, tmp_path):
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_refuses_to_export_before_fit(classifier, tmp_path):
     path = tmp_path / "model.tflite"
     with pytest.raises(ValueError, match="`fit` it after"):

@@ -48,13 +48,10 @@ print(json.dumps([lazy, left, keras.__version__, tf.keras.__version__]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "uses"),
-    [
-        (None, IMPORTS),
-        pytest.param(None, FITS, marks=pytest.mark.slow),
-        pytest.param("0", FITS, marks=pytest.mark.slow),
-    ],
+    [(None, IMPORTS), (None, FITS), ("0", FITS)],
     ids=["imports", "fits", "fits where it is set"],
 )
 def test_it_leaves_no_trace(value, uses):
