@@ -144,10 +144,19 @@ def test_blocks_longer_than_the_text_are_full_attention(block_size):
     np.testing.assert_allclose(outputs[0], outputs[1], atol=1e-6)
 
 
+# Three options are numbers or names, as others are that the quick tests keep in files.
+SLOW = ("defaults", "post-norm", "causal")
+
+
 @pytest.mark.parametrize(
     "options",
-    [*OPTIONS.values(), {"dtype": "mixed_bfloat16", "dropout": 0.3, "name": "tower"}],
-    ids=[*OPTIONS, "mixed"],
+    [
+        *(
+            pytest.param(x, id=name, marks=pytest.mark.slow if name in SLOW else ())
+            for name, x in OPTIONS.items()
+        ),
+        pytest.param({"dtype": "mixed_bfloat16", "dropout": 0.3, "name": "tower"}, id="mixed"),
+    ],
 )
 def test_config_and_file_round_trip(options, tmp_path):
     model = backbone(**options)
@@ -279,7 +288,9 @@ def test_unknown_arguments():
         CombinerBackbone(**SMALL, causal=True, block_sise=8)
 
 
-@pytest.mark.parametrize("plan", ["logsparse", "axial_horizontal"])
+@pytest.mark.parametrize(
+    "plan", [pytest.param("logsparse", marks=pytest.mark.slow), "axial_horizontal"]
+)
 def test_static_length(plan, tmp_path):
     model = backbone(factorization=plan, static_length=True, num_layers=1)
     assert model.input_shape == (None, 40)

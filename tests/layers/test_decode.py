@@ -30,9 +30,16 @@ OPTIONS = {
 }
 
 
-def with_every_option(argument, usual, other):
-    """All options with both values of an argument; the slow tests have most of the others."""
-    quick = ("defaults", "everything")
+OF_ATTENTION = ("finer parts, neighbors", "hierarchical", "gaussian", "grouped queries")
+
+
+def with_every_option(argument, usual, other, few):
+    """All options with both values of an argument.
+
+    The tests that are not slow have two options with both, and `few` with the usual one: a block
+    decodes by its attention, so that an option of either is tried in the other, too.
+    """
+    both = ("defaults", "everything")
     return pytest.mark.parametrize(
         f"options,{argument}",
         [
@@ -40,7 +47,7 @@ def with_every_option(argument, usual, other):
                 options,
                 value,
                 id=f"{name}-{value}",
-                marks=() if value == usual or name in quick else pytest.mark.slow,
+                marks=() if name in both or (value == usual and name in few) else pytest.mark.slow,
             )
             for name, options in OPTIONS.items()
             for value in (usual, other)
@@ -69,7 +76,7 @@ def decode_all(layer, tokens, max_length=LENGTH, jit_compile=False):
     return np.stack(outputs, axis=1)
 
 
-@with_every_option("gate", False, True)
+@with_every_option("gate", False, True, few=OF_ATTENTION)
 def test_attention_equals_the_whole_sequence(options, gate):
     layer = CombinerAttention(4, 2, value_dim=3, block_size=4, use_gate=gate, **options)
     layer = with_weights(layer)
@@ -84,7 +91,7 @@ def test_attention_with_an_output_shape_and_room_to_spare():
     np.testing.assert_allclose(decode_all(layer, TOKENS, 40), whole, atol=1e-5)
 
 
-@with_every_option("normalize_first", True, False)
+@with_every_option("normalize_first", True, False, few=set(OPTIONS).difference(OF_ATTENTION))
 def test_encoder_equals_the_whole_sequence(options, normalize_first):
     block = CombinerEncoder(
         4,
@@ -99,6 +106,7 @@ def test_encoder_equals_the_whole_sequence(options, normalize_first):
     np.testing.assert_allclose(decode_all(block, TOKENS), block(TOKENS), atol=1e-5)
 
 
+@pytest.mark.slow  # language models generate under XLA on every change
 def test_encoder_compiles():
     block = CombinerEncoder(2, 12, block_size=8, use_causal_mask=True, rotary=True)
     block = with_weights(block)
@@ -106,7 +114,12 @@ def test_encoder_compiles():
     np.testing.assert_allclose(received, block(TOKENS), atol=1e-5)
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "float16"])
+SLOW_POLICIES = ["mixed_float16", "float16"]
+
+
+@pytest.mark.parametrize(
+    "policy", ["mixed_bfloat16", *(pytest.param(x, marks=pytest.mark.slow) for x in SLOW_POLICIES)]
+)
 def test_short_formats(policy):
     options = {"block_size": 4, "use_causal_mask": True, "summary": "deepset", "rotary": True}
     block = with_weights(CombinerEncoder(2, 12, dtype=policy, **options))

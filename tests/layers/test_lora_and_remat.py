@@ -20,7 +20,10 @@ def tokens(seed=0):
 
 # What is saved is the sum of the kernel and what LoRA adds, the optimizer's state cannot be used.
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer:UserWarning")
-@pytest.mark.parametrize("options", [{}, {"num_key_value_heads": 2, "rotary": True}])
+@pytest.mark.parametrize(
+    "options",
+    [{"num_key_value_heads": 2, "rotary": True}, pytest.param({}, marks=pytest.mark.slow)],
+)
 def test_lora_trains_only_its_own_weights(eager, options, tmp_path):
     x = keras.Input((LENGTH, FEATURES))
     layer = CombinerAttention(4, 8, block_size=4, use_bias=False, **options)
@@ -165,9 +168,8 @@ def test_what_learns_from_the_tokens_it_sees_is_refused():
         CombinerEncoder(4, 32, factorization="routing", remat=True).build((2, LENGTH, FEATURES))
 
 
-@pytest.mark.parametrize(
-    "dtype", ["float32", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow  # the gradients of such blocks are compared on every change
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 def test_a_classifier_trains_is_saved_and_exported_by_itself(dtype, tmp_path):
     texts, labels = ["a b c d"] * 8 + ["e f g h"] * 8, ["x"] * 8 + ["y"] * 8
     keras.utils.set_random_seed(0)

@@ -61,7 +61,9 @@ def test_reader_part_trains_as_the_list_of_its_documents(eager, reader):
         np.testing.assert_allclose(first, second, atol=1e-6)
 
 
-@pytest.mark.parametrize("source", ["lists", "reader", "token ids"])
+@pytest.mark.parametrize(
+    "source", [pytest.param("lists", marks=pytest.mark.slow), "reader", "token ids"]
+)
 def test_validation_split_holds_documents_out(eager, source, reader):
     model = make(tokenizer="bytes")
     arguments = {
@@ -154,7 +156,7 @@ def test_schedule_of_token_ids_ends_with_the_steps_that_are_trained(counted_step
     assert rates[-1] < 2e-4
 
 
-@pytest.mark.parametrize("source", ["lists", "token ids"])
+@pytest.mark.parametrize("source", [pytest.param("lists", marks=pytest.mark.slow), "token ids"])
 def test_evaluating_first_does_not_spoil_training(counted_steps, source):
     model = make(tokenizer="bytes")
     model.evaluate(TEXTS, LABELS, verbose=0)

@@ -60,7 +60,9 @@ def test_logits_are_products_with_the_token_embedding(cls):
     assert model.output_shape == (None, None, VOCABULARY)
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)]
+)
 def test_logits_are_float32(policy):
     model = language_model(dtype=policy)
     assert model(IDS).dtype == "float32"
@@ -150,10 +152,20 @@ DECODING = {
     "window": {"factorization": Window(3), "num_layers": 2},
     "grouped and rotary": {"num_key_value_heads": 1, "rotary": True},
 }
-every_decoding = pytest.mark.parametrize("options", DECODING.values(), ids=DECODING)
 
 
-@every_decoding
+def every_decoding(quick):
+    """All of them; the tests that are not slow have those of `quick`, as layers have theirs."""
+    return pytest.mark.parametrize(
+        "options",
+        [
+            pytest.param(x, id=name, marks=() if name in quick else pytest.mark.slow)
+            for name, x in DECODING.items()
+        ],
+    )
+
+
+@every_decoding(quick=["two layers", "post-norm", "hierarchical"])
 def test_decoding_gives_the_logits_of_the_whole_sequence(options):
     model = language_model(**options)
     expected = np.array(model(IDS))
@@ -164,7 +176,7 @@ def test_decoding_gives_the_logits_of_the_whole_sequence(options):
         np.testing.assert_allclose(logits, expected[:, position], atol=1e-4)
 
 
-@every_decoding
+@every_decoding(quick=["logsparse", "grouped and rotary"])
 def test_greedy_text_is_that_of_the_whole_sequence(options):
     model = language_model(**options)
     prompts = [IDS[0, :5], IDS[1, :1], IDS[2, :9]]

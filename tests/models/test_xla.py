@@ -17,7 +17,7 @@ PLANS = {
     "mixture": Mixture(["fixed", "axial_rowmajor"], block_size=4),
 }
 SLOW = [*PLANS][1:]  # "fixed" is compiled on every change
-SLOW_DTYPES = ["float32", "bfloat16"]
+DTYPES = ["float32", "mixed_bfloat16", "bfloat16"]
 every_plan = pytest.mark.parametrize(
     "plan", [pytest.param(x, marks=pytest.mark.slow) if x in SLOW else x for x in PLANS]
 )
@@ -78,7 +78,7 @@ def lines_with(operation, hlo):
 
 
 @every_plan
-@pytest.mark.parametrize("name", ["forward", "train step"])
+@pytest.mark.parametrize("name", [pytest.param("forward", marks=pytest.mark.slow), "train step"])
 def test_the_compiled_program_has_static_shapes_and_gathers_embeddings_only(plan, name):
     hlo = optimized_hlo(*programs(make_classifier(plan))[name])
     assert "ENTRY" in hlo
@@ -98,10 +98,9 @@ def test_the_pattern_finds_a_gather():
     assert lines_with("gather", hlo)
 
 
-@every_plan
-@pytest.mark.parametrize(
-    "dtype", ["mixed_bfloat16", *(pytest.param(x, marks=pytest.mark.slow) for x in SLOW_DTYPES)]
-)
+@pytest.mark.slow  # the quick tests train a classifier compiled to the weights of one that is not
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_forward_and_training_run_compiled(plan, dtype):
     classifier = make_classifier(plan, dtype)
     token_ids, labels = inputs()

@@ -135,7 +135,7 @@ def test_takes_numpy_integers_as_length(case):
     assert tokenizer(TEXTS, np.int64(6)).numpy().tolist() == expected
 
 
-@pytest.mark.parametrize("shape", [[None], [3], None])
+@pytest.mark.parametrize("shape", [[None], pytest.param([3], marks=pytest.mark.slow), None])
 def test_in_a_function(case, shape):
     tokenizer, expected = case
     static_shapes = []
@@ -223,6 +223,7 @@ def test_the_base_class_is_abstract():
         Tokenizer()
 
 
+@pytest.mark.slow  # a classifier's export is served so on every change
 def test_saved_model_needs_tensorflow_text_only(tmp_path):
     class Server(tf.Module):
         def __init__(self, tokenizer):

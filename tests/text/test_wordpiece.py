@@ -92,6 +92,7 @@ def test_special_tokens_may_stand_anywhere_but_padding():
     assert tokenizer(["a x"], 6).numpy().tolist() == [[4, 1, 3, 2, 0, 0]]
 
 
+@pytest.mark.slow
 def test_ten_megabytes():
     tokenizer = WordPieceTokenizer(VOCABULARY)
     texts = ["a . " * 2_500_000, b"\xff" * 10_000_000]
