@@ -17,7 +17,7 @@ WEB := examples/web
 MODEL ?= saved_models/sotu_era
 LITERT_JS := $(WEB)/node_modules/@litertjs
 
-.PHONY: demo web ablation bench quality conversion starting-points deploy-report saved-models test test-slow test-beam lint format clean
+.PHONY: demo web ablation bench quality recall conversion starting-points deploy-report saved-models test test-slow test-beam lint format clean
 
 demo: $(INSTALLED)
 	$(BIN)/keras-combiner demo
@@ -56,6 +56,11 @@ bench: $(PEERS)
 # The Brown corpus is fetched with npm.
 quality: $(INSTALLED)
 	$(BIN)/python -m benchmarks.quality $(if $(QUICK),--quick)
+
+# Whether a token far away is found, with every kind of attention: hours, or with QUICK=1 a few
+# minutes that leave docs/ alone. A run that was cut off goes on where it stopped.
+recall: $(INSTALLED)
+	$(BIN)/python -m benchmarks.recall $(if $(QUICK),--quick)
 
 # What a pretrained model keeps of its states when its attention is replaced: about ten minutes.
 conversion: $(INSTALLED)

@@ -24,7 +24,7 @@ def attention_of(row, layer, settings):
     """
     import keras
 
-    from benchmarks.quality.bigbird import BigBird
+    from benchmarks.common.bigbird import BigBird
     from keras_combiner.factorizations import Fixed, Hierarchical, Mixture
     from keras_combiner.layers import CombinerAttention
 

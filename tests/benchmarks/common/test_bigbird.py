@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.quality.bigbird import BigBird
+from benchmarks.common.bigbird import BigBird
 from tests import reference
 
 

@@ -1,0 +1,107 @@
+"""The figures of the recall benchmark as tables and a plot."""
+
+import statistics
+
+from benchmarks.common import pages, plots
+from benchmarks.common.tables import mean_and_spread, table
+from benchmarks.recall.rows import ALL, OPENED, QUESTIONS
+
+
+def summarize(runs):
+    """Returns the figures of all runs, direction -> row -> list of figures, one a seed.
+
+    Args:
+        runs: dict of direction, row and seed (tuple) to figures, those of a row by seed.
+    """
+    figures = {}
+    for (direction, row, _), run in runs.items():
+        figures.setdefault(direction, {}).setdefault(row, []).append(run)
+    return figures
+
+
+def tables(figures):
+    """Returns the tables of docs/benchmarks.md by name, every figure out of `figures`."""
+    (line,) = pages.source("make recall", "recall", figures)
+    if figures["quick"]:
+        line += " Made with QUICK=1: less of everything, too little to judge by."
+    found = {"source": [line]}
+    for direction, rows in figures["rows"].items():
+        for length in figures["settings"]["tested_lengths"]:
+            found[f"{direction}, {length}"] = _rows(rows, length)
+        found[f"{direction}, opened"] = _opened(rows, figures["settings"]["tested_lengths"])
+    return found
+
+
+def accuracies(runs, length, question):
+    """Returns the accuracies of a row, a list by seed.
+
+    Args:
+        runs: list of figures, one a seed.
+        length: int.
+        question: str.
+    """
+    return [run[str(length)][question]["accuracy"] for run in runs]
+
+
+def _rows(rows, length):
+    titles = ["row"]
+    for question in QUESTIONS:
+        titles += [f"{question}: accuracy", "loss"]
+    lines = []
+    for row, runs in rows.items():
+        cells = [row]
+        for question in QUESTIONS:
+            losses = [run[str(length)][question]["loss"] for run in runs]
+            cells += [mean_and_spread(accuracies(runs, length, question)), mean_and_spread(losses)]
+        cells.append(mean_and_spread([run[str(length)]["seconds"] for run in runs], digits=0))
+        cells.append(f"{runs[0][str(length)]['steps']:,}")
+        lines.append(cells)
+    return table([*titles, "seconds", "steps"], lines)
+
+
+def _opened(rows, lengths):
+    """Accuracy where all keys are asked, at every length, by how many parts who opens."""
+    counts, groups = (sorted(set(x)) for x in zip(*OPENED.values(), strict=True))
+    named = {options: row for row, options in OPENED.items()}
+    lines = []
+    for count in counts:
+        cells = [f"{count}"]
+        for group in groups:
+            runs = rows[named[count, group]]
+            means = [statistics.mean(accuracies(runs, x, ALL)) for x in lengths]
+            cells.append(" / ".join(f"{x:.3f}" for x in means))
+        lines.append(cells)
+    asked = [f"opened by {x} {'query' if x == 1 else 'queries'}" for x in groups]
+    return table(["parts", *asked], lines)
+
+
+def plot(figures, path):
+    """Accuracy of every row against length, a panel a direction and a question, a PNG."""
+    pyplot = plots.pyplot()
+    directions, lengths = figures["rows"], figures["settings"]["tested_lengths"]
+    figure, panels = pyplot.subplots(
+        len(directions), 2, figsize=(10.5, 3.5 * len(directions) + 0.5), squeeze=False, sharey=True
+    )
+    colors = pyplot.get_cmap("tab20").colors
+    names = list(dict.fromkeys(row for rows in directions.values() for row in rows))
+    lines = {}
+    for line_of_panels, (direction, rows) in zip(panels, directions.items(), strict=True):
+        for axes, question in zip(line_of_panels, QUESTIONS, strict=True):
+            for row, runs in rows.items():
+                means = [statistics.mean(accuracies(runs, x, question)) for x in lengths]
+                (lines[row],) = axes.plot(
+                    lengths,
+                    means,
+                    color=colors[names.index(row)],
+                    marker="s" if row in OPENED else "o",
+                )
+            axes.set_xscale("log", base=2)
+            axes.set_xticks(lengths, [f"{x:,}" for x in lengths])
+            axes.set_title(f"{direction}, {question}")
+            axes.set_xlabel("tokens")
+        line_of_panels[0].set_ylabel("accuracy at queries")
+    figure.legend([lines[x] for x in names], names, fontsize=7, loc="center right")
+    plots.save(figure, path, rect=(0, 0, 0.8, 1))
+
+
+PAGE = pages.Page("recall", "benchmarks.md", tables, plot)

@@ -1,0 +1,69 @@
+"""What is trained to recall: every kind of attention, in both directions, and what all share."""
+
+FULL = "full attention"
+WINDOW = "window"
+BIGBIRD = "BigBird"
+# Combiner's rows whose parts stay closed: the plan and the summary.
+CLOSED = {
+    "fixed, variational": ("fixed", "variational"),
+    "fixed, gaussian": ("fixed", "gaussian"),
+    "hierarchical": ("hierarchical", "variational"),
+}
+# Those that open parts: how many, and how many queries choose them together.
+OPENED = {
+    f"fixed, {count} opened by {group}": (count, group)
+    for group in (1, 16, 64)
+    for count in (1, 4, 8)
+}
+OPENED_SUMMARY = "gaussian"
+ROWS = (FULL, WINDOW, BIGBIRD, *CLOSED, *OPENED)
+
+BIDIRECTIONAL, CAUSAL = "bidirectional", "causal"
+DIRECTIONS = (BIDIRECTIONAL, CAUSAL)
+# What is asked in a test: one key, or all of them.
+ONE, ALL = "one query", "all queries"
+QUESTIONS = (ONE, ALL)
+
+SETTINGS = {
+    "num_pairs": 32,
+    "num_keys": 64,
+    "num_values": 64,
+    "num_layers": 2,
+    "num_heads": 2,
+    "hidden_dim": 64,
+    "intermediate_dim": 128,
+    "learning_rate": 3e-3,
+    "block_size": 64,
+    "part_size": 8,
+    "window_size": 128,
+    "hierarchical_block_size": 16,
+    # Longer and longer: what was learned of short sequences is there for the next ones. A gap is
+    # the least distance from the last pair to a query.
+    "stages": [
+        {"length": 64, "num_pairs": 16, "gap": 0, "steps": 600, "batch_size": 64},
+        {"length": 128, "gap": 0, "steps": 200, "batch_size": 32},
+        {"length": 256, "gap": 64, "steps": 100, "batch_size": 16},
+        {"length": 512, "gap": 256, "steps": 100, "batch_size": 8},
+        {"length": 1024, "gap": 512, "steps": 100, "batch_size": 4},
+        {"length": 2048, "gap": 1024, "steps": 100, "batch_size": 2},
+    ],
+    # The stages behind which a model is tested, and the sequences of each test.
+    "tested_lengths": [512, 1024, 2048],
+    "test_sequences": {ONE: 500, ALL: 100},
+}
+
+
+def rows_of(direction):
+    """Returns the rows of a direction, a tuple of str: BigBird has no causal form."""
+    return tuple(row for row in ROWS if direction == BIDIRECTIONAL or row != BIGBIRD)
+
+
+def quick(settings):
+    """Returns `settings` with fewer steps and sequences, and without the longest ones."""
+    stages = [{**stage, "steps": 5} for stage in settings["stages"] if stage["length"] <= 512]
+    return {
+        **settings,
+        "stages": stages,
+        "tested_lengths": [512],
+        "test_sequences": {ONE: 8, ALL: 4},
+    }
