@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from benchmarks.starting_points.rows import SCRATCH
 from keras_combiner import LongDocumentClassifier
 from keras_combiner.cli.main import main
 from keras_combiner.datasets import read_documents
+from keras_combiner.models import SIZES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -79,7 +81,16 @@ def small_model(folder):
     return folder / "small.keras"
 
 
-def test_the_python_of_the_readme_runs_in_order(folder, small_model, eager, monkeypatch):
+@pytest.fixture
+def small_sizes(monkeypatch):
+    """Models that name a size, or none, are smaller than it: what is done with them is the same."""
+    small = {"num_layers": 1, "num_heads": 2, "hidden_dim": 16, "intermediate_dim": 16}
+    for name in SIZES:
+        monkeypatch.setitem(SIZES, name, small)
+
+
+@pytest.mark.usefixtures("eager", "small_sizes")
+def test_the_python_of_the_readme_runs_in_order(folder, small_model, monkeypatch):
     monkeypatch.chdir(folder)
     names = {}
     for code in PYTHON:
@@ -93,7 +104,8 @@ def test_the_python_of_the_readme_runs_in_order(folder, small_model, eager, monk
     assert (folder / "my_model.tflite").stat().st_size > 0
 
 
-def test_the_commands_of_the_readme_run_in_order(folder, small_model, eager, monkeypatch):
+@pytest.mark.usefixtures("eager", "small_sizes")
+def test_the_commands_of_the_readme_run_in_order(folder, small_model, monkeypatch):
     monkeypatch.chdir(folder)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     monkeypatch.setenv("PATH", path)
@@ -107,6 +119,9 @@ def test_the_commands_of_the_readme_run_in_order(folder, small_model, eager, mon
         # themselves, from the model of another process on.
         if program == "keras-combiner" and "<" not in arguments:
             assert main(arguments) == 0, command
+            continue
+        if program == "python":
+            assert runpy.run_path(arguments[0])["main"](arguments[1:]) == 0, command
             continue
         done = subprocess.run(command, shell=True, capture_output=True, text=True)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
