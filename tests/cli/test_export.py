@@ -134,11 +134,11 @@ def test_overwrite_takes_away_what_the_new_model_does_not_have(tmp_path, monkeyp
     assert sorted(x.name for x in tmp_path.iterdir()) == ["bytes.keras", "labels.txt"]
 
 
-def test_calibrates_and_takes_lengths(model, data, tmp_path, capsys):
+def test_calibrates_and_takes_lengths(trained, data, tmp_path, capsys):
     path = str(tmp_path / "model.tflite")
     options = ["--quantization", "int8", "--calibration-data", str(data)]
     options += ["--sequence-lengths", "16", "64", "--litert", path]
-    assert main(["export", "--model", model, *options]) == 0
+    assert main(["export", "--model", str(trained.directory), *options]) == 0
     assert capsys.readouterr().out.startswith(f"{path} against its model on ")
     from ai_edge_litert.interpreter import Interpreter
 

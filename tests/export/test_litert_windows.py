@@ -14,6 +14,7 @@ from keras_combiner import tasks
 from keras_combiner.batches.windows import split_into_windows
 from keras_combiner.export import export_litert
 from keras_combiner.export.tflite_editors.metadata import tokenizer_of
+from tests.eagerly import eagerly
 from tests.export.test_windows import TEXTS
 
 ROOT = Path(__file__).parents[2]
@@ -28,12 +29,14 @@ def classifier(make_classifier):
 @pytest.fixture(scope="module")
 def folder(classifier, tmp_path_factory):
     folder = tmp_path_factory.mktemp("litert_windows")
+    with eagerly():
+        answers = classifier.classify(TEXTS)
     report = export_litert(
         classifier,
         folder / "model.tflite",
         sequence_lengths=LENGTHS,
         documents=TEXTS,
-        labels=[x["label"] for x in classifier.classify(TEXTS)],
+        labels=[x["label"] for x in answers],
         verbose=False,
     )
     assert report.largest_difference < 1e-5
@@ -69,7 +72,9 @@ def in_javascript(folder):
     return run
 
 
-def test_the_example_answers_as_classify_does(folder, classifier, on_device, tmp_path, capsys):
+def test_the_example_answers_as_classify_does(
+    eager, folder, classifier, on_device, tmp_path, capsys
+):
     runner = on_device["Classifier"](folder / "model.tflite")
     wordpiece = on_device["read_wordpiece"](folder / "vocab.txt", runner.metadata)
     expected = classifier.predict(TEXTS, verbose=0)

@@ -12,9 +12,8 @@ from keras_combiner.export.litert import run_litert
 from keras_combiner.export.quantization import CALIBRATED, QUANTIZATIONS
 from keras_combiner.factorizations import Fixed, Window
 from keras_combiner.optimization import quantization_aware
+from tests.eagerly import eagerly
 from tests.export.test_export_litert import TOLERANCES
-
-QUICK = ("int8",)
 
 REFINEMENTS = {
     "gaussian": {"summary": "gaussian"},
@@ -23,14 +22,25 @@ REFINEMENTS = {
 }
 
 
-@pytest.fixture(scope="module", params=REFINEMENTS)
+@pytest.fixture(scope="module")
 def model(make_classifier, request):
     return make_classifier("bytes", num_layers=1, **REFINEMENTS[request.param])
 
 
+def every_refinement(quick=REFINEMENTS):
+    """All refinements; the tests that are not slow have those of `quick` alone."""
+    return pytest.mark.parametrize(
+        "model",
+        [x if x in quick else pytest.param(x, marks=pytest.mark.slow) for x in REFINEMENTS],
+        indirect=True,
+        scope="module",
+    )
+
+
+@every_refinement()
 @pytest.mark.parametrize(
     "quantization",
-    [x if x in QUICK else pytest.param(x, marks=pytest.mark.slow) for x in QUANTIZATIONS],
+    [x if x == "int8" else pytest.param(x, marks=pytest.mark.slow) for x in QUANTIZATIONS],
 )
 def test_litert(quantization, model, documents, tmp_path):
     report = export_litert(
@@ -44,11 +54,14 @@ def test_litert(quantization, model, documents, tmp_path):
     assert report.largest_difference < TOLERANCES[quantization]
 
 
+@pytest.mark.slow
+@every_refinement()
 def test_onnx(model, documents, tmp_path):
     report = export_onnx(model, tmp_path / "model.onnx", documents=documents, verbose=False)
     assert report.largest_difference < 1e-5
 
 
+@every_refinement(quick=["gaussian"])
 def test_quantization_aware(model, documents, tmp_path):
     aware = quantization_aware(model)
     token_ids = aware.tokenizer(documents, aware.sequence_length)
@@ -56,4 +69,6 @@ def test_quantization_aware(model, documents, tmp_path):
     path = tmp_path / "model.tflite"
     export_litert(aware, path, quantization="int8", documents=documents, verbose=False)
     received, _ = run_litert(path, token_ids)
-    np.testing.assert_allclose(received, aware.predict(token_ids, verbose=0), atol=0.03)
+    with eagerly():
+        expected = aware.predict(token_ids, verbose=0)
+    np.testing.assert_allclose(received, expected, atol=0.03)

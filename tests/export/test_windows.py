@@ -12,6 +12,7 @@ from keras_combiner.export import export_onnx
 from keras_combiner.export.document_windows import DocumentWindows, pooled_outputs, windows_of_ids
 from keras_combiner.scoring.saved_model_scorer import SavedModelScorer
 from keras_combiner.serving import SavedModelPredictor
+from tests.eagerly import eagerly
 from tests.export.test_tasks import make
 
 # From nothing to more windows than are read at a time; 38 and 39 tokens just fit and just do not.
@@ -34,12 +35,14 @@ def classifier(make_classifier):
 @pytest.fixture(scope="module")
 def answers(classifier):
     """What it says of the texts. Tests must not change it."""
-    return classifier.classify(TEXTS)
+    with eagerly():
+        return classifier.classify(TEXTS)
 
 
 @pytest.fixture(scope="module")
 def probabilities(classifier):
-    return classifier.predict(TEXTS, verbose=0)
+    with eagerly():
+        return classifier.predict(TEXTS, verbose=0)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +71,7 @@ def test_windows_are_those_of_training(length):
 
 
 @pytest.mark.parametrize("task", ["multi_label", "regression"])
-def test_every_task_and_a_model_of_one_length(task):
+def test_every_task_and_a_model_of_one_length(eager, task):
     model = make(task, long_texts="windows", static_length=task == "multi_label")
     texts = ["", "rain", "rain king " * 5, "wind, " * 50 + "king " * 20]
     token_ids = model.tokenizer.encode(texts).to_tensor()
@@ -124,7 +127,7 @@ def test_weights_add_up_over_the_whole_document(signatures, classifier, probabil
         np.testing.assert_allclose(received, alone, atol=1e-5)
 
 
-def test_windows_speak_for_the_class_of_their_document(classifier, probabilities):
+def test_windows_speak_for_the_class_of_their_document(eager, classifier, probabilities):
     # What the test above would not see if all windows were of one opinion.
     windows = windows_of_ids(classifier.tokenizer.encode(TEXTS).to_tensor(), classifier)
     ids = windows.ids(tf.range(len(windows.documents)))
