@@ -12,8 +12,10 @@ from keras_combiner.cli.main import main
 from keras_combiner.datasets import Document, read_documents, write_jsonl
 from keras_combiner.models import TokenEvidence
 from keras_combiner.models.not_finite_error import NotFiniteError
-from tests.eagerly import eagerly
 from tests.tasks.small_classifier import NUMBERS, SEVERAL, SMALL, TEXTS, make
+
+# Models of this file train as graphs, in many steps; what else is asked of them takes few.
+pytestmark = pytest.mark.usefixtures("eager")
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +23,7 @@ def multi_label():
     keras.utils.set_random_seed(0)
     model = make(SEVERAL, task="multi_label")
     model.learning_rate = 3e-2
-    with eagerly():
-        model.fit(TEXTS, SEVERAL, epochs=16, batch_size=32, verbose=0, seed=1)
+    model.fit(TEXTS, SEVERAL, epochs=16, batch_size=32, verbose=0, seed=1)
     return model
 
 
@@ -31,8 +32,7 @@ def regression():
     keras.utils.set_random_seed(0)
     model = make(NUMBERS, task="regression")
     model.learning_rate = 3e-2
-    with eagerly():
-        model.fit(TEXTS, NUMBERS, epochs=25, batch_size=32, verbose=0, seed=1)
+    model.fit(TEXTS, NUMBERS, epochs=25, batch_size=32, verbose=0, seed=1)
     return model
 
 
@@ -304,7 +304,7 @@ def test_balanced_weights_hold_some_targets_at_once(untrained, monkeypatch):
     np.testing.assert_array_equal(few, all_at_once)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("value", [np.nan, pytest.param(np.inf, marks=pytest.mark.slow)])
 def test_answers_that_are_not_numbers_are_refused(value, tmp_path, capsys):
     model = make(NUMBERS, task="regression")
     # Of one document: the others have answers.

@@ -78,18 +78,26 @@ def renamed(model):
     return LongDocumentClassifier.from_config(config)
 
 
+@pytest.fixture(scope="module")
+def same_model():
+    """As the one that was stopped. Tests must not train it."""
+    return compiled(classifier(False))
+
+
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_has_changed_between_two_runs_is_named(change, stopped, tmp_path):
+def test_what_has_changed_between_two_runs_is_named(change, stopped, same_model, tmp_path):
     path, given = stopped
     changed, words = CHANGES[change]
     given = {**given, **changed}
-    model = given.pop("model", lambda: compiled(classifier(False)))()
+    model = given.pop("model", lambda: same_model)()
     with pytest.raises(ValueError, match=f"other settings: .*{words}") as caught:
         model.fit(**given, callbacks=watching(path, resume=True))
     assert str(path) in str(caught.value)
 
 
-@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+@pytest.mark.parametrize(
+    "task", ["multi_label", pytest.param("single_label", marks=pytest.mark.slow)]
+)
 def test_weights_of_classes_belong_to_a_training(task, tmp_path):
     labels = LABELS if task == "single_label" else [[x] for x in LABELS]
     size = {"num_layers": 1, "hidden_dim": 8, "intermediate_dim": 8, "num_heads": 2}

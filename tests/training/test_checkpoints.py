@@ -115,7 +115,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(counted_steps, tmp_path, monkeyp
     assert Checkpoints(tmp_path / "last.npz", resume=True).position == (0, 2)
 
 
-def test_a_model_that_was_loaded_goes_on(stopped, tmp_path):
+def test_a_model_that_was_loaded_goes_on(stopped, counted_steps, tmp_path):
     path, given = stopped
     copy = tmp_path / "last.npz"
     copy.write_bytes(path.read_bytes())
@@ -144,7 +144,7 @@ def test_a_checkpoint_is_one_trainings(stopped, tmp_path):
     assert [x.name for x in tmp_path.iterdir()] == ["last.npz"]  # given back after an error, too
 
 
-def test_who_waited_for_another_training_goes_on_where_that_ended(stopped, tmp_path):
+def test_who_waited_for_another_training_goes_on_where_that_ended(stopped, counted_steps, tmp_path):
     path, given = stopped
     copy = tmp_path / "last.npz"
     copy.write_bytes(path.read_bytes())
