@@ -383,8 +383,9 @@ def test_row_groups_are_not_read_whole(tmp_path):
     assert peak < 30_000_000
 
 
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 5])
 @pytest.mark.parametrize("ending", ["tfrecord", "tfrecord.gz"])
-def test_a_cut_tfrecord_file_is_refused_wherever_it_was_cut(ending, tmp_path):
+def test_a_cut_tfrecord_file_is_refused_wherever_it_was_cut(ending, step, tmp_path):
     rows = [{"text": letter, "label": "x"} for letter in "abc"]
     whole = tmp_path / f"whole.{ending}"
     write_tfrecord(whole, rows, "GZIP" if ending.endswith(".gz") else "")
@@ -394,7 +395,7 @@ def test_a_cut_tfrecord_file_is_refused_wherever_it_was_cut(ending, tmp_path):
     # At the end of a record, nothing tells that others followed.
     whole_so_far = {0, length, 2 * length} if ending == "tfrecord" else {0}
     cut = tmp_path / f"cut.{ending}"
-    for size in set(range(len(content))) - whole_so_far:
+    for size in set(range(1, len(content), step)) - whole_so_far:
         cut.write_bytes(content[:size])
         with pytest.raises(ValueError, match=f"cut.{ending}: record [1234]: .*(ends|damaged)"):
             list(read_documents(cut))

@@ -31,6 +31,8 @@ OPTIONS = {
     "dropout at inference": {"dropout": 0.5},
 }
 every_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+# What changes no output of given weights, and no gradient.
+ELSEWHERE = ("initializers", "constraints")
 both_ways = pytest.mark.parametrize("causal", [False, True])
 
 
@@ -75,7 +77,13 @@ def test_initial_weights_are_the_same(options):
         np.testing.assert_array_equal(first, second)
 
 
-@every_pair(options=OPTIONS, causal=[False, True], masked=[False, True], block_size=[LENGTH, 64])
+@every_pair(
+    slow=ELSEWHERE,
+    options=OPTIONS,
+    causal=[False, True],
+    masked=[False, True],
+    block_size=[LENGTH, 64],
+)
 def test_outputs_and_scores_are_the_same(options, causal, masked, block_size):
     theirs, ours = pair(block_size, **options)
     query, value, key = tokens(1), tokens(2), tokens(3)
@@ -129,7 +137,7 @@ def test_implicit_masks_mean_the_same():
     np.testing.assert_allclose(received[ids > 0], expected[ids > 0], atol=1e-5)
 
 
-@every_pair(options=OPTIONS, training=[False, True], causal=[False, True])
+@every_pair(slow=ELSEWHERE, options=OPTIONS, training=[False, True], causal=[False, True])
 def test_gradients_are_the_same(options, training, causal):
     if "dropout" in options and training:
         options = {**options, "dropout": 0.0}  # two layers draw two masks

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_combiner.layers import CombinerAttention
+from tests.every_pair import every_pair
 
 BATCH, LENGTH, FEATURES = 2, 13, 8
 
@@ -22,10 +23,10 @@ def built(layer, seed=0):
     return layer
 
 
-@pytest.mark.parametrize("key_heads", [1, 2, 4])
-@pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize(
-    "options", [{}, {"use_gate": True}, {"use_bias": False}], ids=["plain", "gate", "no bias"]
+@every_pair(
+    options={"plain": {}, "gate": {"use_gate": True}, "no bias": {"use_bias": False}},
+    causal=[False, True],
+    key_heads=[1, 2, 4],
 )
 def test_equals_grouped_query_attention(options, causal, key_heads):
     theirs = built(

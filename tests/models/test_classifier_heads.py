@@ -170,7 +170,7 @@ def test_files_of_earlier_versions_have_the_mean(tmp_path):
     np.testing.assert_array_equal(loaded(IDS), model(IDS))
 
 
-@pytest.mark.parametrize("head", [BOTH, {"lexical": True}])
+@pytest.mark.parametrize("head", [BOTH, pytest.param({"lexical": True}, marks=pytest.mark.slow)])
 def test_calibration_scales_all_logits(eager, head):
     model = make(long_texts="windows", **head)
     texts = [x * 3 for x in TEXTS]  # of two windows each
@@ -188,8 +188,8 @@ def test_calibration_scales_all_logits(eager, head):
 
 
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method:UserWarning")
-@pytest.mark.parametrize("head", [BOTH, {"lexical": True}])
-def test_keras_quantizes_what_it_can(head, tmp_path):
+@pytest.mark.parametrize("head", [BOTH, pytest.param({"lexical": True}, marks=pytest.mark.slow)])
+def test_keras_quantizes_what_it_can(quick_collections, head, tmp_path):
     model = make(**head)
     expected = np.asarray(model(IDS))
     model.quantize("int8")

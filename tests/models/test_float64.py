@@ -45,7 +45,11 @@ def make(task="single_label", **options):
 
 
 @pytest.mark.parametrize(
-    "task", ["single_label", "regression", pytest.param("multi_label", marks=pytest.mark.slow)]
+    "task",
+    [
+        "regression",
+        *(pytest.param(x, marks=pytest.mark.slow) for x in ("single_label", "multi_label")),
+    ],
 )
 def test_all_of_a_classifier_follows_floatx(eager, task, floatx64, tmp_path):
     model = make(task)
@@ -66,7 +70,7 @@ def test_all_of_a_classifier_follows_floatx(eager, task, floatx64, tmp_path):
     np.testing.assert_allclose(loaded.predict(TEXTS, verbose=0), outputs, rtol=0, atol=1e-14)
 
 
-def test_mixed_precision_is_as_ever(floatx64):
+def test_mixed_precision_is_as_ever(eager, floatx64):
     model = make(dtype="mixed_bfloat16")
     assert {x.dtype for x in model.weights} == {"float32"}
     assert model.predict(TEXTS, verbose=0).dtype == "float32"
@@ -92,7 +96,7 @@ def test_exports_are_in_float32(dtype, floatx64, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method:UserWarning")
-def test_what_keras_has_quantized_is_refused_with_the_way(tmp_path):
+def test_what_keras_has_quantized_is_refused_with_the_way(quick_collections, tmp_path):
     model = make()
     model.quantize("int8")
     words = r"`quantize\('int8'\)` of Keras.*export_saved_model takes.*Load the model as it was"
