@@ -46,6 +46,7 @@ def exported(trained, data, tmp_path_factory):
     return types.SimpleNamespace(directory=directory, printed=printed.getvalue())
 
 
+@pytest.mark.slow  # README has such a line
 def test_reports_both(exported):
     lines = exported.printed.splitlines()
     for name in ("1", "model.tflite"):
@@ -55,6 +56,7 @@ def test_reports_both(exported):
     assert lines[-1] == f"labels.txt and vocab.txt for it in {exported.directory}"
 
 
+@pytest.mark.slow  # README has such a line
 def test_measures_for_a_report(trained, data, tmp_path, capsys):
     report, model = tmp_path / "report.json", tmp_path / "model.tflite"
     options = ["--data", str(data), "--documents", "4"]
@@ -91,6 +93,7 @@ def test_documents_without_labels_are_compared_only(trained, tmp_path, monkeypat
     assert seen["labels"] is None and seen["measure"] is False
 
 
+@pytest.mark.slow
 def test_writes_what_a_device_needs(exported, trained):
     names = {path.name for path in exported.directory.iterdir()}
     assert names == {"1", "model.tflite", "labels.txt", "vocab.txt"}
@@ -99,9 +102,12 @@ def test_writes_what_a_device_needs(exported, trained):
         assert written == (trained.directory / name).read_bytes()
 
 
-def test_refuses_what_exists(exported, model, capsys):
+def test_refuses_what_exists(model, tmp_path, capsys):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").touch()
+    (tmp_path / "model.tflite").touch()
     for option, name in (("--saved-model", "1"), ("--litert", "model.tflite")):
-        assert main(["export", "--model", model, option, str(exported.directory / name)]) == 1
+        assert main(["export", "--model", model, option, str(tmp_path / name)]) == 1
         assert f"{name} exists. Choose another path, or" in capsys.readouterr().err
 
 

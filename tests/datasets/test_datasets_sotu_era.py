@@ -88,6 +88,7 @@ def test_labels_are_the_eras_of_the_years(segments):
         assert int(first) <= year <= int(last or 9999)
 
 
+@pytest.mark.slow
 def test_no_digit_and_no_president_is_left(segments):
     surname = re.compile(rf"\b({SURNAMES})\b", re.IGNORECASE)
     for segment in segments:

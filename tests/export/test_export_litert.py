@@ -188,6 +188,7 @@ def test_wrong_arguments(byte_classifier, options, words, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow  # README measures a file on every change
 def test_measures_when_asked(byte_classifier, tmp_path):
     path = tmp_path / "a.tflite"
     report = export_litert(byte_classifier, path, measure=True)

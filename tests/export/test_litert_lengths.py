@@ -70,6 +70,7 @@ def test_other_lengths_are_refused(files):
         run_litert(files[2], np.ones((1, 17), "int32"))
 
 
+@pytest.mark.slow
 def test_one_length_may_be_shorter_than_the_models(byte_classifier, tmp_path):
     path = tmp_path / "model.tflite"
     report = export_litert(byte_classifier, path, sequence_lengths=[20], documents=["a king"])
@@ -77,13 +78,21 @@ def test_one_length_may_be_shorter_than_the_models(byte_classifier, tmp_path):
     assert list(Interpreter(model_path=str(path)).get_signature_list()) == ["serving_default"]
 
 
-@pytest.mark.parametrize("plan", ["fixed", pytest.param("logsparse", marks=pytest.mark.slow)])
-def test_a_model_of_one_length_has_one(plan, make_classifier, tmp_path):
-    options = {"num_layers": 1, "factorization": plan, "static_length": True}
-    model = make_classifier("bytes", **options)
+@pytest.fixture
+def model_of_one_length(make_classifier):
+    options = {"num_layers": 1, "factorization": "logsparse", "static_length": True}
+    return make_classifier("bytes", **options)
+
+
+def test_other_lengths_of_a_model_of_one_are_refused(model_of_one_length, tmp_path):
     path = tmp_path / "model.tflite"
     with pytest.raises(ValueError, match=r"one length only, 40 tokens \(static_length=True\)"):
-        export_litert(model, path, sequence_lengths=[20, 40])
+        export_litert(model_of_one_length, path, sequence_lengths=[20, 40])
     assert not list(tmp_path.iterdir())
-    report = export_litert(model, path, sequence_lengths=[40], documents=["a king"])
+
+
+@pytest.mark.slow
+def test_a_model_of_one_length_has_one(model_of_one_length, tmp_path):
+    path = tmp_path / "model.tflite"
+    report = export_litert(model_of_one_length, path, sequence_lengths=[40], documents=["a king"])
     assert report.largest_difference < 1e-4

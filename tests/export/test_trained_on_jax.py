@@ -16,6 +16,9 @@ from keras_combiner.export.onnx import token_ids_of
 from keras_combiner.export.quantization import CALIBRATED, QUANTIZATIONS
 from tests.on_backend import call
 
+# On every change, layers and losses under JAX are compared with those under TensorFlow.
+pytestmark = pytest.mark.slow
+
 WORDS = {"weather": "rain wind cloud storm sun", "tale": "king queen castle dragon crown"}
 
 
@@ -67,7 +70,6 @@ def test_it_is_the_same_model(trained):
     np.testing.assert_allclose(classifier.predict(documents, verbose=0), expected, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_saved_model(trained, tmp_path):
     classifier, documents, expected = trained
     export_saved_model(classifier, tmp_path / "1", documents=documents, verbose=False)
@@ -87,7 +89,6 @@ ATOL = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("quantization", QUANTIZATIONS)
 def test_litert(trained, tmp_path, quantization):
     classifier, documents, expected = trained
@@ -110,7 +111,6 @@ def test_litert(trained, tmp_path, quantization):
     np.testing.assert_allclose(received, expected, atol=ATOL[quantization])
 
 
-@pytest.mark.slow
 def test_litert_that_takes_text(trained, tmp_path):
     classifier, documents, expected = trained
     path = tmp_path / "model.tflite"
@@ -119,7 +119,6 @@ def test_litert_that_takes_text(trained, tmp_path):
     np.testing.assert_allclose(received, expected, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_onnx(trained, tmp_path):
     classifier, documents, expected = trained
     export_onnx(classifier, tmp_path / "model.onnx", documents=documents, verbose=False)

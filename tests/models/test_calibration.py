@@ -111,9 +111,8 @@ def assert_is_measured(model, report, texts, labels, targets, outputs):
     assert metrics["loss"] == pytest.approx(report.after["nll"], rel=1e-3)
 
 
-@pytest.mark.parametrize(
-    "task", ["single_label", pytest.param("multi_label", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["single_label", "multi_label"])
 def test_windows_that_are_very_sure_are_calibrated_as_they_are_served(task):
     model, texts, _ = make(task, long_texts="windows")
     # One window of a document says so much that its probability is 0 or 1 in float32.

@@ -137,7 +137,7 @@ def _model_of_schedules():
     return make()
 
 
-@pytest.mark.parametrize("accumulate", [None, 2])
+@pytest.mark.parametrize("accumulate", [pytest.param(None, marks=pytest.mark.slow), 2])
 def test_keras_takes_the_steps_that_the_schedule_is_made_for(eager, accumulate):
     model = make()
     options = {"batch_size": 4, "epochs": 3, "initial_epoch": 1, "steps_per_epoch": 2}

@@ -232,7 +232,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
         LongDocumentClassifier.load(tmp_path / "junk.keras")
 
 
-@pytest.mark.parametrize("folder", [False, True])
+@pytest.mark.parametrize("folder", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_save_and_load(trained, folder, tmp_path):
     path = tmp_path / "deep" / "model.keras"
     trained.save(str(path) if folder else path)

@@ -52,7 +52,7 @@ def trained(tmp_path_factory):
     """A model that was trained for two epochs, its history, and its file."""
     keras.utils.set_random_seed(0)
     model = small()
-    options = {"batch_size": 16, "epochs": 2, "seed": 1, "verbose": 0}
+    options = {"batch_size": 24, "epochs": 2, "seed": 1, "verbose": 0}
     with eagerly():
         history = model.fit(TEXTS, validation_split=0.2, **options).history
     path = tmp_path_factory.mktemp("model") / "model.keras"

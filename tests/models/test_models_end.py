@@ -35,7 +35,13 @@ USES = {
 }
 
 
-@pytest.mark.parametrize("use", USES.values(), ids=USES)
+@pytest.mark.parametrize(
+    "use",
+    [
+        pytest.param(x, id=name, marks=pytest.mark.slow if name in ("evaluate", "predict") else ())
+        for name, x in USES.items()
+    ],
+)
 def test_a_classifier(use, eager):
     model = LongDocumentClassifier.from_texts(TEXTS, LABELS, long_texts="windows", **SMALL)
     use(model)

@@ -16,11 +16,11 @@ PLANS = {
     **{name: name for name in factorizations.names()},
     "mixture": Mixture(["fixed", "axial_rowmajor"], block_size=4),
 }
-SLOW = [*PLANS][1:]  # "fixed" is compiled on every change
 DTYPES = ["float32", "mixed_bfloat16", "bfloat16"]
-every_plan = pytest.mark.parametrize(
-    "plan", [pytest.param(x, marks=pytest.mark.slow) if x in SLOW else x for x in PLANS]
-)
+every_plan = pytest.mark.parametrize("plan", PLANS)
+
+# On every change a classifier trains compiled to the weights of one that is not.
+pytestmark = pytest.mark.slow
 
 
 def make_classifier(plan, dtype="float32"):
@@ -78,7 +78,7 @@ def lines_with(operation, hlo):
 
 
 @every_plan
-@pytest.mark.parametrize("name", [pytest.param("forward", marks=pytest.mark.slow), "train step"])
+@pytest.mark.parametrize("name", ["forward", "train step"])
 def test_the_compiled_program_has_static_shapes_and_gathers_embeddings_only(plan, name):
     hlo = optimized_hlo(*programs(make_classifier(plan))[name])
     assert "ENTRY" in hlo
@@ -98,8 +98,7 @@ def test_the_pattern_finds_a_gather():
     assert lines_with("gather", hlo)
 
 
-@pytest.mark.slow  # the quick tests train a classifier compiled to the weights of one that is not
-@pytest.mark.parametrize("plan", PLANS)
+@every_plan
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_forward_and_training_run_compiled(plan, dtype):
     classifier = make_classifier(plan, dtype)

@@ -37,7 +37,7 @@ def token_ids(classifier, data):
 
 @pytest.fixture(scope="module")
 def aware(classifier, data):
-    options = {"epochs": 2, "batch_size": 8, "learning_rate": 1e-4, "verbose": 0}
+    options = {"epochs": 2, "batch_size": 12, "learning_rate": 1e-4, "verbose": 0}
     with eagerly():
         return fine_tuned(quantization_aware(classifier), *data, **options)
 
@@ -124,6 +124,7 @@ def test_the_file_computes_what_the_model_does(aware, exported, token_ids):
     assert np.abs(received - expected).max() < 0.03
 
 
+@pytest.mark.slow
 def test_the_file_has_the_operators_of_a_calibrated_one(aware, exported, data, tmp_path):
     path = tmp_path / "calibrated.tflite"
     export_litert(

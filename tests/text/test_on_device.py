@@ -79,7 +79,11 @@ def test_every_code_point(lowercase, on_device_wordpiece, tmp_path):
 
 @pytest.mark.parametrize(
     ("lowercase", "strip_accents"),
-    [(True, None), pytest.param(True, False, marks=pytest.mark.slow), (False, True)],
+    [
+        pytest.param(True, None, marks=pytest.mark.slow),
+        pytest.param(True, False, marks=pytest.mark.slow),
+        (False, True),
+    ],
 )
 def test_every_code_point_as_bert(lowercase, strip_accents, on_device_wordpiece, tmp_path):
     letters = [

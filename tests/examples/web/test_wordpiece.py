@@ -99,7 +99,10 @@ def test_every_code_point(javascript_ids, lowercase):
     assert {unicodedata.category(chr(c)) for c in different} <= {"Cn"}
 
 
-@pytest.mark.parametrize(("lowercase", "strip_accents"), [(True, None), (False, True)])
+@pytest.mark.parametrize(
+    ("lowercase", "strip_accents"),
+    [pytest.param(True, None, marks=pytest.mark.slow), (False, True)],
+)
 def test_every_code_point_as_bert(javascript_ids, lowercase, strip_accents):
     letters = [
         *"abcdefghijklmnopqrstuvwxyzAE0123456789.½…²ﬁ™éßσςΣİ漢",
