@@ -4,7 +4,7 @@ import statistics
 
 from benchmarks.common import pages, plots
 from benchmarks.common.tables import mean_and_spread, table
-from benchmarks.recall.rows import ALL, OPENED, QUESTIONS
+from benchmarks.recall.rows import OPENED, QUESTIONS
 
 
 def summarize(runs):
@@ -28,7 +28,6 @@ def tables(figures):
     for direction, rows in figures["rows"].items():
         for length in figures["settings"]["tested_lengths"]:
             found[f"{direction}, {length}"] = _rows(rows, length)
-        found[f"{direction}, opened"] = _opened(rows, figures["settings"]["tested_lengths"])
     return found
 
 
@@ -57,22 +56,6 @@ def _rows(rows, length):
         cells.append(f"{runs[0][str(length)]['steps']:,}")
         lines.append(cells)
     return table([*titles, "seconds", "steps"], lines)
-
-
-def _opened(rows, lengths):
-    """Accuracy where all keys are asked, at every length, by how many parts who opens."""
-    counts, groups = (sorted(set(x)) for x in zip(*OPENED.values(), strict=True))
-    named = {options: row for row, options in OPENED.items()}
-    lines = []
-    for count in counts:
-        cells = [f"{count}"]
-        for group in groups:
-            runs = rows[named[count, group]]
-            means = [statistics.mean(accuracies(runs, x, ALL)) for x in lengths]
-            cells.append(" / ".join(f"{x:.3f}" for x in means))
-        lines.append(cells)
-    asked = [f"opened by {x} {'query' if x == 1 else 'queries'}" for x in groups]
-    return table(["parts", *asked], lines)
 
 
 def plot(figures, path):

@@ -1,9 +1,9 @@
 """The small transformer that recalls, with every row's attention, and its training."""
 
-import math
 import time
 
 from benchmarks.recall.rows import (
+    BIDIRECTIONAL,
     BIGBIRD,
     CAUSAL,
     CLOSED,
@@ -16,6 +16,7 @@ from benchmarks.recall.rows import (
 )
 
 NUM_FILLERS = 16
+SCALE = 0.5  # of what a token and a place are at first: large enough to be seen by all layers
 TEST_SEED = 0  # of sequences; those of training have seeds above it
 
 
@@ -34,6 +35,19 @@ def sequences(count, stage, settings, num_queries=None, seed=TEST_SEED):
         num_fillers=NUM_FILLERS,
         seed=seed,
     )
+
+
+def with_pairs_asked(token_ids, answers, stage, settings):
+    """Returns the answers where the keys of the pairs are asked as well: the value behind each.
+
+    It is what a bidirectional model has to learn first: to tell the token behind a key from all
+    others. Without it, it takes many times as long; a causal one learns it by itself.
+    """
+    first = 1 + NUM_FILLERS + settings["num_keys"]
+    stop = 2 * stage.get("num_pairs", settings["num_pairs"])
+    answers = answers.copy()
+    answers[:, 0:stop:2] = token_ids[:, 1:stop:2] - first
+    return answers
 
 
 def attention_of(row, layer, settings):
@@ -84,7 +98,7 @@ class Transformer:
         self.width = settings["hidden_dim"]
         vocabulary_size = 1 + NUM_FILLERS + settings["num_keys"] + settings["num_values"]
         self.embedding = keras.layers.Embedding(
-            vocabulary_size, self.width, embeddings_initializer="random_normal"
+            vocabulary_size, self.width, keras.initializers.RandomNormal(stddev=SCALE)
         )
         self.blocks = []
         for layer in range(settings["num_layers"]):
@@ -114,11 +128,11 @@ class Transformer:
         return keras.Model(token_ids, self.output(self.output_norm(x)))
 
 
-def positions(length, width, amplitude=0.05):
+def positions(length, width, amplitude=SCALE):
     """Returns sines and cosines of every position, float32 `[1, length, width]`.
 
-    They are as large as the embeddings of tokens, and of any length. The place before a place is
-    the same turn everywhere, so that what is learned of short sequences holds in long ones.
+    The place before a place is the same turn everywhere, so that what is learned of short
+    sequences holds in long ones.
 
     Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.5.
     """
@@ -140,10 +154,12 @@ def compiled(model, optimizer):
 
 
 def schedule(progress):
-    """Returns the share of the learning rate, `progress` from 0 to 1: up, then a cosine down."""
-    if progress < 0.1:
-        return 10 * progress
-    return 0.5 + 0.5 * math.cos(math.pi * (progress - 0.1) / 0.9)
+    """Returns the share of the learning rate, up, level, and down: every stage comes to rest.
+
+    Args:
+        progress: float, from 0 to 1, how much of the stage is done.
+    """
+    return min(10 * progress, 1.0, (1 - progress) / 0.3)
 
 
 def fit(model, data, batch_size, rates, clock=time.process_time):
@@ -194,15 +210,16 @@ def train(direction, row, seed, settings):
     keras.utils.set_random_seed(seed)
     transformer = Transformer(row, direction, settings)
     optimizer = keras.optimizers.AdamW(0.0, weight_decay=0.01, clipnorm=1.0)
-    total = sum(stage["steps"] for stage in settings["stages"])
     seconds, steps, figures = 0.0, 0, {}
     for place, stage in enumerate(settings["stages"]):
         model = compiled(transformer.of_length(stage["length"]), optimizer)
         batch_size = stage["batch_size"]
         count = stage["steps"] * batch_size
         data = sequences(count, stage, settings, seed=1 + place + seed * len(settings["stages"]))
+        if direction == BIDIRECTIONAL:
+            data = data[0], with_pairs_asked(*data, stage, settings)
         rates = [
-            settings["learning_rate"] * schedule((steps + step) / total)
+            settings["learning_rate"] * schedule(step / stage["steps"])
             for step in range(stage["steps"])
         ]
         seconds += fit(model, data, batch_size, rates)

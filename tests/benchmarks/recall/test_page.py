@@ -22,7 +22,7 @@ def made_up():
         for row in rows_of(direction)
         for seed in (0, 1)
     }
-    runs["causal", "fixed, 4 opened by 16", 0]["192"][ALL]["accuracy"] = 0.75
+    runs["causal", "fixed, 4 opened by 1", 0]["192"][ALL]["accuracy"] = 0.75
     figures = {
         "date": "2001-02-03",
         "machine": "a machine",
@@ -40,8 +40,8 @@ def test_the_tables_have_the_figures(tmp_path):
     lines = (tmp_path / "benchmarks.md").read_text().splitlines()
     cells = "0.500 ± 0.354 | 1.000 ± 0.000 | 0.500 ± 0.000 | 2.000 ± 0.000 | 10 ± 0 | 1,500"
     assert lines.count(f"| {FULL} | {cells} |") == 2
+    assert sum(x.startswith("| fixed, 4 opened by 1 | 0.500 ± 0.354 | ") for x in lines) == 2
+    assert sum("| 0.625 ± 0.177 |" in x for x in lines) == 1
     assert sum(x.startswith(f"| {BIGBIRD} |") for x in lines) == 1
-    assert sum(x.startswith(tuple(f"| {row} |" for row in ROWS)) for x in lines) == 29
-    assert lines.count("| 4 | 0.500 | 0.500 | 0.500 |") == 1
-    assert lines.count("| 4 | 0.500 | 0.625 | 0.500 |") == 1, "the causal one"
+    assert sum(x.startswith(tuple(f"| {row} |" for row in ROWS)) for x in lines) == 21
     assert (tmp_path / "recall.png").stat().st_size > 1000

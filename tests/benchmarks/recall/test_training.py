@@ -19,7 +19,7 @@ from benchmarks.recall.rows import (
 from benchmarks.recall.rows import SETTINGS as PUBLISHED
 from tests.benchmarks.recall.small import LONG, SETTINGS, SHORT
 
-QUICK_ROWS = (FULL, WINDOW, "fixed, 4 opened by 16")
+QUICK_ROWS = (FULL, WINDOW, "fixed, 8 opened by 16")
 
 
 def trained(model, data, steps=1):
@@ -82,6 +82,17 @@ def test_places_are_turns_of_the_place_before():
     np.testing.assert_array_equal(training.positions(3, 4, amplitude=2.0), waves[:, :3])
 
 
+def test_keys_of_pairs_are_asked_as_well():
+    token_ids, answers = training.sequences(3, SHORT, SETTINGS)
+    asked = training.with_pairs_asked(token_ids, answers, SHORT, SETTINGS)
+    np.testing.assert_array_equal(asked[:, 8:], answers[:, 8:])
+    np.testing.assert_array_equal(asked[:, 1:8:2], -1)
+    for ids, some in zip(token_ids, asked, strict=True):
+        pairs = dict(zip(ids[0:8:2], some[0:8:2], strict=True))
+        found = {ids[i]: some[i] for i in range(8, len(ids)) if some[i] >= 0}
+        assert found == pairs, "queries ask for the same values"
+
+
 class Clock:
     """Each look at it is a second later."""
 
@@ -114,8 +125,8 @@ def test_a_step_is_taken_for_every_rate():
     assert training.fit(model, (ids, -ids), 2, [0.0, 1.0, 0.5], Clock()) == 1
     assert model.rates == [0.0, 1.0, 0.5]
     assert model.batches == [([0, 1], [0, -1]), ([2, 3], [-2, -3]), ([4, 5], [-4, -5])]
-    shares = [training.schedule(x) for x in (0, 0.05, 0.1, 0.55, 1)]
-    assert shares == pytest.approx([0, 0.5, 1, 0.5, 0])
+    shares = [training.schedule(x) for x in (0, 0.05, 0.1, 0.7, 0.85, 1)]
+    assert shares == pytest.approx([0, 0.5, 1, 1, 0.5, 0])
 
 
 def test_only_queries_count():
