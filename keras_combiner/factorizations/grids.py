@@ -179,7 +179,7 @@ def _running_max(x, mask, after):
     length = ops.shape(x)[2]
 
     def shift(x, step):
-        filled = ops.repeat(floor, step, axis=2)
+        filled = ops.tile(floor, (1, 1, step, 1))  # `repeat` traces 20 operations
         if after:
             return ops.concatenate([x[:, :, step:], filled], axis=2)
         return ops.concatenate([filled, x[:, :, : length - step]], axis=2)

@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -94,6 +95,22 @@ def test_equals_the_whole_of_a_long_sequence(plan, summary):
 def test_compiles(name):
     received, expected = both(DECODING[name], (2, 1, 11, 3), "gaussian", jit_compile=True)
     np.testing.assert_allclose(received, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["fixed, opened", "logsparse"])
+def test_compiles_once_for_all_positions(name):
+    plan, token = DECODING[name], np.zeros((1, 2, 4), "float32")
+
+    @tf.function(jit_compile=True, autograph=False)
+    def step(cache, position):
+        return plan.decode(token, token, token, cache, position)[1]
+
+    cache, seconds = plan.initial_cache(1, 2, 4, 4, max_length=20), []
+    for position in range(6):
+        start = time.process_time()
+        cache = step(cache, tf.constant(position))
+        seconds.append(time.process_time() - start)
+    assert sum(seconds[1:]) < seconds[0]
 
 
 @distinct_plans

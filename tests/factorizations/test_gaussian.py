@@ -17,6 +17,7 @@ from keras_combiner.factorizations import (
     Logsparse,
 )
 from tests import reference
+from tests.every_pair import every_pair
 
 LENGTH = 256
 PLANS = {
@@ -54,9 +55,7 @@ def divergences(plan, summary, scale, causal):
     return mean_divergence(softmax, effective), mean_divergence(effective, softmax)
 
 
-@pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
-@pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("scale", [1.0, 1.5])
+@every_pair(plan=PLANS, causal=[False, True], scale=[1.0, 1.5])
 def test_leaves_out_less_than_variational(plan, scale, causal):
     left_out, brought_in = divergences(plan, "gaussian", scale, causal)
     more_left_out, less_brought_in = divergences(plan, "variational", scale, causal)

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from keras_combiner.factorizations import Fixed, opened
 from keras_combiner.factorizations.summaries import SUMMARIES
 from tests import reference
+from tests.every_pair import every_pair
 from tests.factorizations.plans import LearnedPlan
-
-both_ways = pytest.mark.parametrize("causal", [False, True])
 
 # Masses of four parts, which of them are in reach, and the two that are opened.
 CHOICES = {
@@ -92,9 +91,7 @@ def test_a_token_far_away_is_found():
     assert found[0] < 0.2
 
 
-@both_ways
-@pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@every_pair(bad=[np.nan, np.inf], jit_compile=[False, True], causal=[False, True])
 def test_what_is_not_finite_stays_in_its_document(bad, jit_compile, causal):
     plan = Fixed(4, part_size=2, opened=3)
     arrays = reference.heads((3, 1, 19, 4))

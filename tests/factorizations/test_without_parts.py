@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from keras_combiner.factorizations import Fixed, Logsparse, factorization
 from tests import reference
 from tests.every_pair import every_pair
-from tests.factorizations.plans import LEARNED_PLANS, every_plan, few_examples
+from tests.factorizations.plans import LEARNED_PLANS, VARIANTS, every_plan, few_examples
 
 both_ways = pytest.mark.parametrize("causal", [False, True])
 
@@ -38,7 +38,7 @@ def check(plan, length, causal, mask=None, seed=0):
         assert not np.array(scores)[:, :, i, others].any()
 
 
-@every_pair(plan=LEARNED_PLANS, causal=[False, True], length=[1, 4, 5, 16, 23])
+@every_pair(slow=VARIANTS, plan=LEARNED_PLANS, causal=[False, True], length=[1, 4, 5, 16, 23])
 def test_is_softmax_attention_over_the_direct_tokens(plan, causal, length):
     check(plan, length, causal, seed=length)
     rows = [reference.padding_mask(kind, 1, length) for kind in ("right", "left", "scattered")]
