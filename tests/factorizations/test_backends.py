@@ -49,9 +49,9 @@ EVERY_EXTREME = [
 
 
 def marked(quick, every):
-    """What runs on every change, and slow cases: with these, every three values meet."""
-    slow = covering(every, 3, quick)
-    return [*quick, *(pytest.param(case, marks=pytest.mark.slow) for case in slow)]
+    """What runs on every change, and slow cases: with these, every two values meet."""
+    slow = (pytest.param(case, marks=pytest.mark.slow) for case in covering(every, given=quick))
+    return [*quick, *slow]
 
 
 @pytest.fixture(scope="module", params=["jax", "torch"])
