@@ -196,10 +196,12 @@ def opened_parts(plan, head):
     for first in range(0, length, group_size):
         own = first // size
         away = [s // size - own for s in starts]
+        is_first = [s // size < plan.first_blocks for s in starts]
         reach = [
             m
             for m, part in enumerate(summaries)
             if part is not None
+            and not is_first[m]
             and (away[m] < -plan.neighbors or (not head.causal and away[m] > plan.neighbors))
         ]
         by_group_before = head.causal and group_size > 1
@@ -212,7 +214,9 @@ def opened_parts(plan, head):
             direct = []
             if not by_group_before:
                 blocks_away = np.arange(length) // size - own
-                direct = (np.abs(blocks_away) <= plan.neighbors) & padding_mask
+                direct = np.abs(blocks_away) <= plan.neighbors
+                direct |= np.arange(length) // size < plan.first_blocks
+                direct &= padding_mask
                 if head.causal:
                     direct &= np.arange(length) <= i
                 direct = list(key[direct] @ scaled)

@@ -137,8 +137,9 @@ def _check_fits(tokenizer, vocabulary_size):
 def default_plan(block_size=64):
     """Returns the default plan of `use_combiner`; docs/conversion.md says why.
 
-    >>> default_plan().get_config()
-    {'block_size': 64, 'part_size': 16, 'neighbors': 0, 'opened': 8, 'choice_size': None}
+    >>> plan = default_plan(24)
+    >>> plan.block_size, plan.part_size, plan.opened
+    (24, 8, 8)
     """
     return Fixed(block_size, part_size=math.gcd(block_size, 16), opened=8)
 

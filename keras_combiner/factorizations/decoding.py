@@ -237,6 +237,15 @@ def write(cache, entry, index):
     return ops.slice_update(cache, _start(index, cache), entry)
 
 
+def write_if_early(cache, entry, position):
+    """`write` of a token, unless it lies beyond what the cache keeps."""
+    size = cache.shape[1]
+    slot = ops.minimum(position, size - 1)
+    entry = ops.cast(entry, cache.dtype)
+    entry = ops.where(ops.less(position, size), entry, read(cache, slot, 1))
+    return write(cache, entry, slot)
+
+
 def read(cache, index, size):
     """`[G, T, ...]` -> `[G, size, ...]` from `index`, an int32 scalar, onwards.
 

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from keras_combiner.factorizations import blocks, decoding, opened, precision, scores
+from keras_combiner.factorizations import blocks, decoding, fixed_layout, opened, scores
 from keras_combiner.factorizations.blocks import Tokens
 from keras_combiner.factorizations.decoding import DecodingFactorization
 from keras_combiner.factorizations.factorization import Support
@@ -20,10 +20,11 @@ class Fixed(DecodingFactorization):
     The sequence is cut into N = ceil(T / S) blocks of S tokens, the last of which may be short.
     Bidirectional queries see all blocks; causal ones the own block up to themselves, and the
     blocks before it. A block at least as long as the text makes all of it direct, which is plain
-    softmax attention. Three refinements of the paper's plan trade cost for closeness to it: direct
-    neighbor blocks, summaries of parts finer than a block, and parts that are opened. Cost, with P
-    tokens a part, K neighbors and X opened parts: O(T ((1 + 2K) S + X P + T / P)), which by default
-    is O(T (S + N)), or O(T sqrt(T)) for S near sqrt(T).
+    softmax attention. Four refinements of the paper's plan trade cost for closeness to it: direct
+    neighbor blocks, direct first blocks (the beginning of a text, which often says what all of it
+    is), summaries of parts finer than a block, and parts that are opened. Cost, with P tokens a
+    part, K neighbors, F first blocks and X opened parts: O(T ((1 + 2K + F) S + X P + T / P)), which
+    by default is O(T (S + N)), or O(T sqrt(T)) for S near sqrt(T).
 
     What a summary cannot tell is read token by token where parts are opened: every group of g
     consecutive queries opens the X parts beyond its direct blocks that it attends to most, by their
@@ -43,11 +44,13 @@ class Fixed(DecodingFactorization):
         opened: int, X, at least 0: number of parts that a group of queries opens.
         choice_size: int, g, a divisor of `block_size`: number of consecutive queries that open the
             same parts. `block_size` if None. Only where parts are opened.
+        first_blocks: int, F, at least 0: number of blocks at the beginning of the sequence that
+            every query (causal: every later one) attends to directly as well.
 
     Raises:
         ValueError: if `block_size` is not an int of at least 1, `part_size` or `choice_size` does
-            not divide it, `neighbors` or `opened` is not an int of at least 0, or a `choice_size`
-            is given where no part is opened.
+            not divide it, `neighbors`, `opened` or `first_blocks` is not an int of at least 0, or a
+            `choice_size` is given where no part is opened.
 
     Example:
 
@@ -58,13 +61,24 @@ class Fixed(DecodingFactorization):
     >>> plan = Fixed(block_size=2, opened=1)
     >>> plan.support(length=5, causal=True, choice=[[], [0], [1]])[4]
     Support(direct=(2, 3, 4), parts=((0, 1),))
+    >>> Fixed(block_size=2, first_blocks=1).support(length=7, causal=True)[6]
+    Support(direct=(0, 1, 6), parts=((2, 3), (4, 5)))
 
-    Source: Ren et al., NeurIPS 2021, section 4.1 (Combiner-Fixed).
+    Source: Ren et al., NeurIPS 2021, section 4.1 (Combiner-Fixed). First blocks: the global
+    tokens of Beltagy et al., "Longformer: The Long-Document Transformer", 2020, section 3.1.
     """
 
     any_length = True
 
-    def __init__(self, block_size=64, part_size=None, neighbors=0, opened=0, choice_size=None):
+    def __init__(
+        self,
+        block_size=64,
+        part_size=None,
+        neighbors=0,
+        opened=0,
+        choice_size=None,
+        first_blocks=0,
+    ):
         blocks.check_size(
             "block_size", block_size, "the number of tokens that attend to each other directly"
         )
@@ -77,6 +91,12 @@ class Fixed(DecodingFactorization):
             at_least=0,
         )
         blocks.check_size("opened", opened, "the number of parts that a group opens", at_least=0)
+        blocks.check_size(
+            "first_blocks",
+            first_blocks,
+            "the number of blocks at the beginning that are attended directly as well",
+            at_least=0,
+        )
         if choice_size is not None and not opened:
             raise ValueError(
                 "`choice_size` is the number of queries that open the same parts, of which there "
@@ -87,6 +107,7 @@ class Fixed(DecodingFactorization):
         self.neighbors = neighbors
         self.opened = opened
         self.choice_size = choice_size
+        self.first_blocks = first_blocks
 
     def get_config(self):
         """Returns the constructor's arguments as a dictionary."""
@@ -96,6 +117,7 @@ class Fixed(DecodingFactorization):
             "neighbors": self.neighbors,
             "opened": self.opened,
             "choice_size": self.choice_size,
+            "first_blocks": self.first_blocks,
         }
 
     @property
@@ -105,7 +127,8 @@ class Fixed(DecodingFactorization):
 
     def is_full_attention(self, length):
         """See `Factorization.is_full_attention`."""
-        return isinstance(length, int) and length <= (self.neighbors + 1) * self.block_size
+        reach = max(self.neighbors + 1, self.first_blocks) * self.block_size
+        return isinstance(length, int) and length <= reach
 
     def support(self, length, causal=False, choice=None):
         """See `Factorization.support`.
@@ -125,8 +148,12 @@ class Fixed(DecodingFactorization):
         for i in range(length):
             # How many blocks a position lies to the right of the query's.
             away = [j // size - i // size for j in range(length)]
-            direct = [j for j in range(length) if abs(away[j]) <= self.neighbors]
-            parts = [part for part in all_parts if abs(away[part[0]]) > self.neighbors]
+            is_direct = [
+                abs(away[j]) <= self.neighbors or j // size < self.first_blocks
+                for j in range(length)
+            ]
+            direct = [j for j in range(length) if is_direct[j]]
+            parts = [part for part in all_parts if not is_direct[part[0]]]
             if causal:
                 direct = [j for j in direct if j <= i]
                 parts = [part for part in parts if away[part[0]] < 0]
@@ -151,6 +178,7 @@ class Fixed(DecodingFactorization):
         num_blocks = blocks.count(length, size)
         one_block = isinstance(num_blocks, int) and num_blocks == 1
         before = 0 if one_block else self.neighbors
+        first_blocks = 0 if one_block else self.first_blocks
         after = 0 if options.causal else before
         part_size = size if one_block or self.part_size is None else self.part_size
         own = tokens.in_blocks(size)
@@ -159,27 +187,33 @@ class Fixed(DecodingFactorization):
         parts = None
         pooling = options.pooling
         if pooling.has_parts and not one_block:
-            parts = summarize(*own.map(lambda x: _split_blocks(x, part_size)), pooling)
+            parts = summarize(*own.map(lambda x: fixed_layout.split_blocks(x, part_size)), pooling)
         # Masked keys that are averages of those that count: no query prefers them to all of these.
         masked_are_averages = parts is not None and pooling.averages and not options.causal
         if masked_are_averages and mask is not None:
-            parts, key = _fill_masked_keys(parts, key, mask)
+            parts, key = fixed_layout.fill_masked_keys(parts, key, mask)
         direct = direct_term(
             query,
             blocks.with_neighbors(key, before, after),  # [G, N, W, D]
             blocks.with_neighbors(value, before, after),
-            _direct_mask(mask, num_blocks, size, before, after, options.causal),
-            lambda weights: _direct_scores(weights, num_blocks, size, before, after),
+            fixed_layout.direct_mask(mask, num_blocks, size, before, after, options.causal),
+            lambda weights: fixed_layout.direct_scores(weights, num_blocks, size, before, after),
             masked_cannot_dominate=masked_are_averages and not before,  # zeros beyond the ends
         )
+        direct = [direct]
+        if first_blocks:
+            own = own._replace(key=key)
+            direct.append(fixed_layout.first_term(own, first_blocks, before, masked_are_averages))
         if parts is None:
-            return [direct]
+            return direct
         # All queries of a head share the parts, so that one product of rank 3 serves all blocks.
         part = part_term(
             blocks.join(query),
             parts.key,
             parts.value,
-            _part_mask(parts.mask, num_blocks, size // part_size, before, options.causal),
+            fixed_layout.part_mask(
+                parts.mask, num_blocks, size // part_size, before, first_blocks, options.causal
+            ),
             None if parts.bias is None else ops.expand_dims(ops.expand_dims(parts.bias, 1), 1),
             lambda weights: scores.share(weights, parts.local_weights),
             parts.variance,
@@ -187,7 +221,7 @@ class Fixed(DecodingFactorization):
         )
         part = part.laid_out(lambda x: blocks.cut(x, num_blocks, size), blocks.join)
         if not self.opened:
-            return [direct, part]
+            return [*direct, part]
         return opened.open_parts(
             direct,
             part,
@@ -199,16 +233,16 @@ class Fixed(DecodingFactorization):
         )
 
     def cache_shapes(self, key_dim, value_dim, max_length, pooling):
-        """See `DecodingFactorization.cache_shapes`. O((1 + K) S + max_length / P).
+        """See `DecodingFactorization.cache_shapes`. O((1 + K + F) S + max_length / P).
 
-        The keys and values of the own block and its neighbors, the queries of the own part, and
-        the summaries of all parts. Where parts are opened, all keys and values, since any may be
-        read again, and the queries of the group that chooses: O(max_length).
+        The keys and values of the own block, its neighbors and the first blocks, the queries of the
+        own part, and the summaries of all parts. Where parts are opened, all keys and values, since
+        any may be read again, and the queries of the group that chooses: O(max_length).
         """
-        near = min((1 + self.neighbors) * self.block_size, max_length)
+        if self.is_full_attention(max_length):
+            return {"key": (max_length, key_dim), "value": (max_length, value_dim)}
+        near = (1 + self.neighbors) * self.block_size
         shapes = {"key": (near, key_dim), "value": (near, value_dim)}
-        if near == max_length:
-            return shapes
         part_size = self.part_size or self.block_size
         num_parts = blocks.count(max_length, part_size)
         num_queries = part_size
@@ -217,6 +251,9 @@ class Fixed(DecodingFactorization):
             shapes = {"key": (every, key_dim), "value": (every, value_dim)}
             if self._group_size > 1:  # the own group and the one before, from slots without a seam
                 num_queries = math.lcm(part_size, 2 * self._group_size)
+        elif self.first_blocks:
+            first = self.first_blocks * self.block_size
+            shapes |= {"first_key": (first, key_dim), "first_value": (first, value_dim)}
         return {
             **shapes,
             "query": (num_queries, key_dim),
@@ -224,7 +261,7 @@ class Fixed(DecodingFactorization):
         }
 
     def decode_heads(self, token, cache, position, pooling):
-        """See `DecodingFactorization.decode_heads`. O((1 + K) S + max_length / P).
+        """See `DecodingFactorization.decode_heads`. O((1 + K + F) S + max_length / P).
 
         Token t is kept in slot t % W of the W that there are. The summary of the own part is made
         anew with every token: it is not attended before the part is complete, and out of reach of
@@ -236,8 +273,12 @@ class Fixed(DecodingFactorization):
         slot = position % num_slots
         cache["key"] = decoding.write(cache["key"], token.key, slot)
         cache["value"] = decoding.write(cache["value"], token.value, slot)
+        if "first_key" in cache:
+            for name, entry in (("first_key", token.key), ("first_value", token.value)):
+                cache[name] = decoding.write_if_early(cache[name], entry, position)
+        direct = self._direct_terms(token.query, cache, position)
         if not pooling.has_parts or "query" not in cache:
-            return [self._near_term(token.query, cache, position)], cache
+            return direct, cache
         part_size = self.part_size or self.block_size
         part = position // part_size
         inside = position % part_size
@@ -253,15 +294,14 @@ class Fixed(DecodingFactorization):
         )
         cache.update(decoding.write_part(cache, summarized, part))
         num_parts = cache["part_key"].shape[1]
-        is_far = ops.less(
-            ops.arange(num_parts, dtype="int32"), self._first_near(position) // part_size
-        )
-        terms = [
-            self._near_term(token.query, cache, position),
-            decoding.cached_part_term(token.query, cache, is_far),
-        ]
+        number = ops.arange(num_parts, dtype="int32")
+        is_far = ops.less(number, self._first_near(position) // part_size)
+        if self.first_blocks:
+            is_first = ops.less(number, self.first_blocks * self.block_size // part_size)
+            is_far = ops.logical_and(is_far, ops.logical_not(is_first))
+        terms = [*direct, decoding.cached_part_term(token.query, cache, is_far)]
         if self.opened:
-            terms = self._open_cached(*terms, token.query, cache, position)
+            terms = self._open_cached(terms, token.query, cache, position)
         return terms, cache
 
     @property
@@ -272,25 +312,37 @@ class Fixed(DecodingFactorization):
         """The first token that the one at `position` attends to directly."""
         return ops.maximum(position // self.block_size - self.neighbors, 0) * self.block_size
 
-    def _near_term(self, query, cache, position):
-        """`terms.Term` of the tokens in the cache that a query `[G, 1, D]` attends to anyway."""
+    def _direct_terms(self, query, cache, position):
+        """`terms.Term`s of the tokens in the cache that a query `[G, 1, D]` attends to anyway."""
         key, value = cache["key"], cache["value"]
         num_slots = key.shape[1]
-        near = min((1 + self.neighbors) * self.block_size, num_slots)
-        first = self._first_near(position)
+        slots = ops.arange(num_slots, dtype="int32")
+        if "query" not in cache:  # all of them
+            mask = decoding.as_mask(ops.less_equal(slots, position))
+            return [direct_term(query, key, value, mask)]
+        near = (1 + self.neighbors) * self.block_size
+        first_near = self._first_near(position)
         if near < num_slots:  # all tokens are kept, in their places
-            start = ops.minimum(first, num_slots - near)
+            start = ops.minimum(first_near, num_slots - near)
             key, value = (decoding.read(x, start, near) for x in (key, value))
             kept = start + ops.arange(near, dtype="int32")
         else:
-            slots = ops.arange(num_slots, dtype="int32")
             kept = position - (position - slots) % num_slots  # in each slot
-        is_near = ops.logical_and(ops.greater_equal(kept, first), ops.less_equal(kept, position))
-        return direct_term(query, key, value, decoding.as_mask(is_near))
+        is_near = ops.logical_and(
+            ops.greater_equal(kept, first_near), ops.less_equal(kept, position)
+        )
+        found = [direct_term(query, key, value, decoding.as_mask(is_near))]
+        if self.first_blocks:
+            size = self.first_blocks * self.block_size
+            key = cache.get("first_key", cache["key"])[:, :size]
+            value = cache.get("first_value", cache["value"])[:, :size]
+            is_far = ops.less(ops.arange(size, dtype="int32"), first_near)
+            found.append(direct_term(query, key, value, decoding.as_mask(is_far)))
+        return found
 
-    def _open_cached(self, near, parts, query, cache, position):
+    def _open_cached(self, terms, query, cache, position):
         """As `opened.open_parts`, for one token and what the cache holds."""
-        choosing = [near, parts]
+        *direct, parts = choosing = terms
         if self._group_size > 1:
             num_queries = cache["query"].shape[1]
             start = (position // self._group_size - 1) * self._group_size % num_queries
@@ -307,7 +359,7 @@ class Fixed(DecodingFactorization):
         found = found._replace(mask=ops.squeeze(found.mask, 1)).laid_out(
             lambda x: ops.squeeze(x, 1), lambda x: ops.expand_dims(x, 1)
         )
-        return [near, parts._replace(mask=closed), found]
+        return [*direct, parts._replace(mask=closed), found]
 
 
 def _check_divisor(name, size, block_size, what):
@@ -320,80 +372,3 @@ def _check_divisor(name, size, block_size, what):
             f"`{name}` must divide `block_size`, so that {what} fit into blocks. "
             f"Received: {name}={size}, block_size={block_size}."
         )
-
-
-def _split_blocks(x, part_size):
-    """`[G, N, S, ...]` -> `[G, M, P, ...]`, blocks cut into parts; None stays None."""
-    if x is None:
-        return None
-    heads, num_blocks, size, *features = ops.shape(x)
-    return ops.reshape(x, (heads, num_blocks * (size // part_size), part_size, *features))
-
-
-def _fill_masked_keys(parts, key, mask):
-    """Puts averages in the place of keys that do not count.
-
-    Args:
-        parts: `Summaries` of M parts, whose keys are averages.
-        key: float tensor `[G, N, S, D]`.
-        mask: bool tensor `[G, N, S]` (G may be 1), true at tokens that count.
-
-    Returns:
-        `(parts, key)`: parts without a token with the average key of those that have one, and
-        tokens that do not count with the key of their part.
-    """
-    counts = ops.expand_dims(parts.mask, 2)  # [G, M, 1]
-    shares = ops.cast(counts, precision.dtype_for(key))
-    shares = shares / ops.maximum(ops.sum(shares, axis=1, keepdims=True), 1.0)
-    average = ops.sum(parts.key * ops.cast(shares, key.dtype), axis=1, keepdims=True)
-    parts = parts._replace(key=ops.where(counts, parts.key, average))
-    heads, num_blocks, size, key_dim = ops.shape(key)
-    by_part = ops.shape(parts.local_weights)[1:]  # M, P
-    key = ops.where(
-        ops.reshape(mask, (ops.shape(mask)[0], *by_part, 1)),
-        ops.reshape(key, (heads, *by_part, key_dim)),
-        ops.expand_dims(parts.key, 2),
-    )
-    return parts, ops.reshape(key, (heads, num_blocks, size, key_dim))
-
-
-def _direct_scores(weights, num_blocks, size, before, after):
-    """Direct weights `[G, N, S, W]` -> `[G, N * S, N * S]`, zero for tokens out of reach."""
-    weights = blocks.join(weights)
-    own = ops.arange(num_blocks * size, dtype="int32") // size
-    columns = [weights[:, :, k * size : (k + 1) * size] for k in range(before + 1 + after)]
-    return sum(scores.place(x, own + (k - before), num_blocks) for k, x in enumerate(columns))
-
-
-def _direct_mask(mask, num_blocks, size, before, after, causal):
-    """Broadcasts to `[G, N, S, W]`: keys that count and, if causal, are not after the query."""
-    if mask is None and before:
-        mask = ops.ones((1, num_blocks, size), dtype="bool")  # there is nothing beyond the ends
-    direct = None
-    if mask is not None:
-        direct = ops.expand_dims(blocks.with_neighbors(mask, before, after), 2)  # [G, N, 1, W]
-    if causal:
-        width = (before + 1) * size
-        past = ops.tril(ops.ones((size, width), dtype="bool"), k=width - size)
-        past = ops.reshape(past, (1, 1, size, width))
-        direct = past if direct is None else ops.logical_and(direct, past)
-    return direct
-
-
-def _part_mask(parts_mask, num_blocks, parts_per_block, neighbors, causal):
-    """Broadcasts to `[G, N, S, M]`: parts of blocks beyond the neighbors; if causal, earlier ones.
-
-    For three blocks, one part each, no neighbors: bidirectional `[[0 1 1] [1 0 1] [1 1 0]]`,
-    causal `[[0 0 0] [1 0 0] [1 1 0]]`.
-    """
-    num_parts = num_blocks * parts_per_block
-    own = ops.reshape(ops.arange(num_blocks, dtype="int32"), (1, num_blocks, 1, 1))
-    other = ops.arange(num_parts, dtype="int32") // parts_per_block
-    other = ops.reshape(other, (1, 1, 1, num_parts))
-    mask = ops.less(other, own - neighbors)
-    if not causal:
-        mask = ops.logical_or(mask, ops.greater(other, own + neighbors))
-    if parts_mask is not None:
-        parts_mask = ops.expand_dims(ops.expand_dims(parts_mask, 1), 1)  # [G, 1, 1, M]
-        mask = ops.logical_and(mask, parts_mask)
-    return mask

@@ -19,7 +19,8 @@ def open_parts(direct, parts, tokens, part_size, count, group_size, causal):
     decide what the first one reads, so that the group before it chooses.
 
     Args:
-        direct: `terms.Term` of tokens that are attended one by one anyway: logits `[G, N, S, W]`.
+        direct: list of `terms.Term`, of tokens that are attended one by one anyway: logits
+            `[G, N, S, W]`.
         parts: `terms.Term` of all parts: logits `[G, N, S, M]`, mask `[G, N, 1, M]` (G may be 1).
         tokens: `blocks.Tokens` in N blocks of S, what the parts are cut from.
         part_size: int, P, a divisor of S.
@@ -28,14 +29,14 @@ def open_parts(direct, parts, tokens, part_size, count, group_size, causal):
         causal: bool.
 
     Returns:
-        A list of three `terms.Term`s, with R groups of g queries in place of N blocks of S: of the
+        A list of `terms.Term`s, with R groups of g queries in place of N blocks of S: of the
         direct tokens, of the parts that stay closed, and of the tokens of those that are opened.
     """
     num_blocks, size = ops.shape(tokens.query)[1:3]
-    direct, parts = (_in_groups(x, num_blocks, size, group_size) for x in (direct, parts))
+    *direct, parts = (_in_groups(x, num_blocks, size, group_size) for x in (*direct, parts))
     query = _cut(tokens.query, num_blocks, size, group_size)  # [G, R, g, D]
     counts = None if tokens.mask is None else _cut(tokens.mask, num_blocks, size, group_size)
-    choosing = [direct, parts]
+    choosing = [*direct, parts]
     if causal and group_size > 1:
         choosing = [parts._replace(logits=_of_group_before(parts.logits))]
         counts = None if counts is None else _of_group_before(counts)
@@ -43,7 +44,7 @@ def open_parts(direct, parts, tokens, part_size, count, group_size, causal):
     opened, index, is_open = largest(attention_mass(choosing, counts), reach, count)
     closed = ops.logical_and(reach, ops.logical_not(opened))
     parts = parts._replace(mask=ops.expand_dims(closed, 2))
-    return [direct, parts, opened_term(query, tokens, part_size, index, is_open)]
+    return [*direct, parts, opened_term(query, tokens, part_size, index, is_open)]
 
 
 def attention_mass(terms, counts=None):

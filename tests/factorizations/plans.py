@@ -36,6 +36,14 @@ TABLE = {
         Fixed(SIZE, part_size=2, neighbors=1, opened=1, choice_size=2),
         lambda size: Fixed(size, size // 2, neighbors=1, opened=2),
     ),
+    "fixed, first blocks": (
+        Fixed(SIZE, first_blocks=1),
+        lambda size: Fixed(size, first_blocks=2),
+    ),
+    "fixed, first blocks and opened": (
+        Fixed(SIZE, part_size=2, neighbors=1, opened=1, first_blocks=2),
+        None,
+    ),
     "logsparse": (Logsparse(), lambda size: Logsparse()),
     "hierarchical": (Hierarchical(SIZE), lambda size: Hierarchical(16)),
     "hierarchical, binary": (Hierarchical(2), None),
