@@ -130,8 +130,13 @@ def part_summary(query, key, part, padding_mask, summary, weights=None, cell_key
     return Part(tokens, part_key, bias, local, variance)
 
 
-def effective_matrix(query, key, supports, padding_mask, summary, weights, cell_keys=None):
-    """The effective attention matrix [T, T] of one head with query and key [T, D]."""
+def effective_matrix(
+    query, key, supports, padding_mask, summary, weights, cell_keys=None, favor=0.0
+):
+    """The effective attention matrix [T, T] of one head with query and key [T, D].
+
+    `favor` is what it adds to the logits of direct tokens.
+    """
     cache = {}
 
     def summarize(part):
@@ -145,7 +150,7 @@ def effective_matrix(query, key, supports, padding_mask, summary, weights, cell_
         parts = [summarize(part) for part in support.parts if summary != "none"]
         parts = [part for part in parts if part is not None]
         scaled = query[i] / np.sqrt(key.shape[-1])
-        logits = [key[j] @ scaled for j in direct] + [part.logit(scaled) for part in parts]
+        logits = [key[j] @ scaled + favor for j in direct] + [part.logit(scaled) for part in parts]
         if not logits:
             return row
         shares = softmax(np.array(logits))
@@ -230,7 +235,9 @@ def opened_parts(plan, head):
 CHOICES = {"clusters": clusters, "parts": opened_parts}  # by `Factorization.chooses`
 
 
-def document_matrices(plan, query, key, value, padding_mask, causal, summary, weights, inputs):
+def document_matrices(
+    plan, query, key, value, padding_mask, causal, summary, weights, inputs, locality
+):
     """The effective attention matrices [H, T, T] of one document, heads [H, T, D]."""
     if plan.plans:
         matrices = [
@@ -244,6 +251,7 @@ def document_matrices(plan, query, key, value, padding_mask, causal, summary, we
                 summary,
                 {**weights, **plan.member_weights(weights, index)},
                 inputs,
+                locality,
             )
             for index, member in enumerate(plan.plans)
         ]
@@ -251,6 +259,7 @@ def document_matrices(plan, query, key, value, padding_mask, causal, summary, we
     keys = projected_keys(plan, query, key, value, padding_mask, weights, inputs)
     cell_keys = [{cell: x[h] for cell, x in keys.items()} for h in range(len(query))]
     matrices = []
+    favors = np.linspace(0, locality, len(query))
     for h in range(len(query)):
         choice = None
         if plan.chooses is not None:
@@ -259,13 +268,22 @@ def document_matrices(plan, query, key, value, padding_mask, causal, summary, we
         supports = supports_of(plan, key.shape[1], causal, choice)
         matrices.append(
             effective_matrix(
-                query[h], key[h], supports, padding_mask, summary, weights, cell_keys[h]
+                query[h],
+                key[h],
+                supports,
+                padding_mask,
+                summary,
+                weights,
+                cell_keys[h],
+                favors[h],
             )
         )
     return np.stack(matrices)
 
 
-def attend(plan, query, key, value, padding_mask=None, causal=False, summary="variational"):
+def attend(
+    plan, query, key, value, padding_mask=None, causal=False, summary="variational", locality=0.0
+):
     """`(outputs, scores)` for query, key [B, H, T, D] and value [B, H, T, V].
 
     Args:
@@ -276,6 +294,7 @@ def attend(plan, query, key, value, padding_mask=None, causal=False, summary="va
         padding_mask: bool array [B, T], or None.
         causal: bool.
         summary: str.
+        locality: float.
     """
     learned = {"weights": {}, "inputs": [None] * len(query)}
     if not isinstance(plan, Factorization):
@@ -297,6 +316,7 @@ def attend(plan, query, key, value, padding_mask=None, causal=False, summary="va
                 summary,
                 weights,
                 learned["inputs"][b],
+                locality,
             )
             for b in range(batch)
         ]

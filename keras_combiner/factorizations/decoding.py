@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_combiner.factorizations import blocks, heads, summaries, terms, weight_spec
 from keras_combiner.factorizations.blocks import Tokens
-from keras_combiner.factorizations.factorization import Factorization
+from keras_combiner.factorizations.factorization import Factorization, check_locality
 
 # An entry of every cache without contents: its shape `[B, H, max_length, 0]` tells how long the
 # sequence may get, also while a graph is traced, and its dtype what the cache holds.
@@ -102,7 +102,17 @@ class DecodingFactorization(Factorization):
             for name, shape in shapes.items()
         }
 
-    def decode(self, query, key, value, cache, position, summary="variational", weights=None):
+    def decode(
+        self,
+        query,
+        key,
+        value,
+        cache,
+        position,
+        summary="variational",
+        weights=None,
+        locality=0.0,
+    ):
         """Computes causal attention for the next token of every sequence.
 
         Decoding the tokens of a sequence one by one returns what `attend(causal=True)` returns for
@@ -119,6 +129,7 @@ class DecodingFactorization(Factorization):
                 without a gap. The same for all sequences, none of which has padding.
             summary: as in `attend`, the same in all steps and in `initial_cache`.
             weights: as in `attend`.
+            locality: as in `attend`.
 
         Returns:
             `(outputs, cache)`: float tensor `[B, H, V]`, and the cache for the next step, of the
@@ -146,6 +157,7 @@ class DecodingFactorization(Factorization):
         Source: Ren et al., NeurIPS 2021, equation 5, for one query.
         """
         summaries.check(summary)
+        check_locality(locality)
         query, key, value = (ops.convert_to_tensor(x) for x in (query, key, value))
         num_heads, key_dim = query.shape[1:]
         self._check_cache(cache, query.shape, value.shape[2], summary)
@@ -162,7 +174,9 @@ class DecodingFactorization(Factorization):
             ops.cast(position, "int32"),
             summaries.get(summary, weights),
         )
-        outputs, _ = terms.weighted_sum(found, dtype)
+        favor = heads.favor(locality, ops.shape(value)[0], num_heads)
+        favor = None if favor is None else ops.squeeze(favor, 1)  # one token, no blocks
+        outputs, _ = terms.weighted_sum(found, dtype, favor=favor)
         new_cache = {name: heads.unflatten(x, num_heads) for name, x in new_cache.items()}
         outputs = ops.squeeze(heads.unflatten(outputs, num_heads), 2)
         return ops.cast(outputs, value.dtype), {CAPACITY: cache[CAPACITY], **new_cache}

@@ -8,6 +8,9 @@ from keras import ops
 from keras_combiner.factorizations import heads, summaries, terms, weight_spec
 from keras_combiner.factorizations.blocks import Tokens
 
+# Beyond, parts would have no share that float32 could tell from none: it is summary="none" then.
+MOST_LOCAL = 16.0
+
 
 class Support(NamedTuple):
     """What one query attends to: tokens one by one, and parts as a whole.
@@ -60,11 +63,14 @@ class Options(NamedTuple):
         causal: bool, whether a query sees only itself and the past.
         pooling: `summaries.Pooling`, how a part is summarized.
         dropout: callable on attention weights, or None.
+        favor: float32 tensor `[B * H, 1, 1, 1]`, at least zero, added to the logits of direct
+            tokens, not of parts, or None.
     """
 
     causal: bool
     pooling: Any
     dropout: Any = None
+    favor: Any = None
 
 
 class Learned(NamedTuple):
@@ -159,7 +165,7 @@ class Factorization:
         """
         length = ops.shape(tokens.query)[1]
         found = self.terms(tokens, options, learned)
-        return terms.attend(found, length, tokens.value.dtype, options.dropout)
+        return terms.attend(found, length, tokens.value.dtype, options)
 
     def weight_specs(self, num_heads, key_dim, value_dim, input_dim):
         """Declares the weights that the plan learns; whoever calls `attend` owns them.
@@ -253,6 +259,7 @@ class Factorization:
         return_attention_scores=False,
         weights=None,
         inputs=None,
+        locality=0.0,
     ):
         """Computes Combiner attention on projected heads.
 
@@ -277,6 +284,10 @@ class Factorization:
                 is nothing.
             inputs: float tensor `[B, T, F]`, what the heads were projected from, for plans that
                 use it (see `AxialRowmajor`), or None.
+            locality: float, at least 0, in nats: head h of H adds `locality * h / (H - 1)` to the
+                logits of the tokens that it attends to directly, so that the first head is as near
+                to softmax attention as the plan is, and the last one looks nearby most of all.
+                Parts are opened as if it were 0. Where all is direct it changes nothing.
 
         Returns:
             float tensor `[B, H, T, V]`, or with `return_attention_scores` a pair of it and the
@@ -284,7 +295,8 @@ class Factorization:
             sum to one over the positions that count, and `scores @ value` is the output.
 
         Raises:
-            ValueError: for an unknown `summary`, and for weights or inputs that are missing.
+            ValueError: for an unknown `summary`, a `locality` out of range, and for weights or
+                inputs that are missing.
 
         Example:
 
@@ -300,6 +312,7 @@ class Factorization:
         Source: Ren et al., NeurIPS 2021, equation 5.
         """
         summaries.check(summary)
+        check_locality(locality)
         query, key, value = (ops.convert_to_tensor(x) for x in (query, key, value))
         batch, num_heads, length, key_dim = ops.shape(query)
         weights = {} if weights is None else weights
@@ -317,7 +330,12 @@ class Factorization:
             padding_mask = heads.repeat_for_heads(padding_mask, batch, num_heads)
         outputs, attention_scores = self.attend_heads(
             Tokens(heads.flatten(query), heads.flatten(key), heads.flatten(value), padding_mask),
-            Options(causal, summaries.get(summary, weights), dropout),
+            Options(
+                causal,
+                summaries.get(summary, weights),
+                dropout,
+                heads.favor(locality, batch, num_heads),
+            ),
             Learned(weights, inputs),
         )
         outputs = heads.unflatten(outputs, num_heads)
@@ -337,6 +355,16 @@ class Factorization:
         raise NotImplementedError(
             f"{type(self).__name__} does not decode one token at a time. Take a plan that does: "
             f"{_names_of_plans('decodes')}."
+        )
+
+
+def check_locality(locality):
+    """Raises a ValueError unless `locality` is a number from 0 to `MOST_LOCAL`."""
+    is_number = isinstance(locality, (int, float)) and not isinstance(locality, bool)
+    if not is_number or not 0 <= locality <= MOST_LOCAL:
+        raise ValueError(
+            f"`locality` must be a number from 0 (as near to softmax attention as the plan is) to "
+            f"{MOST_LOCAL:g}, in nats. Received: {locality!r}."
         )
 
 

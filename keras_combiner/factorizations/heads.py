@@ -4,6 +4,7 @@ Legend: B batch, H heads, T tokens, D any feature dim, G = B * H. Sizes are spel
 reshape, because a size of -1 cannot be inferred when a batch is empty.
 """
 
+import numpy as np
 from keras import ops
 
 
@@ -23,6 +24,24 @@ def zero_padding(x, padding_mask):
     """`[B, H, T, D]` with zeros in place of tokens that do not count; bool mask `[B, T]`."""
     counts = ops.expand_dims(ops.expand_dims(padding_mask, 1), -1)
     return ops.where(counts, x, ops.zeros_like(x))
+
+
+def favor(locality, batch, num_heads):
+    """What every head adds to logits of direct tokens: float32 `[G, 1, 1, 1]`, or None for nothing.
+
+    For `locality=2`, three heads and one document: 0, 1 and 2.
+
+    Args:
+        locality: float, at least 0, that of the last head, in nats; those before it have less, in
+            equal steps from 0 on.
+        batch: int or tensor, B.
+        num_heads: int, H.
+    """
+    if not locality:
+        return None
+    steps = np.linspace(0.0, locality, num_heads, dtype="float32")[np.newaxis]
+    by_head = ops.broadcast_to(ops.convert_to_tensor(steps), (batch, num_heads))
+    return ops.reshape(by_head, (batch * num_heads, 1, 1, 1))
 
 
 def repeat_for_heads(mask, batch, num_heads):

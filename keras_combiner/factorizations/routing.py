@@ -144,7 +144,7 @@ class Routing(Factorization):
         else:
             terms = Fixed(size).terms(in_slots, options, learned)
         dtype = tokens.value.dtype
-        outputs, attention_scores = attend(terms, num_groups * size, dtype, options.dropout)
+        outputs, attention_scores = attend(terms, num_groups * size, dtype, options)
 
         def scores_by_position():
             rows = blocks.take(attention_scores(), slots)  # [G, T, P]

@@ -106,7 +106,9 @@ def unscaled_softmax(terms):
             for term, x, fill in zip(terms, logits, fills, strict=True)
         ]
     largest = _reduce(ops.maximum, [ops.max(x, -1, keepdims=True) for x in logits])
-    weights = [ops.exp(x - largest) for x in logits]
+    weights = [
+        ops.exp(x - _less_favor(largest, term)) for x, term in zip(logits, terms, strict=True)
+    ]
     weights = [
         x if factor is None else x * factor for x, factor in zip(weights, factors, strict=True)
     ]
@@ -116,12 +118,21 @@ def unscaled_softmax(terms):
     return weights, scale
 
 
+def _is_favor(term):
+    """Whether a term's bias is one for a whole row, which costs no pass over its logits."""
+    return term.bias is not None and term.bias.shape[-1] == 1
+
+
+def _less_favor(largest, term):
+    return largest - ops.cast(term.bias, largest.dtype) if _is_favor(term) else largest
+
+
 def _factor(term, dtype):
     """What the exponentials of the logits are multiplied with: mask and bias together, or None.
 
     Both are smaller than the logits as a rule, so that this takes one pass over these, not two.
     """
-    if term.bias is None:
+    if term.bias is None or _is_favor(term):
         return None if term.mask is None else ops.cast(term.mask, dtype)
     factor = ops.exp(ops.cast(term.bias, dtype))
     return factor if term.mask is None else factor * ops.cast(term.mask, dtype)

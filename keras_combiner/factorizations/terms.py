@@ -29,6 +29,7 @@ class Term(NamedTuple):
         masked_cannot_dominate: bool, whether it is known that in every row no masked logit exceeds
             all that count, in this term or another, by more than `softmax.MOST_ABOVE`. A masked
             logit that does could make them vanish, and must be filled.
+        is_part: bool, whether the entries are summaries of parts, not tokens.
         mix: callable that makes the term's share of the outputs, `[G, N, S, V]`, of its weights,
             a tensor like the logits.
         scores: callable that makes its share of the effective attention matrix of its weights:
@@ -39,6 +40,7 @@ class Term(NamedTuple):
     mask: Any = None
     bias: Any = None
     masked_cannot_dominate: bool = False
+    is_part: bool = False
     mix: Callable | None = None
     scores: Callable | None = None
 
@@ -87,7 +89,8 @@ def part_term(query, key, value, mask=None, bias=None, scores=None, variance=Non
             variance of the query's logits inside the part, and at most `softmax.MOST_ABOVE`.
         **options: other fields of `Term`.
     """
-    term = _term("part", query, key, value, mask=mask, bias=bias, scores=scores, **options)
+    options = {**options, "mask": mask, "bias": bias, "scores": scores, "is_part": True}
+    term = _term("part", query, key, value, **options)
     if variance is None:
         return term
     # Squares have another range than queries: in a product of their own, integers keep both.
@@ -129,21 +132,21 @@ def _term(kind, query, key, value, **options):
     )
 
 
-def attend(terms, length, dtype, dropout=None):
+def attend(terms, length, dtype, options):
     """Attends to all terms together.
 
     Args:
         terms: list of `Term`, whose logits agree in all axes but the last.
         length: int, or a tensor, T.
         dtype: str, of values and outputs.
-        dropout: callable on attention weights, or None.
+        options: `factorization.Options`.
 
     Returns:
         `(outputs, attention_scores)`: float tensor `[G, T, V]`, and a callable without arguments
         that returns the effective attention matrix `[G, T, T]`, so that its quadratic cost is paid
         only on request.
     """
-    outputs, weights = weighted_sum(terms, dtype, dropout)
+    outputs, weights = weighted_sum(terms, dtype, options.dropout, options.favor)
 
     def attention_scores():
         matrix = _sum([term.scores(x) for term, x in zip(terms, weights, strict=True)])
@@ -152,14 +155,17 @@ def attend(terms, length, dtype, dropout=None):
     return blocks.merge(outputs, length), attention_scores
 
 
-def weighted_sum(terms, dtype, dropout=None):
+def weighted_sum(terms, dtype, dropout=None, favor=None):
     """Outputs `[G, N, S, V]` as the queries are laid out, and the weights before dropout.
 
     Args:
         terms: list of `Term`.
         dtype: str, of values and outputs.
         dropout: callable on attention weights, or None.
+        favor: see `factorization.Options`.
     """
+    if favor is not None and any(x.is_part for x in terms):  # or it would cancel
+        terms = [x if x.is_part else x._replace(bias=favor) for x in terms]
     weights = joint_softmax(terms)
     used = weights if dropout is None else [dropout(x) for x in weights]
     used = [ops.cast(x, dtype) for x in used]

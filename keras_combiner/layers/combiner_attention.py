@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_combiner import factorizations
 from keras_combiner.factorizations import summaries
+from keras_combiner.factorizations.factorization import check_locality
 from keras_combiner.layers import dtype_policies, fused_attention
 from keras_combiner.layers import rotary as rotary_embedding
 from keras_combiner.layers.dropout import Dropout
@@ -49,6 +50,9 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             "deepset" (which adds parameters); see
             `keras_combiner.factorizations.summaries.summarize`. "none" leaves parts out: sparse
             attention to the direct tokens only, for comparisons.
+        locality: float, at least 0, in nats, how much more than in softmax attention the tokens
+            count that a query attends to directly: from nothing in the first head to `locality` in
+            the last one; see `keras_combiner.factorizations.Factorization.attend`.
         num_key_value_heads: int, number of key and value heads, each shared by
             `num_heads / num_key_value_heads` query heads (grouped queries); `num_heads` if None.
         rotary: bool, whether to rotate queries and keys by angles that grow with the position,
@@ -118,6 +122,7 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         factorization="fixed",
         block_size=64,
         summary="variational",
+        locality=0.0,
         num_key_value_heads=None,
         rotary=False,
         rotary_base=10000.0,
@@ -152,6 +157,7 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             fused_attention.check_backend()
         self.flash_attention = flash_attention
         summaries.check(summary)
+        check_locality(locality)
         check_heads(num_heads, num_key_value_heads)
         if rotary:
             rotary_embedding.check(key_dim, rotary_base)
@@ -162,6 +168,7 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         self.plan = factorizations.get(self.factorization, block_size)
         self.block_size = block_size
         self.summary = summary
+        self.locality = locality
 
     def build(self, query_shape, value_shape, key_shape=None):
         """Creates the projections of `MultiHeadAttention`, keys and values with fewer heads."""
@@ -272,6 +279,7 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
                 return_attention_scores=return_attention_scores,
                 weights=self.plan_weights,
                 inputs=query,
+                locality=self.locality,
             )
         if training and self.trainable:  # as in keras.layers.BatchNormalization
             updated = self.plan.updated_weights(self.plan_weights, key_heads, padding_mask)
@@ -402,6 +410,7 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             position,
             summary=self.summary,
             weights=self.plan_weights,
+            locality=self.locality,
         )
         outputs = self._merge_heads(ops.expand_dims(outputs, 2), inputs)
         return ops.squeeze(outputs, 1), cache
@@ -501,6 +510,7 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             "factorization": factorizations.serialize(self.factorization),
             "block_size": self.block_size,
             "summary": self.summary,
+            "locality": self.locality,
             "num_key_value_heads": self.num_key_value_heads,
             "rotary": self.rotary,
             "rotary_base": self.rotary_base,

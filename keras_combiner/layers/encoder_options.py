@@ -7,6 +7,7 @@ import keras
 
 from keras_combiner import factorizations
 from keras_combiner.factorizations import summaries
+from keras_combiner.factorizations.factorization import check_locality
 from keras_combiner.layers.combiner_attention import check_heads
 
 
@@ -38,6 +39,7 @@ class EncoderOptions:
     factorization: str | factorizations.Factorization = "fixed"
     block_size: int = 64
     summary: str = "variational"
+    locality: float = 0.0
     num_key_value_heads: int | None = None
     rotary: bool = False
     rotary_base: float = 10000.0
@@ -62,6 +64,7 @@ class EncoderOptions:
             object.__setattr__(self, name, value)
         factorizations.get(self.factorization, self.block_size)  # refuses a wrong block size
         summaries.check(self.summary)
+        check_locality(self.locality)
         check_heads(self.num_heads, self.num_key_value_heads)
 
     @classmethod
@@ -81,6 +84,7 @@ class EncoderOptions:
             "factorization": self.factorization,
             "block_size": self.block_size,
             "summary": self.summary,
+            "locality": self.locality,
             "num_key_value_heads": self.num_key_value_heads,
             "rotary": self.rotary,
             "rotary_base": self.rotary_base,
