@@ -1,7 +1,8 @@
 """Other attention than the default in every export.
 
 Variances in summaries, whose squares have another range than queries; opened parts, which are
-chosen among what integers may have made equal; and a window.
+chosen among what integers may have made equal; first blocks, and heads that favor what is direct;
+and a window.
 """
 
 import numpy as np
@@ -18,6 +19,7 @@ from tests.export.test_export_litert import TOLERANCES
 REFINEMENTS = {
     "gaussian": {"summary": "gaussian"},
     "opened": {"factorization": Fixed(8, part_size=4, opened=2)},
+    "first blocks": {"factorization": Fixed(8, first_blocks=1), "locality": 6.0},
     "window": {"factorization": Window(7)},
 }
 

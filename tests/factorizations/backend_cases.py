@@ -35,6 +35,11 @@ def padding_mask(case):
     return np.concatenate([full, *rows, ~full])
 
 
+def locality(case):
+    """Half of the cases favor nearby tokens."""
+    return 6.0 if case.causal else 0.0
+
+
 def heads(case):
     """Query, key [B, 2, T, 4] and value [B, 2, T, 3], float32."""
     shape = (5 if case.masked else 2, 2, case.length, 4)
@@ -67,6 +72,7 @@ def compute(case):
             padding_mask=mask,
             causal=case.causal,
             summary=case.summary,
+            locality=locality(case),
             inputs=tensors["inputs"],
             weights={name: tensors[name] for name in learned["weights"]},
         )

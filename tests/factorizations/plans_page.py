@@ -32,10 +32,11 @@ page is out of date.
 {table}
 
 - Plans: "fixed, finer parts and neighbors" is `Fixed(S, part_size=S // 2, neighbors=1)`, "fixed,
-  opened beyond neighbors" the same with `opened=2`, and "mixture"
-  `Mixture(["axial_vertical", Logsparse()])`.
+  opened beyond neighbors" the same with `opened=2`, "fixed, first blocks"
+  `Fixed(S, first_blocks=2)`, and "mixture" `Mixture(["axial_vertical", Logsparse()])`.
 - Cost: for T tokens in N blocks or groups of S tokens, or rows of W; parts of P tokens, K neighbors
-  on each side and X opened parts, which by default are S, 0 and 0; a window of S + 1 tokens.
+  on each side, F first blocks and X opened parts, which by default are S, 0, 0 and 0; a window of
+  S + 1 tokens.
 - Terms: the most logits that one query takes at {lengths} tokens, with blocks, rows or groups of
   {sizes} tokens (hierarchical: 16). Full attention takes as many as there are tokens.
 - Memory: how many times as much temporary memory the program that XLA compiles on JAX takes for

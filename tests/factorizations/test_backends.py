@@ -15,6 +15,7 @@ from tests.factorizations.backend_cases import (
     compute_all,
     compute_in_double_precision,
     heads,
+    locality,
     padding_mask,
 )
 from tests.factorizations.plans import PLANS, SIZE, VARIANTS, LearnedPlan
@@ -77,6 +78,7 @@ def by_definition(case):
         padding_mask(case),
         case.causal,
         case.summary,
+        locality(case),
     )
     return outputs
 
