@@ -31,8 +31,8 @@ def tables(figures):
 
 def default_name(figures):
     """Returns the row that `use_combiner` has by default, or None."""
-    plan = default_plan()
-    wanted = {**plan.get_config(), "summary": DEFAULT_SUMMARY}
+    wanted = {**default_plan().get_config(), "summary": DEFAULT_SUMMARY}
+    wanted = {name: x for name, x in wanted.items() if name in COLUMNS}
     return next((name for name, x in figures["plans"].items() if x == wanted), None)
 
 

@@ -10,10 +10,13 @@ FULL = "full attention"
 WINDOW = "sliding window"
 BIGBIRD = "BigBird"
 DEFAULT = "Combiner fixed, variational"
+FIRST_BLOCK = "Combiner fixed, first block, locality"
+LOCALITY = 6.0  # of that row, in nats
 # Combiner's rows: the plan and the summary.
 COMBINER = {
     "Combiner fixed, max": ("fixed", "max"),
     DEFAULT: ("fixed", "variational"),
+    FIRST_BLOCK: ("first block", "variational"),
     "Combiner logsparse": ("logsparse", "variational"),
     "Combiner axial_rowmajor": ("axial_rowmajor", "variational"),
     "Combiner mixture": ("mixture", "variational"),

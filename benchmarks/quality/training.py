@@ -8,7 +8,9 @@ from benchmarks.quality import data as data_sets
 from benchmarks.quality.rows import (
     BIGBIRD,
     COMBINER,
+    FIRST_BLOCK,
     FULL,
+    LOCALITY,
     TRUNCATED,
     WINDOW,
     WITHOUT_ATTENTION,
@@ -41,11 +43,16 @@ def attention_of(row, layer, settings):
         plan, summary = BigBird(size, seed=layer), "none"
     else:
         plan, summary = COMBINER[row]
-    if plan == "mixture":
+    if plan == "first block":
+        plan = Fixed(size, first_blocks=1)
+    elif plan == "mixture":
         plan = Mixture(["fixed", "axial_rowmajor"], block_size=size)
     elif plan == "hierarchical":
         plan = Hierarchical(settings["hierarchical_block_size"])
-    return CombinerAttention(**common, factorization=plan, block_size=size, summary=summary)
+    locality = LOCALITY if row == FIRST_BLOCK else 0.0
+    return CombinerAttention(
+        **common, factorization=plan, block_size=size, summary=summary, locality=locality
+    )
 
 
 def length_of(row, settings, dataset):

@@ -167,6 +167,8 @@ def quality(figures):
         f"the own block of {size} tokens and the blocks beside it",
         f"with blocks (grid width) of {size}, of {settings['hierarchical_block_size']} for "
         "hierarchical",
+        f"first block, locality: Fixed({size}, first_blocks=1) with "
+        f"locality={quality_rows.LOCALITY:g}.",
         *itertools.chain(*(_data_set(name, figures) for name in figures["rows"])),
     ]
 

@@ -100,6 +100,8 @@ def test_block_size_out_of_range(block_size):
         ({"part_size": 0}, "`part_size` must be an int of at least 1"),
         ({"neighbors": -1}, "`neighbors` must be an int of at least 0"),
         ({"neighbors": 1.0}, "`neighbors` must be an int of at least 0"),
+        ({"first_blocks": -1}, "`first_blocks` must be an int of at least 0"),
+        ({"first_blocks": True}, "`first_blocks` must be an int of at least 0"),
     ],
 )
 def test_refinements_of_fixed_out_of_range(arguments, message):

@@ -56,6 +56,16 @@ def test_a_plan_says_which_methods_it_lacks():
         Factorization().terms(None, None, None)
 
 
+def test_first_blocks():
+    plan = Fixed(2, first_blocks=2)
+    assert plan.support(9)[0] == Support((0, 1, 2, 3), ((4, 5), (6, 7), (8,)))
+    assert plan.support(9)[6] == Support((0, 1, 2, 3, 6, 7), ((4, 5), (8,)))
+    assert plan.support(9, causal=True)[1] == Support((0, 1), ())
+    assert plan.support(9, causal=True)[8] == Support((0, 1, 2, 3, 8), ((4, 5), (6, 7)))
+    assert plan.is_full_attention(4)
+    assert not plan.is_full_attention(5)
+
+
 def test_finer_parts_and_neighbors():
     plan = Fixed(2, part_size=1, neighbors=1)
     assert plan.support(7)[0] == Support((0, 1, 2, 3), ((4,), (5,), (6,)))
