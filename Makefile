@@ -57,7 +57,7 @@ bench: $(PEERS)
 quality: $(INSTALLED)
 	$(BIN)/python -m benchmarks.quality $(if $(QUICK),--quick)
 
-# Whether a token far away is found, with every kind of attention: hours, or with QUICK=1 a few
+# Whether a token far away is found, with several kinds of attention: hours, or with QUICK=1 a few
 # minutes that leave docs/ alone. A run that was cut off goes on where it stopped.
 recall: $(INSTALLED)
 	$(BIN)/python -m benchmarks.recall $(if $(QUICK),--quick)

@@ -11,7 +11,6 @@ WINDOW = "sliding window"
 BIGBIRD = "BigBird"
 DEFAULT = "Combiner fixed, variational"
 FIRST_BLOCK = "Combiner fixed, first block, locality"
-LOCALITY = 6.0  # of that row, in nats
 # Combiner's rows: the plan and the summary.
 COMBINER = {
     "Combiner fixed, max": ("fixed", "max"),

@@ -19,7 +19,9 @@ def jobs_of(settings, seeds):
 def path_of(job, settings, folder):
     """Returns where the figures of a run are kept: those of other settings are other runs."""
     dataset, row, seed = job
-    code = digest({**settings, "datasets": settings["datasets"][dataset]})
+    shared = {name: x for name, x in settings.items() if name != "rows"}
+    own = settings.get("rows", {}).get(row, {})
+    code = digest({**shared, "datasets": settings["datasets"][dataset], **own})
     name = f"{dataset}-{row}-{seed}-{code}.json".replace(",", "").replace(" ", "_")
     return folder / name
 

@@ -1,5 +1,7 @@
 """What all rows of the quality benchmark share, and less of it for a quick look."""
 
+from benchmarks.quality.rows import FIRST_BLOCK
+
 SETTINGS = {
     "limit_seconds": 700,
     "short_length": 512,
@@ -10,6 +12,8 @@ SETTINGS = {
     "dropout": 0.1,
     "block_size": 64,
     "hierarchical_block_size": 16,
+    # What single rows have of their own: the runs of all others do not depend on it.
+    "rows": {FIRST_BLOCK: {"first_blocks": 1, "locality": 6.0}},
     "learning_rate": 2e-3,
     "datasets": {
         "sotu_era": {

@@ -8,9 +8,7 @@ from benchmarks.quality import data as data_sets
 from benchmarks.quality.rows import (
     BIGBIRD,
     COMBINER,
-    FIRST_BLOCK,
     FULL,
-    LOCALITY,
     TRUNCATED,
     WINDOW,
     WITHOUT_ATTENTION,
@@ -31,6 +29,7 @@ def attention_of(row, layer, settings):
     from keras_combiner.layers import CombinerAttention
 
     size, num_heads = settings["block_size"], settings["num_heads"]
+    own = settings["rows"].get(row, {})
     # No dropout of attention weights: to draw it costs full attention more than all the rest.
     common = {"num_heads": num_heads, "key_dim": settings["hidden_dim"] // num_heads}
     if row == WITHOUT_ATTENTION:
@@ -44,14 +43,17 @@ def attention_of(row, layer, settings):
     else:
         plan, summary = COMBINER[row]
     if plan == "first block":
-        plan = Fixed(size, first_blocks=1)
+        plan = Fixed(size, first_blocks=own["first_blocks"])
     elif plan == "mixture":
         plan = Mixture(["fixed", "axial_rowmajor"], block_size=size)
     elif plan == "hierarchical":
         plan = Hierarchical(settings["hierarchical_block_size"])
-    locality = LOCALITY if row == FIRST_BLOCK else 0.0
     return CombinerAttention(
-        **common, factorization=plan, block_size=size, summary=summary, locality=locality
+        **common,
+        factorization=plan,
+        block_size=size,
+        summary=summary,
+        locality=own.get("locality", 0.0),
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether a token far away is found: associative recall with every kind of attention.
+"""Whether a token far away is found: associative recall with several kinds of attention.
 
 `make recall` trains a small transformer with each of them on longer and longer sequences, and
 writes its section of docs/benchmarks.md; `make recall QUICK=1` does the same on less of everything

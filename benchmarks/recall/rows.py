@@ -1,4 +1,4 @@
-"""What is trained to recall: every kind of attention, in both directions, and what all share."""
+"""What is trained to recall: kinds of attention, in both directions, and what all share."""
 
 FULL = "full attention"
 WINDOW = "window"

@@ -157,9 +157,9 @@ class DecodingFactorization(Factorization):
         Source: Ren et al., NeurIPS 2021, equation 5, for one query.
         """
         summaries.check(summary)
-        check_locality(locality)
         query, key, value = (ops.convert_to_tensor(x) for x in (query, key, value))
         num_heads, key_dim = query.shape[1:]
+        check_locality(locality, num_heads)
         self._check_cache(cache, query.shape, value.shape[2], summary)
         _check_position(position, cache)
         dtype = cache[CAPACITY].dtype
@@ -174,7 +174,7 @@ class DecodingFactorization(Factorization):
             ops.cast(position, "int32"),
             summaries.get(summary, weights),
         )
-        favor = heads.favor(locality, ops.shape(value)[0], num_heads)
+        favor = heads.favor(locality, query)
         favor = None if favor is None else ops.squeeze(favor, 1)  # one token, no blocks
         outputs, _ = terms.weighted_sum(found, dtype, favor=favor)
         new_cache = {name: heads.unflatten(x, num_heads) for name, x in new_cache.items()}

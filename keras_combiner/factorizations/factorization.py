@@ -1,6 +1,7 @@
 """The interface of every plan: what it means (`support`) and how it is computed (`attend`)."""
 
 import dataclasses
+import numbers
 from typing import Any, NamedTuple
 
 from keras import ops
@@ -8,7 +9,7 @@ from keras import ops
 from keras_combiner.factorizations import heads, summaries, terms, weight_spec
 from keras_combiner.factorizations.blocks import Tokens
 
-# Beyond, parts would have no share that float32 could tell from none: it is summary="none" then.
+# Of equal logits, a direct token counts nine million times as much as a part then.
 MOST_LOCAL = 16.0
 
 
@@ -63,7 +64,7 @@ class Options(NamedTuple):
         causal: bool, whether a query sees only itself and the past.
         pooling: `summaries.Pooling`, how a part is summarized.
         dropout: callable on attention weights, or None.
-        favor: float32 tensor `[B * H, 1, 1, 1]`, at least zero, added to the logits of direct
+        favor: float tensor `[B * H, 1, 1, 1]`, at least zero, added to the logits of direct
             tokens, not of parts, or None.
     """
 
@@ -165,7 +166,8 @@ class Factorization:
         """
         length = ops.shape(tokens.query)[1]
         found = self.terms(tokens, options, learned)
-        return terms.attend(found, length, tokens.value.dtype, options)
+        dtype = tokens.value.dtype
+        return terms.attend(found, length, dtype, options.dropout, options.favor)
 
     def weight_specs(self, num_heads, key_dim, value_dim, input_dim):
         """Declares the weights that the plan learns; whoever calls `attend` owns them.
@@ -287,7 +289,8 @@ class Factorization:
             locality: float, at least 0, in nats: head h of H adds `locality * h / (H - 1)` to the
                 logits of the tokens that it attends to directly, so that the first head is as near
                 to softmax attention as the plan is, and the last one looks nearby most of all.
-                Parts are opened as if it were 0. Where all is direct it changes nothing.
+                Parts are opened as if it were 0. Where all is direct it changes nothing. A single
+                head cannot have any.
 
         Returns:
             float tensor `[B, H, T, V]`, or with `return_attention_scores` a pair of it and the
@@ -312,9 +315,9 @@ class Factorization:
         Source: Ren et al., NeurIPS 2021, equation 5.
         """
         summaries.check(summary)
-        check_locality(locality)
         query, key, value = (ops.convert_to_tensor(x) for x in (query, key, value))
         batch, num_heads, length, key_dim = ops.shape(query)
+        check_locality(locality, num_heads)
         weights = {} if weights is None else weights
         input_dim = None if inputs is None else inputs.shape[-1]
         specs = self.all_weight_specs(summary, num_heads, key_dim, value.shape[3], input_dim)
@@ -334,7 +337,7 @@ class Factorization:
                 causal,
                 summaries.get(summary, weights),
                 dropout,
-                heads.favor(locality, batch, num_heads),
+                heads.favor(locality, query),
             ),
             Learned(weights, inputs),
         )
@@ -358,13 +361,18 @@ class Factorization:
         )
 
 
-def check_locality(locality):
-    """Raises a ValueError unless `locality` is a number from 0 to `MOST_LOCAL`."""
-    is_number = isinstance(locality, (int, float)) and not isinstance(locality, bool)
+def check_locality(locality, num_heads):
+    """Raises a ValueError unless `locality` is a number from 0 to `MOST_LOCAL`, 0 for one head."""
+    is_number = isinstance(locality, numbers.Real) and not isinstance(locality, bool)
     if not is_number or not 0 <= locality <= MOST_LOCAL:
         raise ValueError(
             f"`locality` must be a number from 0 (as near to softmax attention as the plan is) to "
             f"{MOST_LOCAL:g}, in nats. Received: {locality!r}."
+        )
+    if locality and num_heads == 1:
+        raise ValueError(
+            "`locality` grows from the first head, which has none, to the last: a single head "
+            f"cannot have any. Received: locality={locality!r}, num_heads=1."
         )
 
 

@@ -203,7 +203,11 @@ class Fixed(DecodingFactorization):
         direct = [direct]
         if first_blocks:
             own = own._replace(key=key)
-            direct.append(fixed_layout.first_term(own, first_blocks, before, masked_are_averages))
+            direct.append(
+                fixed_layout.first_term(
+                    own, first_blocks, before, options.causal, masked_are_averages
+                )
+            )
         if parts is None:
             return direct
         # All queries of a head share the parts, so that one product of rank 3 serves all blocks.

@@ -89,13 +89,14 @@ def part_mask(parts_mask, num_blocks, parts_per_block, neighbors, first_blocks, 
     return mask
 
 
-def first_term(tokens, first_blocks, neighbors, masked_cannot_dominate):
+def first_term(tokens, first_blocks, neighbors, causal, masked_cannot_dominate):
     """`terms.Term` of the first blocks: all queries of a head share them, as they do the parts.
 
     Args:
         tokens: `blocks.Tokens` in N blocks.
         first_blocks: int, F.
         neighbors: int, K.
+        causal: bool.
         masked_cannot_dominate: bool, see `terms.Term`.
     """
     num_blocks, size = ops.shape(tokens.query)[1:3]
@@ -103,7 +104,7 @@ def first_term(tokens, first_blocks, neighbors, masked_cannot_dominate):
     if not isinstance(num_blocks, int):  # a text may have fewer
         count = ops.minimum(first_blocks, num_blocks)
     first = tokens._replace(query=None).map(lambda x: x[:, :count])
-    mask = first_mask(first.mask, num_blocks, size, count, neighbors)
+    mask = first_mask(first.mask, num_blocks, size, count, neighbors, causal)
     beyond = (num_blocks - count) * size
     return direct_term(
         blocks.join(tokens.query),
@@ -115,11 +116,11 @@ def first_term(tokens, first_blocks, neighbors, masked_cannot_dominate):
     ).laid_out(lambda x: blocks.cut(x, num_blocks, size), blocks.join)
 
 
-def first_mask(mask, num_blocks, size, first_blocks, neighbors):
+def first_mask(mask, num_blocks, size, first_blocks, neighbors, causal):
     """Broadcasts to `[G, N, S, F * S]`: tokens of the first blocks that are not near anyway.
 
-    Their blocks lie to the left of the own one and its neighbors, and so in the past. For three
-    blocks of one token, one first block, no neighbors: `[[0] [1] [1]]`.
+    For three blocks of one token, two of them first, no neighbors: bidirectional
+    `[[0 1] [1 0] [1 1]]`, causal `[[0 0] [1 0] [1 1]]`.
 
     Args:
         mask: bool tensor `[G, F, S]` (G may be 1), true at tokens that count, or None for all.
@@ -127,11 +128,14 @@ def first_mask(mask, num_blocks, size, first_blocks, neighbors):
         size: int, S.
         first_blocks: int or tensor, F.
         neighbors: int, K.
+        causal: bool, whether to leave out blocks to the right of the query's.
     """
     own = ops.reshape(ops.arange(num_blocks, dtype="int32"), (1, num_blocks, 1, 1))
     width = first_blocks * size
     block = ops.reshape(ops.arange(width, dtype="int32") // size, (1, 1, 1, width))
     is_far = ops.less(block, own - neighbors)  # [1, N, 1, F * S]
+    if not causal:
+        is_far = ops.logical_or(is_far, ops.greater(block, own + neighbors))
     if mask is None:
         return is_far
     mask = ops.reshape(mask, (ops.shape(mask)[0], 1, 1, width))

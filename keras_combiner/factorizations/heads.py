@@ -7,6 +7,8 @@ reshape, because a size of -1 cannot be inferred when a batch is empty.
 import numpy as np
 from keras import ops
 
+from keras_combiner.factorizations import precision
+
 
 def flatten(x):
     """`[B, H, T, D]` -> `[G, T, D]`, whatever follows B and H."""
@@ -26,21 +28,25 @@ def zero_padding(x, padding_mask):
     return ops.where(counts, x, ops.zeros_like(x))
 
 
-def favor(locality, batch, num_heads):
-    """What every head adds to logits of direct tokens: float32 `[G, 1, 1, 1]`, or None for nothing.
+def favor(locality, query):
+    """What every head adds to logits of direct tokens: `[G, 1, 1, 1]`, or None for nothing.
 
     For `locality=2`, three heads and one document: 0, 1 and 2.
 
     Args:
         locality: float, at least 0, that of the last head, in nats; those before it have less, in
             equal steps from 0 on.
-        batch: int or tensor, B.
-        num_heads: int, H.
+        query: float tensor `[B, H, ...]`.
+
+    Returns:
+        float32 tensor (float64 for such queries), or None.
     """
     if not locality:
         return None
-    steps = np.linspace(0.0, locality, num_heads, dtype="float32")[np.newaxis]
-    by_head = ops.broadcast_to(ops.convert_to_tensor(steps), (batch, num_heads))
+    batch, num_heads, *_ = ops.shape(query)
+    steps = np.linspace(0.0, locality, num_heads)[np.newaxis]
+    steps = ops.convert_to_tensor(steps, precision.dtype_for(query))
+    by_head = ops.broadcast_to(steps, (batch, num_heads))
     return ops.reshape(by_head, (batch * num_heads, 1, 1, 1))
 
 

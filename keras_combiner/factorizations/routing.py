@@ -144,7 +144,9 @@ class Routing(Factorization):
         else:
             terms = Fixed(size).terms(in_slots, options, learned)
         dtype = tokens.value.dtype
-        outputs, attention_scores = attend(terms, num_groups * size, dtype, options)
+        outputs, attention_scores = attend(
+            terms, num_groups * size, dtype, options.dropout, options.favor
+        )
 
         def scores_by_position():
             rows = blocks.take(attention_scores(), slots)  # [G, T, P]

@@ -105,26 +105,25 @@ def unscaled_softmax(terms):
             ops.where(ops.cast(term.mask, "bool"), x, smallest) if fill else x
             for term, x, fill in zip(terms, logits, fills, strict=True)
         ]
-    largest = _reduce(ops.maximum, [ops.max(x, -1, keepdims=True) for x in logits])
-    weights = [
-        ops.exp(x - _less_favor(largest, term)) for x, term in zip(logits, terms, strict=True)
-    ]
+    maxima = [ops.max(x, -1, keepdims=True) for x in logits]
+    favor = next((term.favor for term in terms if term.favor is not None), None)
+    if favor is None:
+        largest, least = _reduce(ops.maximum, maxima), LEAST_TOTAL
+        shifts = [largest] * len(terms)
+    else:
+        # Added to the maxima, not to the logits, and the exponentials are one at most all the same.
+        favors = [0.0 if term.favor is None else term.favor for term in terms]
+        largest = _reduce(ops.maximum, [x + y for x, y in zip(maxima, favors, strict=True)])
+        shifts = [largest - x for x in favors]
+        least = LEAST_TOTAL * ops.exp(-favor)  # a masked logit may exceed others by that, too
+    weights = [ops.exp(x - shift) for x, shift in zip(logits, shifts, strict=True)]
     weights = [
         x if factor is None else x * factor for x, factor in zip(weights, factors, strict=True)
     ]
     total = functools.reduce(ops.add, [ops.sum(x, -1, keepdims=True) for x in weights])
     # The largest logit that counts adds at least this. Empty rows have zero, and keep it.
-    scale = 1.0 / ops.maximum(total, LEAST_TOTAL)
+    scale = 1.0 / ops.maximum(total, least)
     return weights, scale
-
-
-def _is_favor(term):
-    """Whether a term's bias is one for a whole row, which costs no pass over its logits."""
-    return term.bias is not None and term.bias.shape[-1] == 1
-
-
-def _less_favor(largest, term):
-    return largest - ops.cast(term.bias, largest.dtype) if _is_favor(term) else largest
 
 
 def _factor(term, dtype):
@@ -132,7 +131,7 @@ def _factor(term, dtype):
 
     Both are smaller than the logits as a rule, so that this takes one pass over these, not two.
     """
-    if term.bias is None or _is_favor(term):
+    if term.bias is None:
         return None if term.mask is None else ops.cast(term.mask, dtype)
     factor = ops.exp(ops.cast(term.bias, dtype))
     return factor if term.mask is None else factor * ops.cast(term.mask, dtype)

@@ -26,6 +26,8 @@ class Term(NamedTuple):
             all of them do.
         bias: float32 tensor that broadcasts to the logits and is added to them, at least zero and
             small enough for its exponential, or None.
+        favor: float tensor `[G, 1, 1, 1]`, at least zero, that is added to all logits, or None.
+            The terms of a softmax that have one have the same.
         masked_cannot_dominate: bool, whether it is known that in every row no masked logit exceeds
             all that count, in this term or another, by more than `softmax.MOST_ABOVE`. A masked
             logit that does could make them vanish, and must be filled.
@@ -39,6 +41,7 @@ class Term(NamedTuple):
     logits: Any
     mask: Any = None
     bias: Any = None
+    favor: Any = None
     masked_cannot_dominate: bool = False
     is_part: bool = False
     mix: Callable | None = None
@@ -132,21 +135,22 @@ def _term(kind, query, key, value, **options):
     )
 
 
-def attend(terms, length, dtype, options):
+def attend(terms, length, dtype, dropout=None, favor=None):
     """Attends to all terms together.
 
     Args:
         terms: list of `Term`, whose logits agree in all axes but the last.
         length: int, or a tensor, T.
         dtype: str, of values and outputs.
-        options: `factorization.Options`.
+        dropout: callable on attention weights, or None.
+        favor: see `factorization.Options`.
 
     Returns:
         `(outputs, attention_scores)`: float tensor `[G, T, V]`, and a callable without arguments
         that returns the effective attention matrix `[G, T, T]`, so that its quadratic cost is paid
         only on request.
     """
-    outputs, weights = weighted_sum(terms, dtype, options.dropout, options.favor)
+    outputs, weights = weighted_sum(terms, dtype, dropout, favor)
 
     def attention_scores():
         matrix = _sum([term.scores(x) for term, x in zip(terms, weights, strict=True)])
@@ -165,7 +169,7 @@ def weighted_sum(terms, dtype, dropout=None, favor=None):
         favor: see `factorization.Options`.
     """
     if favor is not None and any(x.is_part for x in terms):  # or it would cancel
-        terms = [x if x.is_part else x._replace(bias=favor) for x in terms]
+        terms = [x if x.is_part else x._replace(favor=favor) for x in terms]
     weights = joint_softmax(terms)
     used = weights if dropout is None else [dropout(x) for x in weights]
     used = [ops.cast(x, dtype) for x in used]

@@ -157,7 +157,7 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             fused_attention.check_backend()
         self.flash_attention = flash_attention
         summaries.check(summary)
-        check_locality(locality)
+        check_locality(locality, num_heads)
         check_heads(num_heads, num_key_value_heads)
         if rotary:
             rotary_embedding.check(key_dim, rotary_base)

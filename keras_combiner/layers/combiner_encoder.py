@@ -44,6 +44,7 @@ class CombinerEncoder(keras.layers.Layer):
         bias_initializer: initializer of their biases.
         kernel_regularizer: regularizer of their kernels, or None.
         bias_regularizer: regularizer of their biases, or None.
+        locality: see `CombinerAttention`.
         **kwargs: `name`, `dtype` and what else `keras.layers.Layer` takes.
 
     Call arguments:
@@ -88,7 +89,6 @@ class CombinerEncoder(keras.layers.Layer):
         factorization="fixed",
         block_size=64,
         summary="variational",
-        locality=0.0,
         num_key_value_heads=None,
         rotary=False,
         rotary_base=10000.0,
@@ -97,6 +97,7 @@ class CombinerEncoder(keras.layers.Layer):
         bias_initializer="zeros",
         kernel_regularizer=None,
         bias_regularizer=None,
+        locality=0.0,
         **kwargs,
     ):
         super().__init__(**kwargs)

@@ -39,7 +39,6 @@ class EncoderOptions:
     factorization: str | factorizations.Factorization = "fixed"
     block_size: int = 64
     summary: str = "variational"
-    locality: float = 0.0
     num_key_value_heads: int | None = None
     rotary: bool = False
     rotary_base: float = 10000.0
@@ -48,6 +47,7 @@ class EncoderOptions:
     bias_initializer: str | dict | keras.Initializer = "zeros"
     kernel_regularizer: keras.Regularizer | None = None
     bias_regularizer: keras.Regularizer | None = None
+    locality: float = 0.0
 
     def __post_init__(self):
         for name in ("num_heads", "intermediate_dim"):
@@ -64,7 +64,7 @@ class EncoderOptions:
             object.__setattr__(self, name, value)
         factorizations.get(self.factorization, self.block_size)  # refuses a wrong block size
         summaries.check(self.summary)
-        check_locality(self.locality)
+        check_locality(self.locality, self.num_heads)
         check_heads(self.num_heads, self.num_key_value_heads)
 
     @classmethod

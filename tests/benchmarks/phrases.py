@@ -156,6 +156,7 @@ def remat(figures):
 def quality(figures):
     settings = figures["settings"]
     short, size = settings["short_length"], settings["block_size"]
+    own = settings["rows"][quality_rows.FIRST_BLOCK]
     return [
         f"(layers: {settings['num_layers']}, width {settings['hidden_dim']}, heads: "
         f"{settings['num_heads']}, feed-forward {settings['intermediate_dim']}; word pieces",
@@ -167,8 +168,8 @@ def quality(figures):
         f"the own block of {size} tokens and the blocks beside it",
         f"with blocks (grid width) of {size}, of {settings['hierarchical_block_size']} for "
         "hierarchical",
-        f"first block, locality: Fixed({size}, first_blocks=1) with "
-        f"locality={quality_rows.LOCALITY:g}.",
+        f"first block, locality: Fixed({size}, first_blocks={own['first_blocks']}) with "
+        f"locality={own['locality']:g}.",
         *itertools.chain(*(_data_set(name, figures) for name in figures["rows"])),
     ]
 

@@ -21,6 +21,7 @@ class Case(NamedTuple):
     masked: bool
     dtype: str = "float32"
     extreme: bool = False
+    locality: float = 0.0
 
 
 def padding_mask(case):
@@ -33,11 +34,6 @@ def padding_mask(case):
     ]
     full = np.ones((1, case.length), bool)
     return np.concatenate([full, *rows, ~full])
-
-
-def locality(case):
-    """Half of the cases favor nearby tokens."""
-    return 6.0 if case.causal else 0.0
 
 
 def heads(case):
@@ -72,7 +68,7 @@ def compute(case):
             padding_mask=mask,
             causal=case.causal,
             summary=case.summary,
-            locality=locality(case),
+            locality=case.locality,
             inputs=tensors["inputs"],
             weights={name: tensors[name] for name in learned["weights"]},
         )

@@ -40,6 +40,11 @@ TABLE = {
         Fixed(SIZE, first_blocks=1),
         lambda size: Fixed(size, first_blocks=2),
     ),
+    "fixed, many first blocks": (Fixed(2, first_blocks=4), None),
+    "fixed, many first blocks and opened": (
+        Fixed(2, part_size=1, opened=1, first_blocks=3),
+        None,
+    ),
     "fixed, first blocks and opened": (
         Fixed(SIZE, part_size=2, neighbors=1, opened=1, first_blocks=2),
         None,
@@ -118,6 +123,7 @@ few_examples = settings(max_examples=settings.default.max_examples // 3)
 # Plans that take no way through the code that others do not take: where trying takes long, they are
 # tried in the slow tests only.
 VARIANTS = (
+    "fixed, many first blocks and opened",
     "fixed, finer parts",
     "fixed, neighbors",
     "hierarchical, binary",

@@ -61,7 +61,14 @@ def test_documents_and_heads_do_not_see_each_other(causal, summary):
 )
 @both_ways
 @pytest.mark.parametrize("masked", [pytest.param(False, marks=pytest.mark.slow), True])
-@pytest.mark.parametrize("plan", [learned_fixed(4), learned_fixed(4, part_size=2, neighbors=1)])
+@pytest.mark.parametrize(
+    "plan",
+    [
+        learned_fixed(4),
+        learned_fixed(4, part_size=2, neighbors=1),
+        learned_fixed(4, first_blocks=3),
+    ],
+)
 def test_dynamic_length_equals_static(plan, masked, causal, summary):
     def attend(query, key, value, mask=None):
         return plan.attend(

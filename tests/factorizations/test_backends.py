@@ -15,7 +15,6 @@ from tests.factorizations.backend_cases import (
     compute_all,
     compute_in_double_precision,
     heads,
-    locality,
     padding_mask,
 )
 from tests.factorizations.plans import PLANS, SIZE, VARIANTS, LearnedPlan
@@ -24,28 +23,37 @@ DTYPES = ("float32", "bfloat16", "float16")
 DIRECTIONS = (False, True)
 LENGTH = 11  # a prime
 LONG = 1000
+LOCALITIES = (0.0, 6.0)
 LENGTHS = (1, 2, SIZE - 1, SIZE, SIZE + 1, LENGTH, LONG)
 
 
 # On every change: each distinct plan under all paddings, in one direction or the other.
 QUICK = [
-    Case(plan, bool(i % 2), SUMMARIES[i // 2 % len(SUMMARIES)], LENGTH, masked=True)
-    for i, plan in enumerate(PLANS)
-    if plan not in VARIANTS
+    Case(
+        plan,
+        bool(i % 2),
+        SUMMARIES[i // 2 % len(SUMMARIES)],
+        LENGTH,
+        masked=True,
+        locality=LOCALITIES[i // 3 % 2],
+    )
+    for i, plan in enumerate(x for x in PLANS if x not in VARIANTS)
 ]
 QUICK_EXTREME = [case._replace(dtype=DTYPES[i % 3], extreme=True) for i, case in enumerate(QUICK)]
 EVERY = [
-    Case(plan, causal, summary, length, masked)
-    for plan, causal, summary, length, masked in itertools.product(
-        PLANS, DIRECTIONS, SUMMARIES, LENGTHS, (True, False)
+    Case(plan, causal, summary, length, masked, locality=locality)
+    for plan, causal, summary, length, masked, locality in itertools.product(
+        PLANS, DIRECTIONS, SUMMARIES, LENGTHS, (True, False), LOCALITIES
     )
     # A row without padding is in every masked batch; no mask at all is another way through plans
     # where blocks are full, and where they are not.
     if masked or length in (SIZE, LENGTH)
 ]
 EVERY_EXTREME = [
-    Case(plan, causal, summary, LENGTH, masked=True, dtype=dtype, extreme=True)
-    for plan, causal, summary, dtype in itertools.product(PLANS, DIRECTIONS, SUMMARIES, DTYPES)
+    Case(plan, causal, summary, LENGTH, True, dtype, extreme=True, locality=locality)
+    for plan, causal, summary, dtype, locality in itertools.product(
+        PLANS, DIRECTIONS, SUMMARIES, DTYPES, LOCALITIES
+    )
 ]
 
 
@@ -78,7 +86,7 @@ def by_definition(case):
         padding_mask(case),
         case.causal,
         case.summary,
-        locality(case),
+        case.locality,
     )
     return outputs
 

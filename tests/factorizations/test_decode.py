@@ -65,10 +65,14 @@ def test_equals_the_whole_sequence(plan, summary, length):
 @given(
     plan=st.one_of(
         st.builds(
-            lambda parts, part_size, neighbors: Fixed(parts * part_size, part_size, neighbors),
+            lambda parts, part_size, neighbors, opened, first_blocks: Fixed(
+                parts * part_size, part_size, neighbors, opened, first_blocks=first_blocks
+            ),
             st.integers(1, 3),
             st.integers(1, 3),
             st.integers(0, 2),
+            st.integers(0, 2),
+            st.integers(0, 3),
         ),
         st.builds(Hierarchical, st.integers(2, 5)),
         st.just(Logsparse()),

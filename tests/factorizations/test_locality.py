@@ -120,6 +120,19 @@ def test_xla_and_a_batch_of_unknown_size_compute_the_same(plan):
         np.testing.assert_allclose(function(*arrays), expected, atol=1e-5)
 
 
+def test_one_head_cannot_have_any():
+    with pytest.raises(ValueError, match="a single head cannot have any"):
+        Fixed(2).attend(*reference.heads((1, 1, 3, 4)), locality=1.0)
+    with pytest.raises(ValueError, match="a single head cannot have any"):
+        CombinerAttention(1, 4, locality=1.0)
+
+
+def test_float64_is_computed_in_float64():
+    heads = [x.astype("float64") for x in reference.heads((2, 4, LENGTH, 4))]
+    outputs, _ = reference.attend(Fixed(SIZE), *heads, locality=5.0)
+    np.testing.assert_allclose(Fixed(SIZE).attend(*heads, locality=5.0), outputs, atol=1e-13)
+
+
 @pytest.mark.parametrize("locality", [-1, 16.5, float("nan"), True, "6", None])
 def test_what_is_not_in_range_is_refused(locality):
     heads = reference.heads((1, 2, 3, 4))

@@ -19,9 +19,10 @@ FULL_OPTIONS = {
     "dropout": 0.1,
     "use_bias": True,
     "output_shape": (5,),
-    "factorization": Fixed(8),
+    "factorization": Fixed(8, first_blocks=1),
     "block_size": 16,
     "summary": "variational",
+    "locality": 6.0,
     "num_key_value_heads": 1,
     "rotary": True,
     "rotary_base": 500.0,
@@ -50,6 +51,8 @@ def test_config_round_trip(when):
     assert copy.get_config() == layer.get_config()
     assert type(copy.plan) is Fixed
     assert copy.plan.block_size == 8
+    assert copy.plan.first_blocks == 1
+    assert copy.locality == 6.0
     assert copy.summary == "variational"
     assert copy.name == "attend"
     assert copy.dtype_policy.name == "mixed_bfloat16"

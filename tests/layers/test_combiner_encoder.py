@@ -233,6 +233,7 @@ def test_dropout_is_off_at_inference_and_on_in_training():
             "num_key_value_heads": 1,
             "rotary": True,
             "rotary_base": 50.0,
+            "locality": 6.0,
             "key_dim": 4,
             "kernel_initializer": keras.initializers.TruncatedNormal(stddev=0.02, seed=3),
             "bias_initializer": "ones",
@@ -260,6 +261,7 @@ def test_config_and_file_round_trip(options, tmp_path):
         inner = loaded.layers[-1].attention
         assert inner.plan.block_size == 8
         assert inner.summary == "variational"
+        assert inner.locality == 6.0
         assert (inner.num_key_value_heads, inner.rotary, inner.rotary_base) == (1, True, 50.0)
         assert loaded.layers[-1].attention_norm.epsilon == 1e-3
         for kernel in of_kind(loaded.layers[-1], "kernel").values():
@@ -277,6 +279,7 @@ def test_a_config_of_before_is_loaded():
         "bias_initializer",
         "kernel_regularizer",
         "bias_regularizer",
+        "locality",
     ):
         del config[name]
     assert CombinerEncoder.from_config(config).get_config() == built().get_config() | {

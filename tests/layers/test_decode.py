@@ -16,6 +16,7 @@ OPTIONS = {
     "logsparse": {"factorization": Logsparse(), "summary": "variational"},
     "hierarchical": {"factorization": Hierarchical(2), "summary": "mean"},
     "window": {"factorization": Window(3)},
+    "first block, locality": {"factorization": Fixed(2, first_blocks=1), "locality": 6.0},
     "gaussian": {"factorization": Hierarchical(2), "summary": "gaussian"},
     "deepset": {"summary": "deepset"},
     "no parts": {"summary": "none"},
