@@ -20,7 +20,7 @@ def path_of(job, settings, folder):
     """Returns where the figures of a run are kept: those of other settings are other runs."""
     dataset, row, seed = job
     shared = {name: x for name, x in settings.items() if name != "rows"}
-    own = settings.get("rows", {}).get(row, {})
+    own = settings.get("rows", {}).get(row, {})  # figures of before have none
     code = digest({**shared, "datasets": settings["datasets"][dataset], **own})
     name = f"{dataset}-{row}-{seed}-{code}.json".replace(",", "").replace(" ", "_")
     return folder / name

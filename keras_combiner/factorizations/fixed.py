@@ -45,7 +45,8 @@ class Fixed(DecodingFactorization):
         choice_size: int, g, a divisor of `block_size`: number of consecutive queries that open the
             same parts. `block_size` if None. Only where parts are opened.
         first_blocks: int, F, at least 0: number of blocks at the beginning of the sequence that
-            every query (causal: every later one) attends to directly as well.
+            every query (causal: every later one) attends to directly as well. Padding before a text
+            stands there too, in place of its tokens.
 
     Raises:
         ValueError: if `block_size` is not an int of at least 1, `part_size` or `choice_size` does

@@ -3,7 +3,7 @@
 import json
 
 from benchmarks.quality import runs
-from benchmarks.quality.rows import FULL, MODELS, is_baseline, rows_of
+from benchmarks.quality.rows import FIRST_BLOCK, FULL, MODELS, is_baseline, rows_of
 from tests.benchmarks.quality.small import LISTOPS, SETTINGS
 
 
@@ -32,3 +32,14 @@ def test_runs_with_other_settings_are_others(tmp_path):
     more = {**SETTINGS, "datasets": {"listops": LISTOPS, "sotu_era": {}}}
     assert runs.path_of(job, other, tmp_path) != runs.path_of(job, SETTINGS, tmp_path)
     assert runs.path_of(job, more, tmp_path) == runs.path_of(job, SETTINGS, tmp_path)
+
+
+def test_what_a_row_has_of_its_own_makes_other_runs_of_that_row_alone(tmp_path):
+    other = {**SETTINGS, "rows": {FIRST_BLOCK: {"first_blocks": 1, "locality": 5.0}}}
+    changed = [
+        row
+        for row in MODELS
+        if runs.path_of(("listops", row, 0), other, tmp_path)
+        != runs.path_of(("listops", row, 0), SETTINGS, tmp_path)
+    ]
+    assert changed == [FIRST_BLOCK]

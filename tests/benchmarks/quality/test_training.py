@@ -14,18 +14,8 @@ from benchmarks.quality.rows import (
     TRUNCATED,
     WITHOUT_ATTENTION,
 )
+from tests.benchmarks.clock import Clock
 from tests.benchmarks.quality.small import SETTINGS
-
-
-class Clock:
-    """Each look at it is a second later."""
-
-    def __init__(self):
-        self.now = 0
-
-    def __call__(self):
-        self.now += 1
-        return self.now
 
 
 class Model:

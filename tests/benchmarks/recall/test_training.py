@@ -15,6 +15,7 @@ from benchmarks.recall.rows import (
     rows_of,
 )
 from benchmarks.recall.rows import SETTINGS as PUBLISHED
+from tests.benchmarks.clock import Clock
 from tests.benchmarks.recall.small import LONG, SETTINGS, SHORT
 
 QUICK_ROWS = (FULL, WINDOW, "fixed, 8 opened by 16")
@@ -90,17 +91,6 @@ def test_keys_of_pairs_are_asked_as_well():
         pairs = dict(zip(ids[0:8:2], some[0:8:2], strict=True))
         found = {ids[i]: some[i] for i in range(8, len(ids)) if some[i] >= 0}
         assert found == pairs, "queries ask for the same values"
-
-
-class Clock:
-    """Each look at it is a second later."""
-
-    def __init__(self):
-        self.now = 0
-
-    def __call__(self):
-        self.now += 1
-        return self.now
 
 
 class Model:
