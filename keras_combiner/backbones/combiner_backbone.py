@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_combiner import factorizations
 from keras_combiner.backbones.arguments import check_keywords
 from keras_combiner.backbones.trainable_layers import model_from_config, trainable_layers
 from keras_combiner.factorizations import blocks
@@ -42,18 +43,21 @@ class CombinerBackbone(keras.Model):
         intermediate_dim: int, width of the feed-forward networks.
         dropout: float, dropout rate, of the embeddings too.
         static_length: bool, whether documents always have exactly `sequence_length` token ids,
-            padding included. Plans other than "fixed" need it wherever the length of a batch is
-            not known beforehand, as in `fit` on a tf.data.Dataset, or in an export.
+            padding included. Plans other than "fixed" and "window" need it wherever the length of
+            a batch is not known beforehand, as in `fit` on a tf.data.Dataset, or in an export.
         dtype: dtype or dtype policy of the layers.
         **kwargs: what else `keras_combiner.layers.CombinerEncoder` takes for its blocks, with the
             same defaults, for example `block_size`, `factorization`, `summary`, `activation`,
-            `use_causal_mask` or `remat`; and `name` and `trainable`. With `normalize_first` there
-            is a last normalization, without it a first one, with the same `layer_norm_epsilon`.
-            With `rotary` the learned position embeddings stay.
+            `use_causal_mask` or `remat`; and `name` and `trainable`. `factorization` may also be a
+            list with one plan for each block, from the first to the last; what needs an ability of
+            the plan, such as decoding, needs it of all of them. With `normalize_first` there is a
+            last normalization, without it a first one, with the same `layer_norm_epsilon`. With
+            `rotary` the learned position embeddings stay.
 
     Raises:
         TypeError: for an unknown argument.
-        ValueError: if `num_layers` is less than 1, and for what the layers refuse.
+        ValueError: if `num_layers` is less than 1, for a list of more or fewer plans than that,
+            and for what the layers refuse.
 
     Example:
 
@@ -80,7 +84,16 @@ class CombinerBackbone(keras.Model):
         of_encoders = {x: kwargs.pop(x) for x in EncoderOptions.names() if x in kwargs}
         check_keywords(self, kwargs)
         blocks.check_size("num_layers", num_layers, "the number of encoder blocks")
-        options = EncoderOptions(num_heads, intermediate_dim, dropout=dropout, **of_encoders)
+        factorization = factorizations.deserialize(
+            of_encoders.pop("factorization", EncoderOptions.factorization)
+        )
+        of_layers = [
+            EncoderOptions(
+                num_heads, intermediate_dim, dropout=dropout, factorization=plan, **of_encoders
+            )
+            for plan in factorizations.by_layer(factorization, num_layers)
+        ]
+        options = of_layers[0]  # all have the same but for the plans
         dtype = keras.dtype_policies.get(dtype)
         length = sequence_length if static_length else None
         token_ids = keras.Input((length,), dtype="int32", name="token_ids")
@@ -94,8 +107,8 @@ class CombinerBackbone(keras.Model):
         if not options.normalize_first:
             x = norm(x)
         x = Dropout(dropout, dtype=dtype, name="embedding_dropout")(x)
-        for i in range(num_layers):
-            x = CombinerEncoder(**options.arguments(), dtype=dtype, name=f"encoder_{i}")(x)
+        for i, of_layer in enumerate(of_layers):
+            x = CombinerEncoder(**of_layer.arguments(), dtype=dtype, name=f"encoder_{i}")(x)
         if options.normalize_first:
             x = norm(x)
         super().__init__(inputs=token_ids, outputs=x, **kwargs)
@@ -106,6 +119,7 @@ class CombinerBackbone(keras.Model):
             "num_layers": num_layers,
             "hidden_dim": hidden_dim,
             **options.arguments(),
+            "factorization": factorization,
             "static_length": static_length,
             "dtype": dtype,
         }
@@ -146,7 +160,7 @@ class CombinerBackbone(keras.Model):
             A dictionary, name of an encoder block -> its cache, a dictionary of tensors.
 
         Raises:
-            NotImplementedError: if the plan does not decode one token at a time.
+            NotImplementedError: if the plan of a block does not decode one token at a time.
             ValueError: if the backbone is not causal, or `max_length` is not an int between 1 and
                 `sequence_length`.
         """
@@ -178,7 +192,7 @@ class CombinerBackbone(keras.Model):
             of the same structure.
 
         Raises:
-            NotImplementedError: if the plan does not decode one token at a time.
+            NotImplementedError: if the plan of a block does not decode one token at a time.
             ValueError: if the backbone is not causal, or `position` is an int for which the cache
                 has no room.
 
@@ -213,6 +227,7 @@ class CombinerBackbone(keras.Model):
         return {
             **self.arguments,
             **self.options.get_config(),
+            "factorization": factorizations.serialize(self.arguments["factorization"]),
             "dtype": dtype_policies.serialize(self, self.arguments["dtype"]),
             "name": self.name,
             "trainable": self.trainable,

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_combiner import factorizations
 from keras_combiner.convert.encoder_weights import assign_block
 from keras_combiner.convert.keras_hub import activation_of, is_keras_hub, read_block
 from keras_combiner.convert.positions import extend_positions
@@ -17,7 +18,8 @@ def swap_attention(model, factorization, block_size, summary, sequence_length, p
 
     Args:
         model: `keras.Model`, functional or Sequential, with weights.
-        factorization: see `CombinerAttention`.
+        factorization: see `CombinerAttention`; or a list with one plan for each layer that is
+            replaced, in the order of `model.layers`, those of a nested model in its place.
         block_size: see `CombinerAttention`.
         summary: see `CombinerAttention`.
         sequence_length: int, the length of the position tables.
@@ -28,29 +30,36 @@ def swap_attention(model, factorization, block_size, summary, sequence_length, p
 
     Raises:
         TypeError: if `model` is neither functional nor Sequential.
-        ValueError: if nothing was replaced, attention is not self-attention or has a mask for
-            each pair of positions, or a layer of another class has attention inside.
+        ValueError: if nothing was replaced, a list has more or fewer plans, attention is not
+            self-attention or has a mask for each pair of positions, or a layer of another class
+            has attention inside.
     """
-    is_sequential = isinstance(model, keras.Sequential)
-    if not (is_sequential or hasattr(model, "_run_through_graph")):
+    if not _is_made_of_layers(model):
         raise TypeError(
             "Expected a functional or Sequential Keras model, whose layers can be exchanged. "
             f"Received: {type(model).__name__}. In a model of your own class, write "
             "CombinerAttention for MultiHeadAttention and hand over the weights: "
             "new.set_weights(old.get_weights())."
         )
-    plan = {"factorization": factorization, "block_size": block_size, "summary": summary}
+    replaced = [x for x in _layers(model) if _maker(x) in (_copy_attention, _copy_encoder)]
+    plans = factorizations.by_layer(factorization, len(replaced))
+    plans = {id(layer): plan for layer, plan in zip(replaced, plans, strict=True)}
     copies = []
 
     def clone(layer):
         if not isinstance(layer, keras.Layer):
             return layer  # an operation of keras.ops
         make = _maker(layer)
+        plan = {
+            "factorization": plans.get(id(layer)),
+            "block_size": block_size,
+            "summary": summary,
+        }
         copy, transfer = make(layer, plan, sequence_length, positions)
         copies.append((layer, copy, transfer))
         return copy
 
-    options = {} if is_sequential else {"call_function": _call}
+    options = {} if isinstance(model, keras.Sequential) else {"call_function": _call}
     clone_of_model = keras.models.clone_model(
         model, clone_function=clone, recursive=True, **options
     )
@@ -62,6 +71,20 @@ def swap_attention(model, factorization, block_size, summary, sequence_length, p
     for layer, copy, transfer in copies:
         transfer(layer, copy)
     return clone_of_model
+
+
+def _is_made_of_layers(layer):
+    """Whether it is a functional or Sequential model, of which Keras can exchange the layers."""
+    return isinstance(layer, keras.Sequential) or hasattr(layer, "_run_through_graph")
+
+
+def _layers(model):
+    """Lists the layers of a model, each once, and those of a nested model in its place."""
+    found = {}
+    for layer in model.layers:
+        for x in _layers(layer) if _is_made_of_layers(layer) else [layer]:
+            found[id(x)] = x
+    return list(found.values())
 
 
 def _maker(layer):

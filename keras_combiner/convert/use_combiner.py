@@ -51,11 +51,15 @@ def use_combiner(
               with one of them;
             - any other functional or Sequential Keras model with `MultiHeadAttention`, or with
               KerasHub's `TransformerEncoder`.
-        factorization: str or `keras_combiner.factorizations.Factorization`. If None, "fixed" in
-            blocks of `block_size` tokens, each of which opens 8 parts of 16 tokens (or of the
-            largest divisor that both have); of a model of this package, its own.
+        factorization: str or `keras_combiner.factorizations.Factorization`, the plan of all
+            layers; or a list of these, one for each layer, from the first to the last (of any
+            other Keras model: for each layer that is replaced, in the order of `model.layers`,
+            those of a nested model in its place). If None, "fixed" in blocks of `block_size`
+            tokens, each of which opens 8 parts of 16 tokens (or of the largest divisor that both
+            have); of a model of this package, its own.
         block_size: see `keras_combiner.layers.CombinerAttention`. If None, 64; of a model of this
-            package, its own.
+            package, its own. Without `factorization`, plans of such a model that are objects keep
+            all but their `block_size`.
         summary: see `keras_combiner.layers.CombinerAttention`. If None, "gaussian"; of a model of
             this package, its own.
         sequence_length: int, the longest document, in tokens.
@@ -96,9 +100,9 @@ def use_combiner(
     weights, found = _read(source)
     plan = {"factorization": factorization, "block_size": block_size, "summary": summary}
     if isinstance(weights, CombinerWeights):
-        its_own = weights.backbone.arguments["factorization"]
-        if factorization is None and block_size is not None and not isinstance(its_own, str):
-            plan["factorization"] = default_plan(block_size)  # that one brings its own blocks
+        if factorization is None and block_size is not None:
+            its_own = weights.backbone.arguments["factorization"]
+            plan["factorization"] = _in_blocks_of(block_size, its_own)
         plan = {name: x for name, x in plan.items() if x is not None}
     else:
         block_size = 64 if block_size is None else block_size
@@ -142,6 +146,22 @@ def default_plan(block_size=64):
     (24, 8, 8)
     """
     return Fixed(block_size, part_size=math.gcd(block_size, 16), opened=8)
+
+
+def _in_blocks_of(block_size, factorization):
+    """The plan, or plans by layer, of a model of this package with blocks of another size."""
+    if isinstance(factorization, list):
+        return [_in_blocks_of(block_size, x) for x in factorization]
+    if isinstance(factorization, str):
+        return factorization  # a name takes the size from the layer
+    config = factorization.get_config()
+    if "block_size" not in config or factorization.plans:
+        raise ValueError(
+            f"The model has the plan {type(factorization).__name__}, which `block_size` alone "
+            "cannot change. Pass `factorization` as well, the plan that the model is to have. "
+            f"Received: block_size={block_size}."
+        )
+    return type(factorization).from_config({**config, "block_size": block_size})
 
 
 def _read(source):

@@ -7,7 +7,7 @@ from keras_combiner.factorizations.fixed import Fixed
 from keras_combiner.factorizations.hierarchical import Hierarchical
 from keras_combiner.factorizations.logsparse import Logsparse
 from keras_combiner.factorizations.mixture import Mixture
-from keras_combiner.factorizations.registry import deserialize, get, names, serialize
+from keras_combiner.factorizations.registry import by_layer, deserialize, get, names, serialize
 from keras_combiner.factorizations.routing import Routing
 from keras_combiner.factorizations.window import Window
 
@@ -23,6 +23,7 @@ __all__ = [
     "Routing",
     "Support",
     "Window",
+    "by_layer",
     "deserialize",
     "get",
     "names",

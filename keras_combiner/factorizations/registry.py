@@ -61,8 +61,43 @@ def get(identifier, block_size=64):
     )
 
 
+def by_layer(identifier, num_layers):
+    """Returns what every layer of a stack takes as its plan.
+
+    Args:
+        identifier: str or `Factorization`, the plan of all layers; or a list or tuple of these,
+            one for each layer.
+        num_layers: int, number of layers.
+
+    Returns:
+        list of `num_layers` str or `Factorization`, see `get`.
+
+    Raises:
+        ValueError: for a list with more or fewer plans than there are layers.
+
+    Example:
+
+    >>> by_layer("fixed", 2), by_layer(("window", "fixed"), 2)
+    (['fixed', 'fixed'], ['window', 'fixed'])
+    """
+    if not isinstance(identifier, list | tuple):
+        return [identifier] * num_layers
+    if len(identifier) != num_layers:
+        raise ValueError(
+            f"A list as `factorization` must have one plan for each layer, {num_layers} in all. "
+            f"Received: {len(identifier)}, {list(identifier)!r}. Give as many, or a single plan "
+            "for all layers, which is not in a list."
+        )
+    return list(identifier)
+
+
 def serialize(identifier):
-    """What a layer's config holds for `identifier`: a name as it is, an object as a dictionary."""
+    """What a config holds for `identifier`.
+
+    A name as it is, an object as a dictionary, and of several, one a layer, a list of these.
+    """
+    if isinstance(identifier, list | tuple):
+        return [serialize(x) for x in identifier]
     if isinstance(identifier, str):
         return identifier
     return keras.saving.serialize_keras_object(identifier)
@@ -70,6 +105,8 @@ def serialize(identifier):
 
 def deserialize(config):
     """Undoes `serialize`; names and objects are returned as they are."""
+    if isinstance(config, list | tuple):
+        return [deserialize(x) for x in config]
     if isinstance(config, dict):
         return keras.saving.deserialize_keras_object(config)
     return config

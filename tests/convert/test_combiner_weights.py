@@ -8,7 +8,7 @@ import pytest
 
 from keras_combiner import CombinerBackbone, CombinerMaskedLM
 from keras_combiner.convert import use_combiner
-from keras_combiner.factorizations import Fixed
+from keras_combiner.factorizations import Fixed, Mixture, Window
 from keras_combiner.text import ByteTokenizer
 
 SMALL = {
@@ -38,8 +38,9 @@ def backbone(**options):
         {},
         {"summary": "deepset", "normalize_first": False, "activation": "relu"},
         {"rotary": True, "num_key_value_heads": 1, "factorization": Fixed(4, part_size=2)},
+        {"factorization": [Window(3), "fixed"], "summary": "deepset", "locality": 2.0},
     ],
-    ids=["default", "deepset", "grouped"],
+    ids=["default", "deepset", "grouped", "by layer"],
 )
 def test_all_is_kept_and_positions_go_on(options):
     source = backbone(**options)
@@ -60,10 +61,34 @@ def test_another_plan_takes_the_same_weights():
         for one, other in zip(source.trainable_weights, model.trainable_weights, strict=True):
             np.testing.assert_array_equal(one, other)
         assert np.abs(np.array(model(IDS)) - np.array(source(IDS))).max() > 1e-4
-    assert use_combiner(source, block_size=16)[0].arguments["factorization"].block_size == 16
     # What only the new summary has, is its own.
     model, _ = use_combiner(source, summary="deepset")
     assert len(model.weights) > len(source.weights)
+
+
+def test_a_plan_of_its_own_takes_blocks_of_another_size():
+    plan = Fixed(4, part_size=2, opened=1, first_blocks=1)
+    expected = {**plan.get_config(), "block_size": 16}
+    found = use_combiner(backbone(factorization=plan), block_size=16)[0].arguments
+    assert found["factorization"].get_config() == expected
+    source = backbone(factorization=[plan, "fixed"])
+    model, _ = use_combiner(source, block_size=16)
+    first, second = (model.get_layer(f"encoder_{i}").attention.plan for i in range(2))
+    assert first.get_config() == expected
+    assert second.get_config() == Fixed(16).get_config()
+    for plan in (Window(4), Mixture([Fixed(4)])):
+        with pytest.raises(ValueError, match=f"has the plan {type(plan).__name__}, which `block_"):
+            use_combiner(backbone(factorization=[plan, "fixed"]), block_size=16)
+
+
+def test_plans_by_layer():
+    source, plans = backbone(), [Window(5), Fixed(8, opened=1)]
+    model, _ = use_combiner(source, plans, sequence_length=16)
+    expected = backbone(factorization=plans)
+    expected.set_weights(source.get_weights())
+    np.testing.assert_array_equal(model(IDS), expected(IDS))
+    with pytest.raises(ValueError, match=r"one plan for each layer, 2 in all\. Received: 3"):
+        use_combiner(source, ["fixed"] * 3)
 
 
 def test_files_bring_their_tokenizer(tmp_path):

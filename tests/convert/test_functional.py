@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from keras_combiner.convert import use_combiner
-from keras_combiner.factorizations import Fixed, Routing
+from keras_combiner.factorizations import Fixed, Routing, Window
 from keras_combiner.layers import CombinerAttention
 
 X = np.random.default_rng(0).normal(size=(2, 23, 8)).astype("float32")
@@ -80,6 +80,26 @@ def test_causal_attention_and_padding_stay():
     ids[0, 9:] = 0
     received, expected = np.array(model(ids)), np.array(source(ids))
     np.testing.assert_allclose(received[ids != 0], expected[ids != 0], atol=1e-5)
+
+
+def test_plans_by_layer():
+    shared = attention(name="shared")
+    source = model_of(attention(name="first"), block(), shared, shared)
+    plans = [Window(4), Fixed(8), Fixed(4, opened=1)]
+    model, _ = use_combiner(source, plans)
+    first, nested, last = (
+        model.get_layer("first"),
+        model.get_layer("block").get_layer("attend"),
+        model.get_layer("shared"),
+    )
+    assert [x.plan for x in (first, nested, last)] == plans
+    x = first(X, X)
+    np.testing.assert_allclose(
+        model(X), last(*[last(*[model.get_layer("block")(x)] * 2)] * 2), atol=1e-6
+    )
+    for wrong in (plans[:2], [*plans, "fixed"]):
+        with pytest.raises(ValueError, match="one plan for each layer, 3 in all"):
+            use_combiner(source, wrong)
 
 
 def test_plans_with_weights_of_their_own():

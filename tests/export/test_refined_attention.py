@@ -2,13 +2,13 @@
 
 Variances in summaries, whose squares have another range than queries; opened parts, which are
 chosen among what integers may have made equal; first blocks, and heads that favor what is direct;
-and a window.
+a window; and plans by layer.
 """
 
 import numpy as np
 import pytest
 
-from keras_combiner.export import export_litert, export_onnx
+from keras_combiner.export import export_litert, export_onnx, export_saved_model
 from keras_combiner.export.litert import run_litert
 from keras_combiner.export.quantization import CALIBRATED, QUANTIZATIONS
 from keras_combiner.factorizations import Fixed, Window
@@ -21,15 +21,16 @@ REFINEMENTS = {
     "opened": {"factorization": Fixed(8, part_size=4, opened=2)},
     "first blocks": {"factorization": Fixed(8, first_blocks=1), "locality": 6.0},
     "window": {"factorization": Window(7)},
+    "plans by layer": {"factorization": [Window(7), Fixed(8, opened=1)], "num_layers": 2},
 }
 
 
 @pytest.fixture(scope="module")
 def model(make_classifier, request):
-    return make_classifier("bytes", num_layers=1, **REFINEMENTS[request.param])
+    return make_classifier("bytes", **{"num_layers": 1, **REFINEMENTS[request.param]})
 
 
-def every_refinement(quick=REFINEMENTS):
+def every_refinement(quick=()):
     """All refinements; the tests that are not slow have those of `quick` alone."""
     return pytest.mark.parametrize(
         "model",
@@ -39,7 +40,7 @@ def every_refinement(quick=REFINEMENTS):
     )
 
 
-@every_refinement()
+@every_refinement(quick=[x for x in REFINEMENTS if x != "window"])  # one of the plans by layer
 @pytest.mark.parametrize(
     "quantization",
     [x if x == "int8" else pytest.param(x, marks=pytest.mark.slow) for x in QUANTIZATIONS],
@@ -56,10 +57,15 @@ def test_litert(quantization, model, documents, tmp_path):
     assert report.largest_difference < TOLERANCES[quantization]
 
 
-@pytest.mark.slow
 @every_refinement()
 def test_onnx(model, documents, tmp_path):
     report = export_onnx(model, tmp_path / "model.onnx", documents=documents, verbose=False)
+    assert report.largest_difference < 1e-5
+
+
+@every_refinement()
+def test_saved_model(model, documents, tmp_path):
+    report = export_saved_model(model, tmp_path / "1", documents=documents, verbose=False)
     assert report.largest_difference < 1e-5
 
 

@@ -53,6 +53,15 @@ page is out of date.
 - Decoding: one token at a time gives the outputs of the whole sequence, to 1e-4; plans with "no"
   have no `decode`.
 - JAX, PyTorch: outputs and gradients equal those on TensorFlow to 1e-5 and 1e-4.
+
+## A plan for each layer
+
+`CombinerBackbone`, what builds one (`from_texts` and `from_size`) and `use_combiner` take a single
+plan for all layers, or a list with one for each, from the first to the last, such as
+`factorization=[Window(128), Window(128), Fixed(64, part_size=16, opened=8)]`: near tokens in most
+layers at little cost, the whole text in some, as in ModernBERT. `summary` and the other options are
+the same in all layers. A model serves all lengths, or decodes, if all of its plans do, and covers
+all of a text as soon as one of them does.
 """
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from keras_combiner import LongDocumentClassifier
+from keras_combiner.factorizations import Window
 from tests.eagerly import eagerly
 from tests.models.weather_and_tales import LABELS, TEXTS, make
 
@@ -18,6 +19,8 @@ def test_every_argument_comes_back(tmp_path):
         tokenizer="bytes",
         dropout=0.35,
         summary="mean",
+        num_layers=2,
+        factorization=[Window(4), "fixed"],
         use_causal_mask=True,
         dtype="mixed_bfloat16",
     )
@@ -25,6 +28,8 @@ def test_every_argument_comes_back(tmp_path):
     loaded = LongDocumentClassifier.load(tmp_path / "x.keras")
     assert loaded.get_config() == model.get_config()
     assert loaded.dropout == 0.35
+    assert len(loaded.backbone.arguments["factorization"]) == 2
+    np.testing.assert_array_equal(loaded.predict(TEXTS, verbose=0), model.predict(TEXTS, verbose=0))
     names = set(inspect.signature(LongDocumentClassifier.__init__).parameters)
     assert names - {"self", "kwargs"} <= set(model.get_config())
 

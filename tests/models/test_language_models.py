@@ -150,6 +150,10 @@ DECODING = {
     "logsparse": {"factorization": Logsparse(), "summary": "max"},
     "hierarchical": {"factorization": Hierarchical(2), "summary": "deepset"},
     "window": {"factorization": Window(3), "num_layers": 2},
+    "plans by layer": {
+        "factorization": [Window(3), Fixed(4, part_size=2, opened=1, choice_size=1), "fixed"],
+        "num_layers": 3,
+    },
     "grouped and rotary": {"num_key_value_heads": 1, "rotary": True},
 }
 
@@ -165,7 +169,7 @@ def every_decoding(quick):
     )
 
 
-@every_decoding(quick=["two layers", "post-norm", "hierarchical"])
+@every_decoding(quick=["two layers", "post-norm", "hierarchical", "plans by layer"])
 def test_decoding_gives_the_logits_of_the_whole_sequence(options):
     model = language_model(**options)
     expected = np.array(model(IDS))
