@@ -32,7 +32,7 @@ class Tokens(NamedTuple):
         return Tokens(query, key, value, split_mask(self.mask, length, block_size))
 
     def map(self, function):
-        """What `function` makes of each of the four; None stays None."""
+        """Applies `function` to each of the four tensors; None stays None."""
         return Tokens(*(None if x is None else function(x) for x in self))
 
 
@@ -127,7 +127,7 @@ def take(x, index):
 
 
 def pattern(size, name):
-    """bool `[S, S]`: which tokens of its block (second axis) a token has to do with.
+    """bool `[S, S]`: which tokens of its block (second axis) a token (first axis) attends to.
 
     For 3 tokens: "other" `[[0 1 1] [1 0 1] [1 1 0]]`, "before" `[[0 0 0] [1 0 0] [1 1 0]]`, "to"
     `[[1 0 0] [1 1 0] [1 1 1]]`, "after" `[[0 1 1] [0 0 1] [0 0 0]]`.

@@ -71,14 +71,15 @@ class DecodingFactorization(Factorization):
             value_dim: int, V.
             max_length: int, the most tokens that will be decoded.
             dtype: str, the dtype that keys and values are kept in.
-            summary: str, what `decode` will be given.
+            summary: str, as in `attend`; `decode` must be given the same.
 
         Returns:
             A dictionary, name (str) -> tensor `[B, H, ...]` of zeros: whatever the plan needs to
             remember of the tokens before; only the plan reads it.
 
         Raises:
-            ValueError: if a size is not an int of at least 1, and for an unknown `summary`.
+            ValueError: if `batch_size` or `max_length` is not an int of at least 1, and for an
+                unknown `summary`.
 
         Example:
 
@@ -90,7 +91,7 @@ class DecodingFactorization(Factorization):
         ((1, 2, 4, 8), (1, 2, 25, 8))
         """
         for name, size in (("batch_size", batch_size), ("max_length", max_length)):
-            blocks.check_size(name, size, "for a cache has a static shape")
+            blocks.check_size(name, size, "because a cache has a static shape")
         summaries.check(summary)
         wide = "float64" if dtype == "float64" else "float32"  # as logits are
         shapes = self._entries(key_dim, value_dim, max_length, summary)
@@ -136,9 +137,9 @@ class DecodingFactorization(Factorization):
             same structure, so that it can be the state of a loop.
 
         Raises:
-            ValueError: for an unknown `summary`, for weights that are missing, for a cache that was
-                made for something else, or for a `position` that is an int for which the cache has
-                no room. (What a tensor holds is not known in time.)
+            ValueError: for an unknown `summary`, a `locality` out of range, weights that are
+                missing, a cache of another plan, batch size, width or summary, or a `position` that
+                is an int for which the cache has no room. (The value of a tensor is not checked.)
 
         Example:
 
@@ -218,8 +219,8 @@ def _check_position(position, cache):
     max_length = cache[CAPACITY].shape[2]
     if isinstance(position, numbers.Integral) and not 0 <= position < max_length:
         raise ValueError(
-            f"`position` must lie between 0 and {max_length - 1}, for the cache was made for "
-            f"max_length={max_length}. Received: position={position}. Make one with room for more: "
+            f"`position` must lie between 0 and {max_length - 1}: the cache was made with "
+            f"max_length={max_length}. Received: position={position}. Make a larger one: "
             f"initial_cache(..., max_length={max(position + 1, 1)})."
         )
 

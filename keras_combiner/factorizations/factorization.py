@@ -9,7 +9,8 @@ from keras import ops
 from keras_combiner.factorizations import heads, summaries, terms, weight_spec
 from keras_combiner.factorizations.blocks import Tokens
 
-# Of equal logits, a direct token counts nine million times as much as a part then.
+# The largest `locality`: a direct token then counts exp(16), about nine million, times as much as a
+# part with the same logit.
 MOST_LOCAL = 16.0
 
 
@@ -200,7 +201,7 @@ class Factorization:
         return {**specs, **self.weight_specs(num_heads, key_dim, value_dim, input_dim)}
 
     def updated_weights(self, weights, key, padding_mask=None):
-        """What a training step makes of weights that gradients do not train.
+        """Computes, in a training step, new values of the weights that gradients do not train.
 
         Args:
             weights: dict of str to tensor, at least what `weight_specs` declares.
@@ -282,15 +283,14 @@ class Factorization:
             dropout: callable applied to the joint attention weights, or None.
             return_attention_scores: bool, whether to return the effective attention matrix too.
                 It takes memory that grows with the square of T.
-            weights: dict of str to tensor, what `all_weight_specs` declares; None where that
-                is nothing.
+            weights: dict of str to tensor, what `all_weight_specs` declares; None if it declares
+                none.
             inputs: float tensor `[B, T, F]`, what the heads were projected from, for plans that
                 use it (see `AxialRowmajor`), or None.
-            locality: float, at least 0, in nats: head h of H adds `locality * h / (H - 1)` to the
-                logits of the tokens that it attends to directly, so that the first head is as near
-                to softmax attention as the plan is, and the last one looks nearby most of all.
-                Parts are opened as if it were 0. Where all is direct it changes nothing. A single
-                head cannot have any.
+            locality: float from 0 to 16, in nats: head h of H adds `locality * h / (H - 1)` to the
+                logits of the tokens that it attends to directly. The first head adds nothing; the
+                last one favors direct tokens most. It does not change which parts are opened, and
+                has no effect where all tokens are direct. It must be 0 for a single head.
 
         Returns:
             float tensor `[B, H, T, V]`, or with `return_attention_scores` a pair of it and the
@@ -347,11 +347,11 @@ class Factorization:
         return outputs
 
     def initial_cache(self, *arguments, **options):
-        """Refused: see `decoding.DecodingFactorization`, and `decodes`."""
+        """Raises a NotImplementedError; `decoding.DecodingFactorization` overrides it."""
         self._refuse_decoding()
 
     def decode(self, *arguments, **options):
-        """Refused: see `decoding.DecodingFactorization`, and `decodes`."""
+        """Raises a NotImplementedError; `decoding.DecodingFactorization` overrides it."""
         self._refuse_decoding()
 
     def _refuse_decoding(self):

@@ -18,27 +18,27 @@ class Fixed(DecodingFactorization):
     """Attends to the own block token by token, and to every other block through its summary.
 
     The sequence is cut into N = ceil(T / S) blocks of S tokens, the last of which may be short.
-    Bidirectional queries see all blocks; causal ones the own block up to themselves, and the
-    blocks before it. A block at least as long as the text makes all of it direct, which is plain
-    softmax attention. Four refinements of the paper's plan trade cost for closeness to it: direct
-    neighbor blocks, direct first blocks (the beginning of a text, which often says what all of it
-    is), summaries of parts finer than a block, and parts that are opened. Cost, with P tokens a
+    Bidirectional queries see all blocks; causal ones the own block up to themselves, and the blocks
+    before it. A block at least as long as the text makes all of it direct, which is plain softmax
+    attention. Four refinements of the paper's plan cost more and come closer to softmax attention:
+    direct neighbor blocks, direct first blocks (the beginning of a text often says what it is
+    about), summaries of parts finer than a block, and parts that are opened. Cost, with P tokens a
     part, K neighbors, F first blocks and X opened parts: O(T ((1 + 2K + F) S + X P + T / P)), which
     by default is O(T (S + N)), or O(T sqrt(T)) for S near sqrt(T).
 
-    What a summary cannot tell is read token by token where parts are opened: every group of g
-    consecutive queries opens the X parts beyond its direct blocks that it attends to most, by their
-    summaries; all others stay closed. The choice has no gradient. Causal groups of several queries
-    open what the group before them attends to most, so that nothing after a query decides what it
-    reads; with g = 1 every query chooses for itself. Where X is at least the number of parts in
-    reach (causal: with g = 1), this is softmax attention. Close calls may go otherwise where sums
-    are rounded otherwise, such as under another backend, and outputs differ there. `summary="none"`
-    leaves nothing to choose by: no part is opened.
+    An opened part is read token by token, and not through its summary: every group of g consecutive
+    queries opens the X parts beyond its direct blocks that it attends to most, by their summaries;
+    all others stay closed. The choice has no gradient. Causal groups of several queries open what
+    the group before them attends to most, so that nothing after a query decides what it reads; with
+    g = 1 every query chooses for itself. Where X is at least the number of parts in reach (causal:
+    with g = 1), this is softmax attention. Where two parts are attended to almost equally, rounding
+    decides which is opened: backends may choose differently there, and return different outputs.
+    With `summary="none"` no part is opened.
 
     Args:
         block_size: int, S, at least 1.
         part_size: int, P, a divisor of `block_size`: blocks that are not direct are summarized as
-            S / P parts of P tokens each. As a whole if None.
+            S / P parts of P tokens each. `block_size` if None.
         neighbors: int, K, at least 0: number of blocks on each side of the own one (causal: on
             the left) that are attended directly as well.
         opened: int, X, at least 0: number of parts that a group of queries opens.
@@ -171,10 +171,11 @@ class Fixed(DecodingFactorization):
     def terms(self, tokens, options, learned):
         """See `Factorization.terms`.
 
-        N blocks of S tokens, each with W = S, or (1 + 2K) S, direct keys; M parts of P tokens.
+        N blocks of S tokens, each with W = (1 + 2K) S direct keys, causal (1 + K) S; M parts of P
+        tokens.
         """
         length = ops.shape(tokens.query)[1]
-        # Where no block is beyond reach, one block does.
+        # Where all tokens are direct, one block holds them all.
         size = length if self.is_full_attention(length) else self.block_size
         num_blocks = blocks.count(length, size)
         one_block = isinstance(num_blocks, int) and num_blocks == 1
@@ -254,7 +255,7 @@ class Fixed(DecodingFactorization):
         if self.opened and pooling.has_parts:
             every = num_parts * part_size
             shapes = {"key": (every, key_dim), "value": (every, value_dim)}
-            if self._group_size > 1:  # the own group and the one before, from slots without a seam
+            if self._group_size > 1:  # the own group and the one before: no read wraps around
                 num_queries = math.lcm(part_size, 2 * self._group_size)
         elif self.first_blocks:
             first = self.first_blocks * self.block_size

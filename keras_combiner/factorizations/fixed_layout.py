@@ -19,7 +19,7 @@ def split_blocks(x, part_size):
 
 
 def fill_masked_keys(parts, key, mask):
-    """Puts averages in the place of keys that do not count.
+    """Replaces keys that do not count by averages of those that do.
 
     Args:
         parts: `Summaries` of M parts, whose keys are averages.

@@ -49,8 +49,8 @@ class Logsparse(DecodingFactorization):
     def terms(self, tokens, options, learned):
         """See `Factorization.terms`.
 
-        Queries and their siblings of level 0 attend directly in N pairs. L = log2(T) - 1 levels
-        remain.
+        Queries and their siblings of level 0 attend directly in N pairs. L = ceil(log2(T)) - 1
+        levels remain.
         """
         length = self.static_length(tokens.query)
         if tokens.mask is None and length & (length - 1):
@@ -88,11 +88,11 @@ class Logsparse(DecodingFactorization):
         }
 
     def decode_heads(self, token, cache, position, pooling):
-        """See `DecodingFactorization.decode_heads`. O(log max_length) a token, taken over many.
+        """See `DecodingFactorization.decode_heads`. O(log max_length) a token, amortized.
 
         A token whose position ends in exactly t binary ones completes a left sibling of level t,
-        which is summarized then and there, for all tokens of the block beside it. So every second
-        token summarizes nothing, every fourth one two tokens, every eighth one four, and so on.
+        which is summarized at once, for all tokens of the block to its right. So every second token
+        summarizes nothing, every fourth one two tokens, every eighth one four, and so on.
         """
         cache = dict(cache)
         for name in ("query", "key", "value"):

@@ -125,6 +125,6 @@ class Mixture(Factorization):
 
 
 def _average(tensors):
-    """Shares before the sum, which could otherwise exceed what float16 holds."""
+    """Averages tensors, scaled before the sum, which could otherwise exceed what float16 holds."""
     shares = [x * (1.0 / len(tensors)) for x in tensors]
     return sum(shares[1:], shares[0])

@@ -1,4 +1,4 @@
-"""In which dtype sums and softmaxes are computed, whatever short format the layers have."""
+"""The dtype in which sums and softmaxes are computed, also for layers in float16 or bfloat16."""
 
 from keras import backend, ops
 
@@ -22,16 +22,16 @@ def at_least_float32(x):
 
 
 def square(x):
-    """The squares of what `can_be_squared` makes of a tensor."""
-    return ops.square(can_be_squared(x))
+    """Returns the squares of a tensor, in float32 if it is in float16."""
+    return ops.square(cast_for_squares(x))
 
 
-def can_be_squared(x):
-    """A tensor as it is, or float32 for one of float16, which holds no square above 65,504."""
+def cast_for_squares(x):
+    """Casts float16 to float32, because float16 holds no square above 65,504."""
     is_float16 = backend.standardize_dtype(x.dtype) == "float16"
     return at_least_float32(x) if is_float16 else x
 
 
 def dtype_for(x):
-    """The dtype of `at_least_float32(x)`, str: for what goes with it, such as a mask."""
+    """Returns the dtype of `at_least_float32(x)`, a str."""
     return "float64" if backend.standardize_dtype(x.dtype) == "float64" else "float32"

@@ -1,4 +1,4 @@
-"""Matrix products of attention: activations with activations, which are rounded in integers."""
+"""Matrix products of two activations in attention, which quantization-aware training watches."""
 
 import contextlib
 import contextvars
@@ -23,7 +23,7 @@ _watcher = contextvars.ContextVar("watcher", default=None)
 
 
 def matmul(x, y, name, transpose_y=False):
-    """`keras.ops.matmul` of the factors, or of what a watcher makes of them.
+    """`keras.ops.matmul` of the factors, or of what a watcher returns for them.
 
     Args:
         x: float tensor `[..., I, K]`.
@@ -49,8 +49,8 @@ def watched(watcher):
     Holds in this thread or task only.
 
     Args:
-        watcher: callable of a float tensor and its name, a name of `NAMES` with "/left", "/right"
-            or "/output" behind it, that returns what is to stand in its place: such as the same
+        watcher: callable of a float tensor and its name, a name of `NAMES` followed by "/left",
+            "/right" or "/output". What it returns replaces the tensor: for example the same
             numbers, quantized.
 
     Example:

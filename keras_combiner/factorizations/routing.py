@@ -18,11 +18,11 @@ class Routing(Factorization):
     its key. Tokens sorted by cluster and position are cut into groups of S, which then are what
     blocks are to `Fixed`. Padding belongs to a cluster after all others, so it may stand anywhere.
 
-    Causal queries see the members of all groups that are not after them, and no group may depend
-    on tokens to come. So every cluster is then cut by itself, which leaves it a last group that
-    may be short, and up to C groups more. A part differs from query to query: it is the first
-    members of a group. The pattern needs a static length. Cost, with N groups: O(T (S + N)); the
-    causal plan, in which every query gathers parts of its own, holds O(T N D) numbers a head.
+    A causal query sees, of all groups, the members that are not after it. No group may depend on
+    later tokens, so the causal plan cuts every cluster by itself: the last group of a cluster may
+    be short, and there are up to C groups more. A part then differs from query to query: it is the
+    first members of a group. The pattern needs a static length. Cost, with N groups: O(T (S + N));
+    the causal plan, in which every query gathers its own parts, holds O(T N D) numbers a head.
 
     Centroids are moving averages of the keys of their clusters: weights that training updates
     without gradients, see `updated_weights`.

@@ -50,13 +50,13 @@ def joint_softmax(terms):
     """Softmax over the last axes of all terms together.
 
     Masked entries get a weight of exactly zero, whatever their logits hold. Before the exponential
-    they are filled with the smallest logit at hand: a fill that can neither raise the maximum, nor
-    overflow, nor widen the range of values that an integer format has to represent, as a large
-    negative constant would.
+    they are filled with the smallest logit, except in terms with `masked_cannot_dominate`: a fill
+    that can neither raise the maximum, nor overflow, nor widen the range of values that an integer
+    format has to represent, as a large negative constant would.
 
     Args:
-        terms: list of `terms.Term`, of which the logits, masks and biases count; logits have shapes
-            that agree in all but the last axis.
+        terms: list of `terms.Term`, whose `logits`, `mask`, `bias`, `favor` and
+            `masked_cannot_dominate` are used. The shapes of logits agree in all but the last axis.
 
     Returns:
         A list of float32 tensors (float64 for such logits) shaped like the logits: non-negative
@@ -86,8 +86,8 @@ def unscaled_softmax(terms):
         terms: as in `joint_softmax`.
 
     Returns:
-        `(weights, scale)`: a list of tensors, and a tensor `[..., 1]`; what `joint_softmax` returns
-        is their products.
+        `(weights, scale)`: a list of tensors, and a tensor `[..., 1]`. `joint_softmax` returns
+        their products.
     """
     logits = [finite(term.logits) for term in terms]
     factors = [_factor(term, precision.dtype_for(logits[0])) for term in terms]
@@ -127,7 +127,7 @@ def unscaled_softmax(terms):
 
 
 def _factor(term, dtype):
-    """What the exponentials of the logits are multiplied with: mask and bias together, or None.
+    """The factor of the exponentials of the logits: mask and bias together, or None.
 
     Both are smaller than the logits as a rule, so that this takes one pass over these, not two.
     """
@@ -138,12 +138,12 @@ def _factor(term, dtype):
 
 
 def finite(logits):
-    """Logits in float32 at least; those that float16 could not hold become its largest."""
+    """Casts logits to float32 at least, and clips those of float16 to its range."""
     is_float16 = backend.standardize_dtype(logits.dtype) == "float16"
     logits = precision.at_least_float32(logits)
     return ops.clip(logits, -65504.0, 65504.0) if is_float16 else logits
 
 
 def _reduce(operation, tensors):
-    """The shift of a softmax cancels in its value, hence also in its gradient."""
+    """Reduces without a gradient: the shift of a softmax cancels in its value and gradient."""
     return ops.stop_gradient(functools.reduce(operation, tensors))

@@ -49,7 +49,7 @@ class Pooling(NamedTuple):
         return self.name != NONE
 
     def features(self, query, key):
-        """What is pooled: queries and keys `[..., D]`, or what "deepset" makes of each of them."""
+        """What is pooled: queries and keys `[..., D]`, or, for "deepset", features of each."""
         if self.name != "deepset":
             return query, key
         return tuple(
@@ -106,7 +106,7 @@ def weight_specs(summary, key_dim):
 
 
 def get(summary, weights):
-    """The `Pooling` that the name `summary` and a dictionary of weights make."""
+    """Returns the `Pooling` of the name `summary`, with its weights out of a dictionary."""
     return Pooling(summary, weights.get("deepset_query_kernel"), weights.get("deepset_key_kernel"))
 
 
@@ -118,16 +118,16 @@ def summarize(query, key, value, mask, pooling, counts=None, bias=None, variance
 
     - "max": q_P and k_P are maxima over the part, feature by feature (the paper's choice).
     - "mean": they are means.
-    - "deepset": they are maxima of what a learned dense layer without bias and a ReLU, one for
-      queries and one for keys, make of every token.
+    - "deepset": they are maxima over the outputs of a learned dense layer without bias and a ReLU,
+      one layer for queries and one for keys.
     - "variational": q_P is the mean, `k_P = sum_j w_P(j) k_j`, and the entropy of w_P is added
       to the part's logit: the weight of the part that brings a query's attention closest to full
       softmax attention, given w_P.
     - "gaussian": as "variational", and nearer to the weight that softmax attention gives the part:
       its keys under w_P are taken for a Gaussian, whose variance feature by feature, `sigma2_P =
       sum_j w_P(j) (k_j - k_P)^2`, adds `sum_d q_d^2 sigma2_P_d / 2` to the logit of a query q
-      (already divided by sqrt(D)), but no more than `softmax.MOST_ABOVE`. That term grows with the
-      square of the query, the logarithm of the exact weight in proportion to it at most.
+      (already divided by sqrt(D)), but no more than `softmax.MOST_ABOVE`: that term grows with the
+      square of the query, while the logarithm of the exact weight grows linearly at most.
 
     Args:
         query: float tensor `[G, N, S, D]`, already divided by sqrt(D).
@@ -235,7 +235,7 @@ def variance_of_runs(weights, key, center):
     """
     # What the center does to the two products cancels, in gradients too, which are as large as
     # squares: neither is rounded to float16.
-    offset = precision.can_be_squared(key - ops.stop_gradient(center))
+    offset = precision.cast_for_squares(key - ops.stop_gradient(center))
     weights = ops.cast(weights, offset.dtype)
     mean = products.matmul(weights, offset, "part_variance")
     about_center = products.matmul(weights, ops.square(offset), "part_variance")

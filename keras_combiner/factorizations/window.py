@@ -16,10 +16,10 @@ class Window(DecodingFactorization):
 
     A bidirectional query i sees the tokens j with |i - j| <= S / 2, a causal one the last S tokens
     up to itself, 0 <= i - j < S. Unlike all other plans this one has no parts and does not cover
-    the whole text: a layer sees nothing of what lies beyond the window. A stack of L layers
-    carries what a token says L times as far, and no further. Take it for the local layers of a
-    model whose other layers see everything, as Longformer and ModernBERT have them, or as a member
-    of a `Mixture`. The kind of summary does not matter. Cost: O(T S).
+    the whole text: a layer sees nothing of what lies beyond the window. Through a stack of L layers
+    information travels L times as far, and no further. Take it for the local layers of a model
+    whose other layers see everything, as Longformer and ModernBERT have them, or as a member of a
+    `Mixture`. The kind of summary does not matter. Cost: O(T S).
 
     Keras computes the same with `MultiHeadAttention(sliding_window=W)`, at a cost of O(T T). There
     a query sees |i - j| < W, on both sides unless `use_causal_mask=True`: bidirectional, W is

@@ -50,20 +50,21 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             "deepset" (which adds parameters); see
             `keras_combiner.factorizations.summaries.summarize`. "none" leaves parts out: sparse
             attention to the direct tokens only, for comparisons.
-        locality: float, at least 0, in nats, how much more than in softmax attention the tokens
-            count that a query attends to directly: from nothing in the first head to `locality` in
-            the last one; see `keras_combiner.factorizations.Factorization.attend`.
+        locality: float from 0 to 16, in nats, added to the logits of the tokens that a query
+            attends to directly: nothing in the first head, `locality` in the last one, equal steps
+            between them; see `keras_combiner.factorizations.Factorization.attend`. It must be 0 for
+            a single head.
         num_key_value_heads: int, number of key and value heads, each shared by
             `num_heads / num_key_value_heads` query heads (grouped queries); `num_heads` if None.
         rotary: bool, whether to rotate queries and keys by angles that grow with the position,
             counted from the first position of a sequence that is not masked.
         rotary_base: float, base of these angles; see `keras_combiner.layers.rotary.rotate`.
-        flash_attention: bool, whether the backend's fused kernel computes the attention, which it
-            can where all of it is direct (the plan "fixed" with `block_size >= length`), no scores
-            are asked for, no dropout is active and `value_dim` equals `key_dim`. If None, it is
-            used wherever it can be and Keras's flash attention is not disabled; True refuses
-            everything else. It depends on the machine, not on the model: as in
-            `keras.layers.MultiHeadAttention` it is not saved.
+        flash_attention: bool, whether the backend's fused kernel computes the attention. It can on
+            JAX and PyTorch, where all attention is direct (such as the plan "fixed" with
+            `block_size >= length`), no scores are asked for, no dropout is active and `value_dim`
+            equals `key_dim`. If None, it is used wherever it can be, unless Keras's flash attention
+            is disabled; if True, a call that cannot use it raises an error. It depends on the
+            machine, not on the model: as in `keras.layers.MultiHeadAttention` it is not saved.
         **kwargs: whatever else `keras.layers.MultiHeadAttention` takes: `kernel_initializer`,
             `bias_initializer`, `kernel_regularizer`, `bias_regularizer`, `activity_regularizer`,
             `kernel_constraint`, `bias_constraint`, `use_gate`, `seed`, `name`, `dtype`.
@@ -375,8 +376,9 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
 
         Raises:
             NotImplementedError: if the plan does not decode one token at a time.
-            ValueError: if the layer has no weights yet, for a token of the wrong rank, or for a
-                `position` that is an int for which the cache has no room.
+            ValueError: if the layer has no weights yet, for a token of the wrong rank, for a cache
+                of another layer or batch size, or for a `position` that is an int for which the
+                cache has no room.
 
         Example:
 
@@ -421,11 +423,11 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             return False
         obstacle = None
         if return_attention_scores:
-            obstacle = "the fused kernel does not give the attention scores"
+            obstacle = "the fused kernel does not return the attention scores"
         elif dropout is not None:
             obstacle = "the fused kernel has no dropout"
         elif self.value_dim != self.key_dim:
-            obstacle = "the fused kernel wants a `value_dim` that equals `key_dim`"
+            obstacle = "the fused kernel needs a `value_dim` that equals `key_dim`"
         elif not self.plan.is_full_attention(shape[1]):
             obstacle = (
                 f"not all attention between {shape[1]} tokens is direct under the plan "

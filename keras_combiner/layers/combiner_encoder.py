@@ -134,8 +134,8 @@ class CombinerEncoder(keras.layers.Layer):
         if key_dim is None:
             if features % options.num_heads:
                 raise ValueError(
-                    f"`num_heads` must divide the {features} features of the input, or `key_dim` "
-                    f"be given. Received: num_heads={options.num_heads}."
+                    f"`num_heads` must divide the {features} features of the input. Received: "
+                    f"num_heads={options.num_heads}. Take another number, or pass `key_dim`."
                 )
             key_dim = features // options.num_heads
         self.attention = CombinerAttention(
@@ -215,7 +215,7 @@ class CombinerEncoder(keras.layers.Layer):
         return norm(x + self.dropout_layer(sublayer(x), training=training))
 
     def initial_cache(self, batch_size, max_length):
-        """See `CombinerAttention.initial_cache`."""
+        """See `CombinerAttention.initial_cache`; raises a ValueError if the block is not causal."""
         self._check_decodes()
         return self.attention.initial_cache(batch_size, max_length)
 

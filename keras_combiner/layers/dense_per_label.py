@@ -8,11 +8,13 @@ from keras_combiner.factorizations import precision
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
 class DensePerLabel(keras.layers.Dense):
-    """A dense layer of which every unit reads a vector of its own.
+    """A dense layer in which every unit reads a vector of its own.
 
     It has the weights of `keras.layers.Dense`, and takes what `LabelAttentionPooling` returns:
     output `c` is the product of vector `c` of the input with column `c` of the kernel, plus bias.
     Sums are computed in float32 at least. `quantize` leaves it as it is.
+
+    Masking: no mask is used; `LabelAttentionPooling` returns none.
 
     Args:
         units: int, number of labels.

@@ -23,7 +23,7 @@ class Dropout(keras.layers.Dropout):
 
     Args:
         rate: float, share of the elements to drop, at least 0 and at most 1.
-        noise_shape: see `keras.layers.Dropout`, whose own way is taken if it is given.
+        noise_shape: see `keras.layers.Dropout`, which computes the call if it is given.
         seed: int, or None.
         **kwargs: `name`, `dtype` and what else `keras.layers.Layer` takes.
 

@@ -19,7 +19,7 @@ class EncoderOptions:
     attention to its `CombinerAttention`.
 
     Raises:
-        ValueError: for what no block can be built with.
+        ValueError: for arguments that no block can be built with.
 
     Example:
 

@@ -42,7 +42,7 @@ def rematerialized(function, x, seed_generator):
 
 
 def seed_generator_of(layer):
-    """What a layer is to draw its random numbers with now, a `keras.random.SeedGenerator`.
+    """Returns the `keras.random.SeedGenerator` that a layer has to draw its random numbers with.
 
     Args:
         layer: layer with an attribute `seed_generator`.
@@ -52,18 +52,18 @@ def seed_generator_of(layer):
 
 @contextlib.contextmanager
 def _seeds_from(seed):
-    token = _seeds.set(None if seed is None else _Following(seed))
+    token = _seeds.set(None if seed is None else _DerivedSeeds(seed))
     try:
         yield
     finally:
         _seeds.reset(token)
 
 
-class _Following(keras.random.SeedGenerator):
-    """Seeds that follow from one: the same in every run that begins with it."""
+class _DerivedSeeds(keras.random.SeedGenerator):
+    """Seeds that are derived from one: the same in every run that begins with it."""
 
     def __init__(self, seed):
-        # Not the parent's: there is no state, which a second run would find changed.
+        # The parent's `__init__` would make a state, which a second run would find changed.
         self._first = seed
         self._count = 0
 

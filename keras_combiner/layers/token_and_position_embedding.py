@@ -87,8 +87,9 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
         self._check_length(token_ids.shape)
         length = ops.shape(token_ids)[1]
         positions = ops.cast(self.position_embeddings, self.compute_dtype)
-        # A quantized table may give float32, whatever its policy says.
-        tokens = ops.cast(self.token_embedding(self._counted(token_ids)), self.compute_dtype)
+        # A quantized table may return float32, whatever its policy says.
+        tokens = self.token_embedding(self._with_negative_ids_out_of_range(token_ids))
+        tokens = ops.cast(tokens, self.compute_dtype)
         return tokens + ops.expand_dims(positions[:length], 0)
 
     def decode(self, token_ids, position):
@@ -96,17 +97,17 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
 
         Args:
             token_ids: int tensor `[batch]`, the tokens at `position`.
-            position: int, or int32 scalar tensor, below `sequence_length`.
+            position: int, or int32 scalar tensor, below `sequence_length`; this is not checked.
 
         Returns:
             float tensor `[batch, embedding_dim]`.
         """
         here = ops.take(self.position_embeddings, ops.cast(position, "int32"), axis=0)
-        tokens = self.token_embedding(self._counted(token_ids))
+        tokens = self.token_embedding(self._with_negative_ids_out_of_range(token_ids))
         return tokens + ops.expand_dims(ops.cast(here, tokens.dtype), 0)
 
-    def _counted(self, token_ids):
-        """Token ids of which none is counted from the end of the table, as Keras does it."""
+    def _with_negative_ids_out_of_range(self, token_ids):
+        """Keras would count negative ids from the end of the table: a wrong row, and no error."""
         token_ids = ops.cast(token_ids, "int32")
         return ops.where(token_ids < 0, self.vocabulary_size, token_ids)
 

@@ -9,8 +9,8 @@ class TokenDropout(keras.layers.Layer):
     """Turns a random share of the token ids into padding while training.
 
     Every step sees another excerpt of the same documents, so that a model cannot rely on a few
-    telling words. A padded token takes no part in attention, in summaries or in pooling, hence an
-    excerpt looks to the model like any other text, unlike one full of unknown tokens.
+    distinctive words. A padded token takes no part in attention, in summaries or in pooling, so
+    that an excerpt looks to the model like any other text, unlike one full of unknown tokens.
 
     Masking: the layer makes padding (id 0); masks are made from its output.
 

@@ -79,10 +79,10 @@ def test_true_says_why_it_cannot_be_honoured(backend):
         "parts": "not all attention between 9 tokens is direct under the plan Fixed",
         "parts, symbolic": "not all attention between 9 tokens is direct under the plan Fixed",
         "other plan": "not all attention between 9 tokens is direct under the plan Logsparse",
-        "scores": "the fused kernel does not give the attention scores",
-        "scores, symbolic": "the fused kernel does not give the attention scores",
+        "scores": "the fused kernel does not return the attention scores",
+        "scores, symbolic": "the fused kernel does not return the attention scores",
         "dropout": "Dropout is not supported",  # by Keras
-        "value_dim": "the fused kernel wants a `value_dim` that equals `key_dim`",
+        "value_dim": "the fused kernel needs a `value_dim` that equals `key_dim`",
         "machine": "cannot be honoured: ",  # there is no accelerator here
     }
     errors = on_backend.call(backend, fused.errors, tokens(), MASKS["left"])
