@@ -1,4 +1,4 @@
-"""A check of what every model is constructed with."""
+"""A check of the keyword arguments of models."""
 
 
 def check_keywords(model, keywords):

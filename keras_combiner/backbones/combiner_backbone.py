@@ -50,9 +50,9 @@ class CombinerBackbone(keras.Model):
             same defaults, for example `block_size`, `factorization`, `summary`, `activation`,
             `use_causal_mask` or `remat`; and `name` and `trainable`. `factorization` may also be a
             list with one plan for each block, from the first to the last; what needs an ability of
-            the plan, such as decoding, needs it of all of them. With `normalize_first` there is a
-            last normalization, without it a first one, with the same `layer_norm_epsilon`. With
-            `rotary` the learned position embeddings stay.
+            the plan, such as decoding, needs it of all of them. One more normalization, with the
+            same `layer_norm_epsilon`, follows the last block if `normalize_first`, and the
+            embeddings if not. The learned position embeddings stay with `rotary`, too.
 
     Raises:
         TypeError: for an unknown argument.
@@ -112,7 +112,7 @@ class CombinerBackbone(keras.Model):
         if options.normalize_first:
             x = norm(x)
         super().__init__(inputs=token_ids, outputs=x, **kwargs)
-        # No attributes, of which `summary` would shadow that of keras.Model.
+        # Not as attributes: `summary` would hide the method of keras.Model.
         self.arguments = {
             "vocabulary_size": vocabulary_size,
             "sequence_length": sequence_length,
@@ -125,7 +125,7 @@ class CombinerBackbone(keras.Model):
         }
         self.options = options
         self.embedding = embedding
-        # Keras has noted it of the backbone, and a model around it would train the layers.
+        # Keras has frozen the backbone alone: a model around it would still train its layers.
         for layer in self.layers if not self.trainable else ():
             layer.trainable = False
 

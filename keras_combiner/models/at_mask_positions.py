@@ -1,4 +1,4 @@
-"""at_mask_positions: a batch in which only what is to be predicted is computed."""
+"""at_mask_positions: a batch for which only the logits of hidden tokens are computed."""
 
 import tensorflow as tf
 
@@ -7,7 +7,7 @@ _PARTS = 16
 
 
 def at_mask_positions(token_ids, targets):
-    """Makes a batch in which the places of the targets are named.
+    """Makes a batch that says at which positions there are targets.
 
     Logits over a vocabulary cost more than all the rest of a small model, and only few positions
     are needed: with this batch a `CombinerMaskedLM` computes only those.

@@ -27,15 +27,15 @@ def calibrate(classifier, texts, labels=None, precision=None, batch_size=16):
     """
     task, names = classifier.task, classifier.labels
     if task.name == "regression":
-        task.calibrated(1.0, None, None, None)  # says why not
+        task.calibrated(1.0, None, None, None)  # raises an error that says why not
     if precision is not None and not 0 < precision < 1:
         raise ValueError(
-            f"`precision` is a share between 0 and 1, both excluded. Received: {precision!r}."
+            f"`precision` must be a share between 0 and 1, both excluded. Received: {precision!r}."
         )
     if classifier.get_layer(task.output).quantization_mode is not None:
         raise ValueError(
             "The last layer is quantized by Keras, and its weights cannot be scaled. Calibrate "
-            "the model first and call `quantize` on it then."
+            "the model first, and call `quantize` on it afterwards."
         )
     if not text_inputs.is_text(texts):
         raise ValueError(f"`calibrate` takes texts, or a reader. Received: {type(texts).__name__}.")
@@ -47,7 +47,7 @@ def calibrate(classifier, texts, labels=None, precision=None, batch_size=16):
     classifier._scale_logits(factor)
     if classifier.lexical:
         features["lexical"] = features["lexical"] * factor
-    # Not from the logits: thresholds are for what the model says, rounding and all.
+    # Not from the logits: thresholds are compared with what the model returns, rounding included.
     after = _answers(classifier, features, windows)
     classifier.task, report = calibrated(
         task, found, (before, after), targets, names, precision=precision
@@ -57,7 +57,7 @@ def calibrate(classifier, texts, labels=None, precision=None, batch_size=16):
 
 
 def features_of(classifier, documents, batch_size=16):
-    """Computes of documents what the weights that a temperature scales are applied to.
+    """Computes, for documents, the inputs of the weights that a temperature scales.
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`.
@@ -118,7 +118,7 @@ def logits_of(classifier, features, windows):
 
 
 def _answers(classifier, features, windows):
-    """What the model says of documents, `[documents, units]`, as `predict` returns it."""
+    """The model's outputs for documents, `[documents, units]`, as `predict` returns them."""
     model = keras.Model(list(_feature_tensors(classifier).values()), classifier.output)
     outputs = model(list(features.values()), training=False)
     return classifier.pooled(keras.ops.convert_to_numpy(outputs), windows)
@@ -134,7 +134,7 @@ def fitted_temperature(task, logits, targets, names):
         names: list of str.
 
     Returns:
-        pair of float and list of str, what is to be known about it.
+        pair of float and list of str, notes about it.
 
     Raises:
         ValueError: for too few documents, or logits that are not finite.
@@ -147,7 +147,7 @@ def fitted_temperature(task, logits, targets, names):
     logits = np.asarray(logits, "float64")
     if not np.all(np.isfinite(logits)):
         raise ValueError("The model's outputs are not finite: train it before calibrating it.")
-    # From the logits of training: calibrating twice is calibrating once.
+    # Relative to the logits as trained, so that calibrating twice equals calibrating once.
     trained = logits * task.temperature
     found = temperature.fit_temperature(trained, task.one_hot(targets, names), task.activated)
     if found == temperature.LEAST:

@@ -79,7 +79,7 @@ class CalibrationReport:
 
 
 def figures_of(measured):
-    """Chooses from what a task's `measure` returned what calibration changes.
+    """Picks the figures that calibration changes out of what a task's `measure` returned.
 
     Args:
         measured: dict.

@@ -13,7 +13,7 @@ from keras_combiner.datasets.label_places import LabelPlaces
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ClassWeights:
-    """What a training weighs its classes with.
+    """The weights of classes in a training.
 
     Attributes:
         values: float32 array `[classes]`; None if all weigh the same.
@@ -30,7 +30,7 @@ class ClassWeights:
         return dict(enumerate(self.values.tolist()))
 
     def options(self, with_documents):
-        """Returns what the batches of a training are made with, a dict.
+        """Returns the arguments with which the batches of a training are made, a dict.
 
         Args:
             with_documents: bool, whether the weights of documents are multiplied with these.
@@ -143,7 +143,7 @@ def _balanced(number, batches, several):
 
 
 def weighed_labels(y, y_pred, sample_weight, weights):
-    """Makes a loss a label of a loss a document, each with its weight.
+    """Turns one loss for each document into one for each label, with its weight.
 
     Args:
         y: tensor `[batch, labels]`, 1 for the labels that a document has.

@@ -72,7 +72,7 @@ class CombinerCausalLM(LanguageModel):
     def quantize(self, *args, **kwargs):
         """As `keras.Model.quantize`."""
         super().quantize(*args, **kwargs)
-        self._forget_compiled()  # it reads variables that are gone
+        self._forget_compiled()  # compiled functions read variables that no longer exist
 
     def fit(self, x=None, y=None, *args, validation_data=None, **kwargs):
         """As `keras.Model.fit`, on token ids.

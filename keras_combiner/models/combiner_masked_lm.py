@@ -1,4 +1,4 @@
-"""CombinerMaskedLM: which token stood where a mask stands now."""
+"""CombinerMaskedLM: which token a mask hides."""
 
 import keras
 import tensorflow as tf
@@ -28,7 +28,7 @@ from keras_combiner.text.whole_word_masking import (
     check_masked_share,
 )
 
-# Of a text of two tokens, which frame it, there is nothing to hide.
+# Every text begins and ends with a special token: in a text of two there is nothing to hide.
 _FRAME = 2
 
 
@@ -46,8 +46,8 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
     starts from it with `LongDocumentClassifier.from_pretrained`.
 
     Without texts, `fit` takes the ids with masks as `x`, and as `y` the ids that the masks hide,
-    with 0 wherever nothing is to be predicted. `fit` brings the recipe of `LongDocumentClassifier`
-    to both, unless you `compile` the model yourself.
+    with 0 wherever nothing is to be predicted. With and without texts, `fit` uses the recipe of
+    `LongDocumentClassifier`, unless you `compile` the model yourself.
 
     Masking: token id 0 is padding. Targets of 0 count neither in the loss nor in its gradient.
 
@@ -166,7 +166,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
             ValueError: for an unknown `size`, `tokenizer` or `long_texts`, a `masked_share` out of
                 range, or texts without a word.
         """
-        # What cannot work shows before a vocabulary is learned, which takes a while.
+        # Wrong arguments are refused before a vocabulary is learned, which takes a while.
         check_masked_share(masked_share)
         check_long_texts(long_texts)
         check_size(size)
@@ -246,7 +246,7 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def loss_and_metrics(self):
-        """The loss of `compile`, and the share of the hidden tokens that are found."""
+        """Returns what `compile` takes: a metric, the share of hidden tokens that are found."""
         return {"metrics": [MaskedAccuracy()]}
 
     def _documents(self, x, y=None, weights=None):

@@ -17,14 +17,14 @@ _SET_THE_LEARNING_RATE = (
     keras.callbacks.ReduceLROnPlateau,
 )
 
-# Share of the batches that may be left over when gradients are accumulated, without a word.
+# Share of the batches that may be left over, without a warning, when gradients are accumulated.
 _MOST_LEFT_OVER = 0.05
 _INFINITE = -1  # as tf.data says it
 
 
 def is_compiled_by_user(model):
     """Whether a `TextTraining` model has a recipe, and not the default one."""
-    if not model.compiled or model.optimizer is None:  # that is while `save` is at work
+    if not model.compiled or model.optimizer is None:  # None while `save` runs
         return False
     return model._compile_config is not model.default_compilation
 
@@ -37,7 +37,7 @@ def compile_by_default(model, steps=None, gradient_accumulation_steps=None):
         steps: int, of the training; None if they are not known, for a constant learning rate.
         gradient_accumulation_steps: int, or None.
     """
-    # The wider the layers, the smaller the steps that they bear.
+    # Wider layers need smaller steps.
     learning_rate = model.learning_rate
     if learning_rate is None:
         learning_rate = min(2e-3, 0.2 / model.backbone.arguments["hidden_dim"])
@@ -50,17 +50,17 @@ def compile_by_default(model, steps=None, gradient_accumulation_steps=None):
         gradient_accumulation_steps=gradient_accumulation_steps,
     )
     model.compile(optimizer, **model.loss_and_metrics())
-    # Every `compile` makes another one, which tells this from those of the user, whatever optimizer
-    # these have. The model holds it: there is never a later one in its place in memory.
+    # Every `compile` makes a new object, so its identity tells this compilation from a user's. The
+    # model keeps it: no later object can get its place in memory, and its identity.
     model.default_compilation = model._compile_config
 
 
 def compile_for_fit(model, num_batches, settings):
-    """Compiles a model by default, unless its user has; refuses what does not go together.
+    """Compiles a model by default, unless its user has; refuses settings that exclude each other.
 
     Args:
         model: `TextTraining`.
-        num_batches: int, of an epoch; or what else the function of this name returns.
+        num_batches: int, of an epoch, None or infinity, as the function `num_batches` returns it.
         settings: `FitSettings`.
 
     Raises:

@@ -24,7 +24,7 @@ from keras_combiner.models.target_shapes import refuse_other_shapes, shape_of_ta
 from keras_combiner.models.text_training import TextTraining
 
 _TARGETS = 4096  # of documents, that are counted at once
-# By task, of who compiles with a loss that does not fit.
+# What to do, by task, where the compiled loss does not fit the targets.
 _ADVICE = {
     "single_label": "Compile with 'sparse_categorical_crossentropy' and sparse metrics, or pass "
     "targets in one-hot rows beside token ids",
@@ -46,13 +46,13 @@ class DocumentModel(TextTraining, keras.Model):
     _expects_weights = False  # those that the task was calibrated with
 
     def predict(self, x, batch_size=16, **kwargs):
-        """Probabilities of texts, or as `keras.Model.predict` of token ids.
+        """Returns probabilities of texts, or, as `keras.Model.predict`, of token ids.
 
         Args:
             x: texts as in `fit`, a reader, or what `keras.Model.predict` takes.
             batch_size: int, documents a step.
-            **kwargs: what else `keras.Model.predict` takes. `steps` times `batch_size` is how many
-                documents are read, from the first.
+            **kwargs: what else `keras.Model.predict` takes. With `steps`, only the first
+                `steps * batch_size` documents are read.
 
         Returns:
             float32 array (or of the `head_dtype`) `[documents, classes]`, in the order of `labels`;
@@ -70,7 +70,7 @@ class DocumentModel(TextTraining, keras.Model):
         return self._predict_batches(batches, settings)
 
     def predict_with_summary(self, texts, batch_size=16, **kwargs):
-        """As `predict` of texts, and what was found while they were read.
+        """As `predict` of texts, and figures about the texts that were read.
 
         Args:
             texts: texts as in `fit`, or a reader.
@@ -96,7 +96,7 @@ class DocumentModel(TextTraining, keras.Model):
         return self.pooled(batches.in_order(outputs), batches.documents.windows)
 
     def pooled(self, outputs, windows):
-        """Makes one answer a document of those of its windows: the mean of their logits.
+        """Turns answers for windows into one for each document: the mean of their logits.
 
         Args:
             outputs: float array `[windows, classes]`, of one document after the other, as
@@ -111,7 +111,7 @@ class DocumentModel(TextTraining, keras.Model):
         return keras.ops.convert_to_numpy(self.task.pool(outputs, windows))
 
     def loss_and_metrics(self):
-        """Those of the task."""
+        """Returns the loss and the metrics of the task, a dict."""
         return {"loss": self.task.loss, "metrics": self.task.metrics()}
 
     def _documents(self, x, y=None, weights=None):
@@ -191,7 +191,7 @@ class DocumentModel(TextTraining, keras.Model):
         if weights.by_label_or_none() is None:
             yield
             return
-        # A step that was traced has the weights that there were then.
+        # A traced step keeps the weights that it was traced with.
         self._label_weights, self.train_function = weights.values, None
         try:
             yield
@@ -222,7 +222,7 @@ class DocumentModel(TextTraining, keras.Model):
         self._void_calibration("Training makes", stacklevel)
 
     def _void_calibration(self, what_makes, stacklevel=4):
-        """Drops a calibration that is of other weights than those to come."""
+        """Drops a calibration, with a warning: it does not hold for other weights."""
         if self.task.is_calibrated:
             warnings.warn(
                 f"{what_makes} the calibration of this model void: its thresholds are dropped. "

@@ -122,7 +122,7 @@ class FitSettings:
     def with_checkpoints_last(self):
         """Returns the settings with the `ResumingCallback` after all others, and a History.
 
-        What the others know by then belongs to the checkpoint.
+        A checkpoint holds the state of the others, so that they have to be called before it.
 
         Raises:
             ValueError: if something else says where training starts, too.
@@ -139,7 +139,7 @@ class FitSettings:
         return dataclasses.replace(self, callbacks=[*others, self.resuming])
 
     def facts(self, batches):
-        """Returns what a training on `TextBatches` is a function of, a dict for checkpoints."""
+        """Returns all that determines a training on `TextBatches`, a dict for checkpoints."""
         validation = {} if self.validation is None else self.validation.fingerprint("validation")
         return {
             **validation,

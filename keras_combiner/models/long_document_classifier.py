@@ -44,7 +44,7 @@ class LongDocumentClassifier(DocumentModel):
     a learning rate that warms up and decays along a cosine over the epochs asked for. Calling
     `compile` yourself replaces it, as in any Keras model (outputs are probabilities).
 
-    Masking: token id 0 is padding. Probabilities do not depend on how much of it there is.
+    Masking: token id 0 is padding. Probabilities do not depend on the amount of padding.
 
     Args:
         backbone: `CombinerBackbone`.
@@ -69,7 +69,8 @@ class LongDocumentClassifier(DocumentModel):
     Raises:
         TypeError: if `backbone` is not a `CombinerBackbone`, or for an unknown argument.
         ValueError: if there are fewer than two labels, a label occurs twice, the backbone has
-            fewer token ids than the tokenizer, or for an unknown `task`, `long_texts` or `pooling`.
+            fewer token ids than the tokenizer, or for an unknown `task`, `long_texts`, `pooling` or
+            `lexical`.
 
     Example:
 
@@ -177,7 +178,7 @@ class LongDocumentClassifier(DocumentModel):
                 and labels that differ in number, labels that are missing, look alike or are of
                 another kind than the task's, or fewer than two different ones.
         """
-        # What cannot work shows before a vocabulary is learned, which takes a while.
+        # Wrong arguments are refused before a vocabulary is learned, which takes a while.
         texts, labels = text_inputs.corpus(texts, labels)
         task, names = tasks.get(task).learned(labels)
         task.check_names(names)
@@ -314,11 +315,11 @@ class LongDocumentClassifier(DocumentModel):
         a document are averaged as before. One number is learned reliably from few documents;
         several labels have one for all, since thresholds by label do the rest.
 
-        For several labels, each then gets the threshold of the largest F1 on these documents, or
-        the least above which a share of `precision` is right. For single labels `precision` chooses
-        the least probability above which so many answers are right: below it, documents get no
-        label. Labels are given where their probability is above their threshold, by `classify`,
-        SavedModels, and whatever reads `thresholds.txt`.
+        For several labels, each then gets the threshold with the largest F1 on these documents; or,
+        with `precision`, the smallest one above which that share of the answers is right. For
+        single labels, `precision` sets one threshold for all classes in the same way: documents
+        whose largest probability is not above it get no label. `classify`, SavedModels and
+        whatever reads `thresholds.txt` apply thresholds.
 
         Calibrating again replaces what was found before. Training the model discards it, and so do
         `set_weights` and `load_weights`, with a warning.

@@ -1,11 +1,11 @@
-"""make_tokenizer: the tokenizer that a model is to have, learned if need be."""
+"""make_tokenizer: the tokenizer of a new model, learned from texts if asked for."""
 
 from keras_combiner import text  # also registers the tokenizers that saved models name
 from keras_combiner.text.unknown_tokens import UNKNOWN_TO_REFUSE
 
 
 def make_tokenizer(tokenizer, texts, vocabulary_size, verbose=True, mask_token=False):
-    """Makes what `from_texts` takes as `tokenizer` into one.
+    """Returns the tokenizer that the argument `tokenizer` of `from_texts` stands for.
 
     Args:
         tokenizer: "wordpiece" (learned from `texts`), "bytes" (no vocabulary), or a
@@ -19,8 +19,8 @@ def make_tokenizer(tokenizer, texts, vocabulary_size, verbose=True, mask_token=F
         `keras_combiner.text.Tokenizer`.
 
     Raises:
-        ValueError: for anything else, for texts without a word, and for texts of which a learned
-            vocabulary does not know half.
+        ValueError: for any other `tokenizer`, for texts without a word, and for texts half of whose
+            tokens a learned vocabulary does not know.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""NotFiniteError: a model that computes something else than numbers."""
+"""NotFiniteError: outputs of a model that are NaN or infinite."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""evaluate_pooled: a document of several windows is one answer, and counts once."""
+"""evaluate_pooled: loss and metrics in which a document of several windows counts once."""
 
 import keras
 import numpy as np

@@ -26,7 +26,7 @@ class QuantizationAwareClassifier(LongDocumentClassifier):
 
     @contextlib.contextmanager
     def weights_in_float(self):
-        """Lets calls quantize activations only: exports have their own way with weights."""
+        """Lets calls quantize activations only: exports quantize weights themselves."""
         self._weights_are_quantized = False
         try:
             yield

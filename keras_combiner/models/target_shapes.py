@@ -1,4 +1,4 @@
-"""Losses and metrics that would compare the number of a class with every output.
+"""Losses and metrics that would compare a class id with every output.
 
 Keras lets a target of one number stand for all outputs of a row where shapes happen to fit, as with
 as many rows in a batch as there are classes, and silently computes something else.

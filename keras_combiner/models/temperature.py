@@ -2,7 +2,7 @@
 
 import numpy as np
 
-# Published models lie between 1 and 3. Beyond these bounds it is the documents that say too little.
+# Published temperatures lie between 1 and 3. Outside these bounds the documents tell too little.
 LEAST, MOST = 0.1, 10.0
 _HALVINGS = 60
 
@@ -14,12 +14,12 @@ def fit_temperature(logits, targets, activation):
 
     Args:
         logits: float array `[documents, units]`.
-        targets: float array `[documents, units]`, 1 for what is so, else 0.
+        targets: float array `[documents, units]`, 1 for true labels, else 0.
         activation: callable, logits to probabilities: softmax or sigmoid.
 
     Returns:
-        float from `LEAST` to `MOST`. `LEAST` says that the loss falls the surer the model gets,
-        as where no answer is wrong.
+        float from `LEAST` to `MOST`. `LEAST` means that the loss falls the more confident the model
+        gets, for example where no answer is wrong.
 
     Example:
 

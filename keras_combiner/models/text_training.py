@@ -115,12 +115,13 @@ class TextTraining(TokenIdModel):
                 of the documents that have the label, and "balanced" lets them weigh as much, for
                 this label, as the others. Beside token ids, keys that are numbers are class ids, as
                 in Keras; strings are labels.
-            sample_weight: numbers, one a text, that its loss is multiplied with, and with its class
-                weight besides; each window of a text has its weight. Of a reader with a
-                `weight_field`, they come from there. Beside token ids, as in Keras.
-            seed: int, of the order of the texts and of what is hidden of them, which are functions
-                of it and the epoch; drawn from Python's own generator, which
-                `keras.utils.set_random_seed` sets, if None.
+            sample_weight: numbers, one a text, by which its loss is multiplied, in addition to its
+                class weight; each window of a text has the weight of the text. A reader with a
+                `weight_field` brings them itself. With token ids, as in Keras.
+            seed: int, which together with the epoch determines the order of the texts and the words
+                that are hidden. If None, that of the training that `Checkpoints` resumes or,
+                without one, a number from Python's generator, which `keras.utils.set_random_seed`
+                sets.
             gradient_accumulation_steps: int, steps whose gradients `fit`'s own recipe averages for
                 each change of the weights; None for one.
             **kwargs: what else `keras.Model.fit` takes. `callbacks` may hold those of
@@ -263,7 +264,7 @@ class TextTraining(TokenIdModel):
                     )
 
             def position():
-                # BackupAndRestore has its say after this method's.
+                # BackupAndRestore sets `_initial_epoch` later, when training begins.
                 return (self._initial_epoch or epoch) * steps + step
 
             self._before_training()
@@ -271,8 +272,8 @@ class TextTraining(TokenIdModel):
             settings = settings.with_others(shuffle=False)
             return super().fit(batches.dataset(position=position), **settings.for_keras())
         except BaseException:
-            # A step that a callback put in the place of Keras's is not for the next training;
-            # Keras does not tell callbacks of an error.
+            # A callback may have replaced Keras's step, and Keras does not tell it of an error: the
+            # next training must not use that step.
             self.train_function = None
             raise
         finally:
@@ -280,7 +281,7 @@ class TextTraining(TokenIdModel):
                 checkpoints.release()
 
     def evaluate(self, x=None, y=None, batch_size=16, sample_weight=None, **kwargs):
-        """Loss and metrics on texts, or as `keras.Model.evaluate` on token ids.
+        """Returns loss and metrics on texts, or, as `keras.Model.evaluate`, on token ids.
 
         Args:
             x: as in `fit`.
@@ -288,7 +289,7 @@ class TextTraining(TokenIdModel):
             batch_size: int, texts (or windows) a step.
             sample_weight: as in `fit`.
             **kwargs: what else `keras.Model.evaluate` takes, for example `return_dict=True`.
-                `steps` times `batch_size` is how many texts are read, from the first.
+                With `steps`, only the first `steps * batch_size` texts are read.
 
         Returns:
             Whatever `keras.Model.evaluate` returns. Where documents have several labels, metrics
@@ -296,7 +297,7 @@ class TextTraining(TokenIdModel):
 
         Raises:
             TypeError: for an unknown argument, or a data set of strings.
-            ValueError: as in `fit`, and without a text.
+            ValueError: as in `fit`, and if there is no text.
         """
         batch_size, settings = fit_arguments.evaluation_settings("evaluate", batch_size, kwargs)
         if not self.compiled:
@@ -352,7 +353,7 @@ class TextTraining(TokenIdModel):
             raise ValueError(f"A model is saved to a path that ends in .keras. Received: {path}.")
         recipe = self.optimizer if self.compiled and not self._compiled_by_user else None
         if recipe is not None:
-            self.optimizer = None  # its state is dead weight: `fit` will start its recipe anew
+            self.optimizer = None  # nobody would read its state: `fit` starts its recipe again
         try:
             with atomic_write(path, overwrite) as unfinished:
                 super().save(unfinished, **kwargs)

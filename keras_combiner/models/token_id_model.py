@@ -52,7 +52,7 @@ class TokenIdModel:
         token_ids.check(x, self.backbone.arguments["vocabulary_size"])
 
     def _checked_token_ids(self, x, needs_targets=False):
-        """What `fit`, `evaluate` or `predict` of Keras is to read, in the place of `x`.
+        """Checks token ids, and returns what `fit`, `evaluate` or `predict` of Keras reads.
 
         Args:
             x: arrays, or a data set.

@@ -14,7 +14,7 @@ _NAME = "token_ids"
 
 
 def check(x, vocabulary_size):
-    """Raises a ValueError for what is not ids of a model, in arrays.
+    """Raises a ValueError for arrays with values that are not token ids of a model.
 
     Args:
         x: array of token ids, or what holds one, as `keras.Model.predict` takes it.
@@ -45,7 +45,7 @@ def check(x, vocabulary_size):
 
 
 def checked_data_set(data, vocabulary_size):
-    """Returns a data set that raises an error where an element is not ids of a model.
+    """Returns a data set that raises an error for values that are not token ids of a model.
 
     Args:
         data: `tf.data.Dataset` of token ids, with or without targets and weights.
@@ -78,7 +78,7 @@ def _assertion(ids, vocabulary_size):
 
 
 def _arrays_of_ids(x):
-    """What of the inputs of a model is token ids, a list."""
+    """The arrays of token ids among the inputs of a model, a list."""
     if isinstance(x, dict):
         x = x.get(_NAME)
     leaves = keras.tree.flatten(x)

@@ -1,4 +1,4 @@
-"""What a model and its tokenizer must have for each other."""
+"""Checks that a model and its tokenizer fit together."""
 
 from keras_combiner.text.tokenizer import MIN_SEQUENCE_LENGTH
 

@@ -37,6 +37,9 @@ class MultiLabel(Task):
         temperature: float, what the logits were divided by since training.
         thresholds: list of float between 0 and 1, one a label; None for one half throughout.
 
+    Raises:
+        ValueError: for a threshold out of range.
+
     Example:
 
     >>> task, names = MultiLabel().learned([["red", "round"], [], ["red"]])
@@ -149,7 +152,7 @@ class MultiLabel(Task):
         notes = []
         if without:
             which = ", ".join(without)
-            notes.append(f"threshold {NO_CHOICE} for what no document has, or every one: {which}")
+            notes.append(f"threshold {NO_CHOICE} for labels of no document, or of all: {which}")
         if short:
             notes.append(
                 f"no threshold reaches a precision of {precision:.3f}, and the best one is taken: "
@@ -176,7 +179,7 @@ class MultiLabel(Task):
         """`probabilities` and `is_label`, in the order of labels.txt."""
         import tensorflow as tf
 
-        # Not the labels themselves: rows of a tensor cannot have as many as they please.
+        # Not the labels themselves: rows of a tensor are of one length, lists of labels are not.
         above = tf.cast(outputs, "float32") > tf.constant(self._thresholds(), "float32")
         return {"probabilities": outputs, "is_label": above}
 

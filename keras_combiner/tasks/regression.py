@@ -11,9 +11,9 @@ from keras_combiner.datasets.float32 import number_of
 from keras_combiner.factorizations import precision
 from keras_combiner.tasks.task import Task, total_weight, total_weight_line
 
-# In how many steps of float32 the spread of targets must be told, at least.
+# The spread of targets must be at least so many steps of float32.
 _LEAST_STEPS = 100
-# Times the spread of the targets that a model was built for, or as a part of it: other targets.
+# Targets whose mean is so many spreads away, or whose spread differs by this factor, are others.
 _FAR = 10
 
 
@@ -74,7 +74,7 @@ class Regression(Task):
         return lambda label: np.array([self._number(label)], "float32")
 
     def check_targets(self, batches):
-        """Of another mean or spread by far, which the last layer keeps none the less."""
+        """Warns if mean or spread are far from the task's own, which the last layer keeps."""
         targets = [np.ravel(x).astype("float64") for x in batches()]
         targets = np.concatenate(targets) if targets else np.zeros(0)
         if not len(targets):
@@ -102,7 +102,7 @@ class Regression(Task):
         return [keras.metrics.MeanAbsoluteError()]
 
     def finish(self, outputs):
-        """Brings what the last layer gives to the unit of the targets."""
+        """Converts the outputs of the last layer to the unit of the targets."""
         dtype = precision.dtype_for(outputs)
         return keras.layers.Rescaling(self.scale, self.mean, dtype=dtype, name="unit")(outputs)
 
@@ -127,7 +127,7 @@ class Regression(Task):
         return {"value": outputs[:, 0]}
 
     def same(self, expected, received):
-        """None: numbers differ by more or less."""
+        """None: numbers are near or far, not the same or different."""
         return None
 
     def measure(self, targets, outputs, names, weights=None):

@@ -9,7 +9,7 @@ NUM_BINS = 15
 
 @dataclasses.dataclass(frozen=True)
 class Reliability:
-    """Answers in bins of equal width by their probability: what was said, and what was so.
+    """Answers in bins of equal width by their probability, with the share that is right in each.
 
     Attributes:
         counts: tuple of int, answers in each bin `(i / bins, (i + 1) / bins]`; 0 is in the first.
@@ -62,7 +62,7 @@ class Reliability:
 
     @property
     def error(self):
-        """float, the expected calibration error (ECE): the mean gap between said and so.
+        """float, the expected calibration error (ECE): the mean gap of probability and right share.
 
         Each bin weighs as much as its answers.
 

@@ -30,6 +30,9 @@ class SingleLabel(Task):
         threshold: float between 0 and 1: the label is None unless its probability is above. None
             for a label whatever its probability.
 
+    Raises:
+        ValueError: for a threshold out of range.
+
     Example:
 
     >>> task, names = SingleLabel().learned(["tale", "weather", "tale"])
@@ -109,7 +112,7 @@ class SingleLabel(Task):
         return SingleLabel(self.temperature, threshold)
 
     def calibrated(self, temperature, probabilities, targets, names, precision=None):
-        """With `precision`, a threshold above which so many documents get the right label."""
+        """With `precision`, a threshold above which that share of labels is right."""
         task = SingleLabel(temperature)
         if precision is None:
             return task, []

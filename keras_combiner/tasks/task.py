@@ -1,4 +1,4 @@
-"""Task: what all of them answer for."""
+"""Task: what every kind of target defines."""
 
 import abc
 import warnings
@@ -13,7 +13,7 @@ from keras_combiner.datasets.label_names import alike, alike_error, spelled_alik
 from keras_combiner.factorizations import precision
 from keras_combiner.shortened_repr import shortened_repr
 
-# As Keras does, so that one sure and wrong answer does not make a loss infinite.
+# As in Keras, so that one confident wrong answer does not make a loss infinite.
 LEAST_PROBABILITY = 1e-7
 
 
@@ -83,12 +83,12 @@ class Task(abc.ABC):
         """Returns how many numbers the last layer has for a document."""
 
     def target(self, label, names):
-        """Makes what a loss takes out of a label; see `targets`, which is for many of them."""
+        """Turns a label into what a loss takes; see `targets`, which is for many of them."""
         return self.targets(names)(label)
 
     @abc.abstractmethod
     def targets(self, names):
-        """Makes the function of a label to what a loss takes.
+        """Returns the function that turns a label into what a loss takes.
 
         Args:
             names: list of str, the names of the outputs.
@@ -146,14 +146,14 @@ class Task(abc.ABC):
         """
 
     def pool(self, outputs, windows):
-        """Makes one answer a document of those of its windows: the mean of what is linear.
+        """Turns answers for windows into one for each document: the mean of what is linear.
 
         Args:
             outputs: float array or tensor `[windows, units]`, of one document after the other.
             windows: int array or tensor `[documents]`, how many are of each, at least one.
 
         Returns:
-            float tensor `[documents, units]`. What a single window says is left as it is.
+            float tensor `[documents, units]`. The outputs of a single window are left as they are.
         """
         count = ops.shape(windows)[0]
         documents = ops.repeat(ops.arange(count), windows)
@@ -165,11 +165,11 @@ class Task(abc.ABC):
         return ops.where(is_single, firsts, ops.cast(pooled, firsts.dtype))
 
     def activated(self, logits):
-        """Makes probabilities of logits, float64 arrays `[..., units]`; not for a regression."""
+        """Turns logits into probabilities, float64 arrays `[..., units]`; not for a regression."""
         raise NotImplementedError
 
     def one_hot(self, targets, names):
-        """Makes 1 for what is so and else 0, float64 `[documents, units]`, of targets."""
+        """Turns targets into 1 for true labels and else 0, float64 `[documents, units]`."""
         raise NotImplementedError
 
     @property
@@ -220,7 +220,7 @@ class Task(abc.ABC):
             precision: float, the share of right answers that the thresholds are to reach; or None.
 
         Returns:
-            pair of `Task` and list of str, what is to be known about the thresholds.
+            pair of `Task` and list of str, notes about the thresholds.
 
         Raises:
             ValueError: for a task that has no probabilities.
@@ -251,7 +251,7 @@ class Task(abc.ABC):
         """The outputs of a SavedModel: dict of name to tensor, in TensorFlow operations."""
 
     def evidence_for(self, outputs, names):
-        """What tells which output token weights speak for, where `signature` does not: a dict."""
+        """The output that token weights are evidence for, if `signature` lacks it: a dict."""
         return {}
 
     def same(self, expected, received):
@@ -267,7 +267,7 @@ class Task(abc.ABC):
         return self.right(self.named(expected), received)
 
     def named(self, outputs):
-        """What the outputs say, in the form of targets."""
+        """The answers that the outputs stand for, in the form of targets."""
         return outputs
 
     def right(self, targets, outputs):
@@ -304,7 +304,7 @@ class Task(abc.ABC):
         """What `measure` returned, as text of several lines."""
 
     def get_config(self):
-        """Returns what `keras_combiner.tasks.get` makes an equal task of."""
+        """Returns a dict from which `keras_combiner.tasks.get` makes an equal task."""
         return {"name": self.name}
 
     def _names(self, label):
@@ -329,7 +329,7 @@ def log(x):
 
 
 def total_weight(weights):
-    """What `measure` says of weights: a dict, empty if there are none."""
+    """The entry of `measure` for weights: a dict, empty if there are none."""
     return {} if weights is None else {"weight": float(weights.sum())}
 
 

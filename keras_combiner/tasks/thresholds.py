@@ -4,11 +4,11 @@ import numbers
 
 import numpy as np
 
-NO_CHOICE = 0.5  # where no documents say otherwise
+NO_CHOICE = 0.5  # the threshold where none was chosen
 
 
 def checked_threshold(threshold):
-    """Returns a threshold as a float that float32 has too, so that every runtime decides alike.
+    """Returns a threshold rounded to float32, so that every runtime decides alike.
 
     Args:
         threshold: number between 0 and 1, both excluded, in float32 too.
@@ -25,7 +25,7 @@ def checked_threshold(threshold):
     0.75
     """
     is_number = isinstance(threshold, (numbers.Real, np.number)) and not isinstance(threshold, bool)
-    # 0.99999999 is 1 in float32, as which a saved model could not be loaded.
+    # 0.99999999 is 1 in float32, and a model saved with 1 could not be loaded.
     rounded = float(np.float32(threshold)) if is_number and 0 < threshold < 1 else 0.0
     if not 0 < rounded < 1:
         raise ValueError(
@@ -65,7 +65,7 @@ def least_for_precision(probabilities, truth, precision):
     Args:
         probabilities: float array `[answers]`.
         truth: bool array `[answers]`, which of the answers should be given.
-        precision: float, the wished share.
+        precision: float, the share to reach.
 
     Returns:
         pair of float, the threshold and the share of right answers above it, which is the largest

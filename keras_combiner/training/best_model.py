@@ -4,7 +4,7 @@ from pathlib import Path
 
 from keras_combiner.models.text_training_callback import TextTrainingCallback
 
-# What names of figures hold that should become large.
+# Parts of the names of figures that should become large.
 _GROWING = ("acc", "precision", "recall", "auc", "f1", "r2")
 
 

@@ -5,7 +5,7 @@ import numpy as np
 
 from keras_combiner.models.text_training_callback import TextTrainingCallback
 
-# Keras has no protocol for it. Of its own callbacks, these know more than they were made with.
+# Keras has no protocol for the state of callbacks. Of its own, these have one: attributes.
 _OF_KERAS = {
     keras.callbacks.EarlyStopping: ("wait", "best", "best_epoch", "stopped_epoch", "best_weights"),
     keras.callbacks.ModelCheckpoint: ("best",),

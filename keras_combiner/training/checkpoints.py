@@ -38,8 +38,8 @@ class Checkpoints(ResumingCallback):
     and ends, on a CPU, with the same weights bit for bit.
 
     The file is replaced only when the new one is whole: there is always a good one, whenever the
-    process ends and when the disk is full. It is written at the start, after every epoch, and
-    every so many steps. Weights that are no longer finite are not written.
+    process ends and when the disk is full. It is written at the start, after every epoch, and every
+    `every` steps. Weights that are no longer finite are not written.
 
     For `fit` on texts, of a `LongDocumentClassifier` or a `CombinerMaskedLM`. The model must be
     built and compiled as it was the first time, and the documents and their labels, those of the
@@ -57,8 +57,9 @@ class Checkpoints(ResumingCallback):
 
     Raises:
         ValueError: for another ending, an `every` that is not a positive int, a file that is not a
-            checkpoint, or, in `fit`, of another model, other documents or other settings, which
-            are named.
+            checkpoint, an `every` under another backend than TensorFlow, or, in `fit`, a file of
+            another model, other documents or other settings, which are named.
+        RuntimeError: in `fit`, if weights are no longer finite.
         OSError: in `fit`, if the file cannot be written, or another training writes it.
 
     Example:
@@ -115,7 +116,7 @@ class Checkpoints(ResumingCallback):
             named = ", ".join(changed[:_MOST_NAMED]) + (f", and {more} more" if more > 0 else "")
             raise ValueError(
                 f"{self.path} is of a training on other documents or with other settings: {named}. "
-                "Resume with the same, or start anew."
+                "Resume with the same, or start again without `resume`."
             )
         return (settings["epochs"], 0) if self._state["stopped"] else self.position
 
@@ -126,7 +127,10 @@ class Checkpoints(ResumingCallback):
     def on_train_begin(self, logs=None):
         """Restores what was saved."""
         if self._settings is None:
-            raise ValueError("Checkpoints are for `LongDocumentClassifier.fit` on texts.")
+            raise ValueError(
+                "Checkpoints are for `fit` on texts. Received: token ids, or another model. Pass a "
+                "list of texts or a reader, or leave `Checkpoints` out."
+            )
         model = self.model
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
@@ -159,12 +163,12 @@ class Checkpoints(ResumingCallback):
         if self._state is None or (epoch, 0) == self.position or epoch != self.position[0]:
             return
         self._steps_before = self.position[1]
-        # Keras has just set them to zero, or not made them yet, which a first example does.
+        # Keras has just reset the metrics, or not made their variables yet: one example makes them.
         y = np.zeros(_one(self._target.shape), self._target.dtype.as_numpy_dtype)
         y_pred = np.zeros(_one(self.model.output_shape[1:]), "float32")
         self.model.compute_metrics(None, *map(keras.ops.convert_to_tensor, (y, y_pred)))
         self._assign("metrics", self.model.metrics_variables)
-        _pass_over(self.model, self._steps_before)
+        _skip_steps(self.model, self._steps_before)
 
     def on_train_batch_end(self, batch, logs=None):
         """Saves every so many steps."""
@@ -180,11 +184,12 @@ class Checkpoints(ResumingCallback):
         self._save(epoch + 1, 0)
 
     def _lock_file(self):
-        """Takes the file for this training, and reads what another has made of it since."""
+        """Locks the file for this training, and reads it again: another may have written it."""
         if self.write:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
-        # Of several that train together, none reads what the one that writes has just begun.
+        # Where several processes train together, the others must not read the file that the one
+        # that writes has just made.
         if self.write or self._state is not None:
             self._read_state()
 
@@ -202,7 +207,7 @@ class Checkpoints(ResumingCallback):
         if [x.shape for x in saved] != [tuple(x.shape) for x in variables]:
             raise ValueError(
                 f"{self.path} is of another model, or of one compiled otherwise. Build the model "
-                "as it was, or start anew."
+                "as it was, or start again without `resume`."
             )
         for variable, value in zip(variables, saved, strict=True):
             # numpy has no bfloat16 of its own: it comes back as bytes.
@@ -268,8 +273,8 @@ def _variables(model):
     return list({id(x): x for x in variables}.values())
 
 
-def _pass_over(model, steps):
-    """Makes the model take no step, nor a batch, the next times that Keras asks it to."""
+def _skip_steps(model, steps):
+    """Makes the next calls of the train function do nothing, and read no batch."""
     train_function = model.train_function
     left = steps // model.steps_per_execution
 
@@ -312,5 +317,6 @@ def _is_callback_state(x):
 
 def _of_another_version(path):
     return (
-        f"{path} was written by another version of keras_combiner. Resume with that, or start anew."
+        f"{path} was written by another version of keras_combiner. Resume with that version, or "
+        "start again without `resume`."
     )

@@ -43,8 +43,8 @@ class Distributed(TextTrainingCallback):
 
     Raises:
         ValueError: for another strategy or backend, or a TF_CONFIG that is missing or wrong; in
-            `fit`, if the workers have other documents or settings than one another, or the model
-            cannot be trained so.
+            `fit`, if the workers' documents or settings differ, or the model cannot be trained
+            this way.
         RuntimeError: in `fit`, if other workers have ended.
 
     Example:
@@ -125,7 +125,10 @@ class Distributed(TextTrainingCallback):
                 "does the rest."
             )
         if model.steps_per_execution > 1:
-            raise ValueError("`Distributed` does not go with `steps_per_execution` above 1.")
+            raise ValueError(
+                "`Distributed` runs one step at a time. Received: "
+                f"steps_per_execution={model.steps_per_execution}. Compile with 1."
+            )
         if getattr(model, "learns_ranges", False):
             raise ValueError(
                 "Quantization-aware training learns ranges that workers do not share: train "

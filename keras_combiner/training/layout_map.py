@@ -1,4 +1,4 @@
-"""layout_map: how the weights of our models lie on a mesh of devices."""
+"""layout_map: how the weights of a model are split over a mesh of devices."""
 
 import keras
 

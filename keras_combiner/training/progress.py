@@ -24,9 +24,9 @@ class Progress(TextTrainingCallback):
 
     Attributes:
         epochs: list of dict, one an epoch: "epoch" (from 1), "seconds", "documents_per_second" and
-            "tokens_per_second" of its training steps, those of before a resumption aside.
-        data: dict, what there is to train on.
-        seconds: float, of the clock since training began, those of before a resumption included.
+            "tokens_per_second" of its training steps, without those before a resumption.
+        data: dict, figures about the documents to train on.
+        seconds: float, wall-clock time since training began, that before a resumption included.
 
     Example:
 
@@ -45,7 +45,7 @@ class Progress(TextTrainingCallback):
 
     @property
     def seconds(self):
-        """float, of the clock since training began, those of before a resumption included."""
+        """float, wall-clock time since training began, that before a resumption included."""
         return self._seconds_before + time.perf_counter() - self._began
 
     def follow_batches(self, batches, steps, epochs, position):

@@ -101,7 +101,7 @@ def _compiled_with(model):
         # That of Keras: a model may save no optimizer, and have one.
         return keras.Model.get_compile_config(model) or {}
     except (AttributeError, NotImplementedError, TypeError, ValueError):
-        # Somebody's own, which cannot be saved: its kind is known at least.
+        # A custom loss or optimizer that cannot be serialized: its class is known at least.
         return {"optimizer": {"class_name": type(model.optimizer).__name__}}
 
 

@@ -53,7 +53,7 @@ def shared_step(model, strategy, worker=0):
         replica = tf.distribute.get_replica_context()
         rows = tf.shape(y)[0]
         start, end = share(replica.replica_id_in_sync_group, num_replicas, rows)
-        # A replica without rows computes one all the same, for nothing: none has no mean loss.
+        # A replica without rows computes one with a weight of zero: the mean of no losses is NaN.
         first = tf.minimum(start, rows - 1)
         own = slice(first, tf.maximum(end, first + 1))
         x, y = x[own], y[own]

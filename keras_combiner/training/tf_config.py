@@ -65,7 +65,7 @@ def check_tf_config(environment):
         raise _error(f'it has no "task" with a "type" and an "index": {text!r}')
     job, index = task["type"], task["index"]
     if not isinstance(job, str) or job not in cluster:
-        raise _error(f"its task is a {job!r}, which its cluster has not")
+        raise _error(f"its task is a {job!r}, which its cluster does not have")
     index = int(index) if isinstance(index, str) and index.isdecimal() else index
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(cluster[job]):
         raise _error(f"the index of its task is {index!r}, of {len(cluster[job])} {job!r}")

@@ -125,7 +125,7 @@ def test_what_cannot_be_fitted_is_said_and_left(task):
         assert "no threshold: no document is given a wrong label" in str(report)
     else:
         assert report.thresholds["c"] == 0.5
-        assert "threshold 0.5 for what no document has, or every one: c" in str(report)
+        assert "threshold 0.5 for labels of no document, or of all: c" in str(report)
     wrong = np.roll(targets, 1, axis=0)
     new, report = calibrated(task, logits, wrong, names)
     assert new.temperature == MOST and "next to nothing" in str(report)
