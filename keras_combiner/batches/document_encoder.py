@@ -16,7 +16,7 @@ _THREADS = min(8, os.cpu_count() or 1)
 
 
 class DocumentEncoder:
-    """How the examples of a model are made of a text: rows of at most `sequence_length` token ids.
+    """Turns texts into the examples of a model: rows of at most `sequence_length` token ids.
 
     Args:
         tokenizer: `keras_combiner.text.Tokenizer`.
@@ -44,7 +44,7 @@ class DocumentEncoder:
         self._split = split
 
     def encoded(self, rows):
-        """Makes ids of texts, in threads, a few texts ahead.
+        """Turns texts into ids, in threads, a few texts ahead.
 
         Args:
             rows: iterable of tuples: a text in bytes, and what else belongs to it.
@@ -56,8 +56,8 @@ class DocumentEncoder:
         waiting = collections.deque()
         with concurrent.futures.ThreadPoolExecutor(_THREADS) as threads:
             for texts, rests in _chunks(rows):
-                # Outside of any graph, and so in threads of ours: a tf.data pipeline in the one
-                # that Keras reads from would wait for a thread that this one holds.
+                # Outside of any graph, and so in our own threads: a tf.data pipeline inside the one
+                # that Keras reads from would wait for a thread that the outer one holds.
                 waiting.append((threads.submit(self._ids, texts), rests))
                 if len(waiting) > 2 * _THREADS:
                     yield from self._in_pieces(*waiting.popleft())
@@ -95,7 +95,7 @@ class DocumentEncoder:
 
 
 def check_long_texts(long_texts):
-    """Raises a ValueError unless `long_texts` says what becomes of texts that are too long."""
+    """Raises a ValueError unless `long_texts` is a way to read texts that are too long."""
     if long_texts not in LONG_TEXTS:
         raise ValueError(
             f"`long_texts` must be one of {', '.join(map(repr, LONG_TEXTS))}. "
@@ -125,7 +125,7 @@ def with_long_texts(config):
 
 
 def _chunks(rows):
-    """Yields lists of texts that are made into ids together, with lists of the rest of the rows."""
+    """Yields lists of texts that are turned into ids together, and the rest of their rows."""
     texts, rests = [], []
     for text, *rest in rows:
         if len(text) > _LONG_BYTES:

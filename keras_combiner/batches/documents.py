@@ -57,7 +57,7 @@ class Documents:
 
     @property
     def is_stream(self):
-        """bool, whether a reader brings them, which is read anew every time."""
+        """bool, whether they come from a reader, which is read again every time."""
         return is_reader(self.texts)
 
     @property

@@ -25,7 +25,7 @@ class EncodedDocuments:
 
     Making one goes through all of the texts, to learn how many examples there are and how long they
     are, and to find what is wrong with them before training starts. The ids of a list are kept;
-    those of a reader are made anew whenever they are asked for.
+    those of a reader are computed again whenever they are asked for.
 
     Args:
         documents: `Documents`; every window of a document has its label and its weight.
@@ -122,8 +122,8 @@ class EncodedDocuments:
                 documents are read, but not made into ids.
 
         Returns:
-            iterator of tuples: int32 array of token ids, and, unless there are no targets, what
-            `target` made of the label; and a float32, if there are weights.
+            iterator of tuples: int32 array of token ids; what `target` returned for the label, if
+            there are targets; and a float32, if there are weights.
 
         Raises:
             ValueError: while a reader is read, if a document is not what it was at first.
@@ -176,7 +176,7 @@ class EncodedDocuments:
 
     @property
     def unknown_share(self):
-        """float, the share of unknown tokens in all examples, start and end tokens aside."""
+        """float, the share of unknown tokens in all examples, without start and end tokens."""
         return unknown_share(self.unknown, self._sizes())
 
     def check_unknown(self, training=False, each=False):

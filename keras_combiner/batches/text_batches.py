@@ -33,8 +33,8 @@ class TextBatches:
             the data set out of token ids, int32 `[batch, length]`, and keys, int64 `[batch, 2]`,
             the epoch and the place of every example, as seeds of random numbers. `target` then
             describes the targets that it makes.
-        facts: dict that JSON can hold: what else a training on the batches is a function of, such
-            as weights of classes, under names that tell users what it is.
+        facts: dict that JSON can hold: what else a training on the batches depends on, such as
+            class weights, under names that tell users what it is.
 
     Attributes:
         seed: int, as above.
@@ -108,7 +108,7 @@ class TextBatches:
         }
 
     def fingerprint(self, role="training"):
-        """Returns what the batches are a function of.
+        """Returns all that the batches depend on.
 
         Args:
             role: str, what the documents are for.
@@ -142,7 +142,7 @@ class TextBatches:
         return number * self.plan.pool_size + self._pool[1][skip][0]
 
     def size(self, position):
-        """Returns how many examples and how many tokens a batch has, padding aside: pair of int."""
+        """Returns how many examples and tokens a batch has, without padding: pair of int."""
         rows = self.rows(position)
         return len(rows), int(self.documents.lengths[rows].sum())
 
@@ -175,7 +175,7 @@ class TextBatches:
             count: int, how many batches; None for no end.
 
         Returns:
-            `tf.data.Dataset` of tuples as in `batches`, or of what `augment` makes of them.
+            `tf.data.Dataset` of tuples as in `batches`, or of what `augment` returns for them.
         """
         signature = (tf.TensorSpec([None, self._length], tf.int32),)
         if self._augment is not None:

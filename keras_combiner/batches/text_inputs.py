@@ -257,7 +257,7 @@ def is_text(x):
     if is_stream(x) or not _is_container(x):
         return False
     values = as_list(x, "texts")
-    # One string among them is enough: what else there is, is then an error in the texts.
+    # One string among them is enough: everything else is then an error in the texts.
     return not values or any(isinstance(y, (str, bytes)) or _is_string_tensor(y) for y in values)
 
 
@@ -277,7 +277,7 @@ def check_labels(texts, labels):
 
 
 def each(function, labels):
-    """Yields what a function makes of every label; its errors say where the label stands.
+    """Yields what a function returns for every label; its errors say where the label stands.
 
     Args:
         function: callable of a label.

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-OVERLAP = 0.25  # of their tokens at least are shared by neighbouring windows
+OVERLAP = 0.25  # the least share of their tokens that neighboring windows have in common
 
 
 def split_into_windows(token_ids, sequence_length):
     """Covers a document with as few overlapping windows as it takes.
 
     Each window is framed by the document's start and end tokens, as if it were a document. Windows
-    are as long as they may be and evenly spaced; neighbours share at least a quarter of their
+    are as long as they may be and evenly spaced; neighbors share at least a quarter of their
     tokens, so that what stands at the end of one stands well inside the next.
 
     Args:
@@ -68,7 +68,7 @@ def window_start(index, count, num_tokens, room):
         room: as for `count_windows`.
 
     Returns:
-        int or tensor, the place of its first token among the document's tokens, its frame aside.
+        int or tensor, the place of its first token among the document's tokens, without its frame.
 
     Example:
 

@@ -24,7 +24,7 @@ _SPACES_AND_QUOTE = re.compile(' +"')
 
 
 class CsvReader(RecordReader):
-    """Documents from a CSV file whose first line names the columns, in UTF-8, maybe compressed.
+    """Documents from a CSV file, compressed or not, in UTF-8, whose first line names the columns.
 
     Quoting is that of the csv module and of spreadsheets: a field that holds the delimiter, a line
     end or a double quote stands in double quotes, and a double quote in it is doubled. Blank lines
@@ -130,7 +130,7 @@ class CsvReader(RecordReader):
                 f"expected {len(header)} fields as in the first line, received {len(record)}. "
                 f"A field that holds {self._delimiter!r} or a line end must be in double quotes."
             )
-        # A column that there may be and is not has no place.
+        # An optional column that the file does not have has the index None.
         values = {name: None if i is None else record[i] for name, i in columns.items()}
         if columns[fields.label_field] is not None:
             values[fields.label_field] = _target(values[fields.label_field], fields.task)
@@ -189,8 +189,8 @@ class CsvReader(RecordReader):
         if name not in header:
             raise self._error(
                 number,
-                f"no column {name!r}; columns are {listed(header)}, taking {self._delimiter!r} as "
-                f"what stands between them. Name it with {argument}=...",
+                f"no column {name!r}; columns are {listed(header)}, with {self._delimiter!r} as "
+                f"the delimiter. Name it with {argument}=...",
             )
         if header.count(name) > 1:
             raise self._error(number, f"{header.count(name)} columns named {name!r}. Rename one.")

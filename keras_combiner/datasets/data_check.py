@@ -86,12 +86,12 @@ class DataCheck:
     """What `check_data` found.
 
     Attributes:
-        splits: dict of "data", "validation" and "test", as far as they were handed in, to
+        splits: dict of "data", "validation" and "test", those of them that were checked, to
             `SplitFigures`.
         duplicates: `DuplicateFigures`.
         sequence_length: int, the tokens that a model reads; None if that is not known.
         unit: str, what lengths count: "tokens" or "words".
-        findings: tuple of `Finding`, those that a training should not start with first.
+        findings: tuple of `Finding`, first those that should be fixed before a training starts.
     """
 
     splits: dict[str, SplitFigures]
@@ -102,7 +102,7 @@ class DataCheck:
 
     @property
     def is_clean(self) -> bool:
-        """Whether there is nothing that a training should not start with."""
+        """Whether there is nothing that should be fixed before a training starts."""
         return not any(finding.stops for finding in self.findings)
 
     def as_json(self) -> dict:
@@ -207,7 +207,7 @@ def reader_to_check(path: str | os.PathLike, **options):
 
 
 class _Survey:
-    """The figures of a split, as its documents stream by."""
+    """The figures of a split, collected while its documents are read."""
 
     def __init__(self, path, sequence_length, count_tokens):
         self.path = path

@@ -4,13 +4,13 @@ import dataclasses
 
 from keras_combiner.datasets.near_names import near_names
 
-# Less than this share of the documents is worth a look; from it on, it decides what is learned, or
-# what is measured.
+# What concerns a smaller share of the documents is worth a look; from this share on, it decides
+# what is learned or measured.
 _SHARE = 0.01
 _UNKNOWN_SHARE, _MOST_UNKNOWN = 0.05, 0.5
 _IMBALANCE = 10
 _MOST_NAMES = 5
-# As programs write a value that is missing, where a class may be called so as well.
+# How programs write a missing value; a class may have such a name, too.
 _MISSING = {"none", "null", "nan", "na", "n/a", "<na>", "nat", "nil", "undefined", "-", "--", "?"}
 _DAMAGE = {
     "mojibake": "text that was decoded wrongly, such as 'Ã¼' for 'ü'",
@@ -57,7 +57,7 @@ def data_findings(splits, duplicates, places, sequence_length, unit) -> tuple[Fi
         unit: str, "tokens" or "words".
 
     Returns:
-        tuple of `Finding`, those that a training should not start with first.
+        tuple of `Finding`, first those that should be fixed before a training starts.
     """
     findings = []
     for name, figures in splits.items():
@@ -75,7 +75,7 @@ def _of_records(name, figures):
         yield Finding(
             "unreadable",
             True,
-            f"{name}: {_records(count)} cannot be read. Mend {_them(count)} or take {_them(count)} "
+            f"{name}: {_records(count)} cannot be read. Fix {_them(count)} or take {_them(count)} "
             "out.",
             figures.unreadable.first,
         )

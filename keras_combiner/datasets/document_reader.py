@@ -16,7 +16,7 @@ from keras_combiner.generator_dataset import generator_dataset
 class DocumentReader(abc.ABC):
     """Documents read from disk, one at a time, as often as they are asked for.
 
-    `read_documents` makes one. Every `for` loop over a reader opens the files anew, so it serves
+    `read_documents` makes one. Every `for` loop over a reader opens the files again, so it serves
     any number of epochs, and never holds more than one document: a file may be larger than memory.
     Whatever is wrong in a file is a `ValueError` that names the file and the line, raised by the
     loop when it gets there.
@@ -102,7 +102,7 @@ class DocumentReader(abc.ABC):
     ) -> tuple["DocumentReader", "DocumentReader"]:
         """Divides the documents into a training and a validation part, without reading them yet.
 
-        The documents are taken in runs of about `1 / validation_fraction` neighbours, and the seed
+        The documents are taken in runs of about `1 / validation_fraction` neighbors, and the seed
         picks one of each run for validation. So a file sorted by class still gives every class its
         share, the share is met to within one document, and the same seed always gives the same
         parts. Each part streams the whole file and skips what belongs to the other.
@@ -211,7 +211,7 @@ class _Column:
 
 
 class _Some(DocumentReader):
-    """Some of the documents of a reader, which are otherwise what they are there."""
+    """Some of the documents of a reader, unchanged."""
 
     def __init__(self, reader: DocumentReader):
         self._reader = reader

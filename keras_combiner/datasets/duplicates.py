@@ -1,4 +1,4 @@
-"""Duplicates: texts that are there twice, in a split or in two."""
+"""Duplicates: texts that occur more than once, in a split or in two."""
 
 import array
 import dataclasses
@@ -12,13 +12,14 @@ _MOST_EXAMPLES = 3
 
 @dataclasses.dataclass(frozen=True)
 class DuplicateFigures:
-    """How many texts are there twice.
+    """How many texts occur more than once.
 
     Attributes:
         within: dict of split to int, documents whose text an earlier one of the split has.
-        near_within: the same of texts that are nearly the same, in other documents.
+        near_within: dict of split to int, different texts nearly the same as an earlier one.
         across: dict of pairs of splits to int, documents of the second whose text the first has.
-        near_across: the same of texts that are nearly the same, in other documents.
+        near_across: dict of pairs of splits to int, different texts of the second that are nearly
+            the same as one of the first.
         contradictory: int, different texts that documents with different labels have.
         near_contradictory: int, groups of texts that are nearly the same, with different labels.
         examples: dict of kind ("within data", "across data test", "contradictory", ...) to pairs of
@@ -35,9 +36,9 @@ class DuplicateFigures:
 
 
 class Duplicates:
-    """Finds texts that are there twice; keeps hashes, about half a kilobyte a text.
+    """Finds texts that occur more than once; keeps hashes, about half a kilobyte a text.
 
-    White space and the Unicode form do not count. Empty texts are not to be handed in.
+    White space and the Unicode form do not count. Leave out empty texts.
 
     Args:
         splits: list of str, names in the order in which documents come; at most 8.
@@ -65,13 +66,13 @@ class Duplicates:
         self._examples = {}
 
     def add(self, split: int, place: int, text: str, label):
-        """Takes a document in.
+        """Adds a document.
 
         Args:
             split: int, which one of the splits; none may come after a later one.
             place: int, which one of its documents.
             text: str.
-            label: of a `Document`; None says nothing.
+            label: of a `Document`; None if it is not known.
         """
         text = " ".join(unicodedata.normalize("NFC", text).split())
         row = self._rows.setdefault(_hash(text), len(self._labels))
@@ -115,7 +116,7 @@ class Duplicates:
                     if not self._found_in[row] >> split & 1:
                         continue
                     for earlier in range(split):
-                        # Whether the very text is in both was counted before.
+                        # The same text in both was counted before.
                         if earlier in seen and not self._found_in[row] >> earlier & 1:
                             near_across[self._splits[earlier], name] += 1
                             pair = (seen[earlier], self._document(row))

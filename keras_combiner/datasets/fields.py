@@ -315,6 +315,6 @@ def _encodable(text, field):
     except UnicodeEncodeError as error:
         raise RecordError(
             f"field {field!r} has half a surrogate pair, {text[error.start]!a}, at character "
-            f"{error.start}, which is not text. Write the file anew from the original text."
+            f"{error.start}, which is not text. Write the file again from the original text."
         ) from None
     return text

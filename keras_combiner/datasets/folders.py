@@ -122,7 +122,7 @@ class FolderReader(DocumentReader):
             yield label if self._with_labels else None, path
 
     def _warn_of_left_out(self, paths):
-        """Says which files are not documents, where somebody may have meant them to be."""
+        """Warns of files that are not read as documents, but may have been meant to be."""
         if paths:
             warnings.warn(
                 f"{self._path}: {len(paths)} of its files are not read, {paths[0]} among them. A "

@@ -14,12 +14,12 @@ from keras_combiner.datasets.weighted_document import WeightedDocument
 
 
 class JsonlReader(RecordReader):
-    """Documents from a JSON Lines file: one JSON object a line, in UTF-8, maybe compressed.
+    """Documents from a JSON Lines file, compressed or not: one JSON object a line, in UTF-8.
 
     Blank lines are skipped. A label may be a string, a number or a boolean; the last two get the
     names that they have in every format, such as "1" and "True". Several labels are an array of
-    those, the target of a regression is a number. Other fields are ignored, and may hold what JSON
-    has no word for, such as NaN, which is refused where it stands for a label. An object that has a
+    those, the target of a regression is a number. Other fields are ignored, and may hold values
+    that standard JSON does not have, such as NaN, which is refused as a label. An object that has a
     field twice, with different values, is refused.
 
     Args:

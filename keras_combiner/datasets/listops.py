@@ -154,7 +154,7 @@ def _read(levels, max_length):
     trees, labels = levels[0].tree, nodes[-1][1]
     token_ids = np.zeros((len(trees), max_length), "int32")
     starts = np.zeros(len(trees), "int64")
-    before = None  # the arguments of the level above, which start behind their operators
+    before = None  # the arguments of the level above, which start after their operators
     for level, (sizes, _) in zip(levels, reversed(nodes), strict=True):
         if before is not None:
             operator_starts, num_args = before

@@ -58,7 +58,9 @@ class ParquetReader(RecordReader):
             with parquet.ParquetFile(self._path, buffer_size=_BUFFER, pre_buffer=False) as file:
                 yield from self._documents(file)
         except pyarrow.ArrowException as error:
-            raise ValueError(f"{self._path}: no Parquet file, or a damaged one: {error}") from None
+            raise ValueError(
+                f"{self._path}: not a Parquet file, or a damaged one: {error}"
+            ) from None
 
     def __repr__(self):
         return f"{type(self).__name__}({str(self._path)!r})"

@@ -23,7 +23,7 @@ from keras_combiner.datasets.tfrecord import TFRecordReader
 
 # As TensorFlow's own tools number shards: reviews.tfrecord-00000-of-00010.
 _NUMBERED = re.compile(r"-\d+-of-\d+$")
-# Those of other tools, too, have an ending behind it: train-00000-of-00010.parquet.
+# Other tools write an ending after the numbers: train-00000-of-00010.parquet.
 _SHARD = re.compile(r"-(\d+)-of-(\d+)(?=\.|$)")
 _MOST_NAMED = 3
 
@@ -93,7 +93,7 @@ def read_documents(
         "weight_field": weight_field,
         "with_labels": with_labels,
     }
-    Fields(**options)  # refuses names and tasks that cannot be, whatever is at the path
+    Fields(**options)  # refuses wrong names and tasks, whatever is at the path
     return reader_of(path, functools.partial(_reader, options=options))
 
 
@@ -123,7 +123,7 @@ def reader_of(
         if shard.is_file():
             shards.setdefault(os.path.realpath(shard), shard)
     if not shards:
-        raise FileNotFoundError(errno.ENOENT, "No file is named so", shown)
+        raise FileNotFoundError(errno.ENOENT, "No file matches the pattern", shown)
     _warn_of_copies(shards.values())
     _warn_of_missing(shards.values())
     return ShardsReader([reader(shard) for shard in shards.values()])
@@ -147,7 +147,7 @@ def _warn_of_copies(shards):
 
 def _warn_of_missing(shards):
     """Warns of shards that are not there, and of two divisions, as their names tell."""
-    found = {}  # by the name without numbers: {how many there ought to be: numbers of those read}
+    found = {}  # by the name without numbers: {how many there should be: numbers of those read}
     for shard in shards:
         name = _SHARD.search(shard.name)
         if name:
@@ -157,8 +157,8 @@ def _warn_of_missing(shards):
         if len(divisions) > 1:
             totals = " and ".join(map(str, sorted(divisions)))
             warnings.warn(
-                f"{whole}: shards of {totals} are all read, as if somebody had divided the same "
-                "documents twice. If so, write a pattern that fits only the newer ones.",
+                f"{whole}: shards of {totals} are all read. If the same documents were divided "
+                "twice, write a pattern that fits only the newer ones.",
                 DataWarning,
                 stacklevel=3,
             )

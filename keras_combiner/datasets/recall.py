@@ -1,4 +1,4 @@
-"""generate_recall: pairs of keys and values, and keys far behind them that ask for their values."""
+"""generate_recall: pairs of keys and values, and keys far after them that ask for their values."""
 
 import numpy as np
 
@@ -18,14 +18,14 @@ def generate_recall(
 ):
     """Generates sequences in which a token far away must be found: associative recall.
 
-    A sequence starts with pairs of a key and its value, all keys different. Behind them, and at
-    least `gap` tokens later, some of the keys stand once more at random places: these are the
-    queries, and the answer to each is the value that followed its key in the beginning. All other
+    A sequence starts with pairs of a key and its value, all keys different. At least `gap` tokens
+    after them, some of the keys stand once more at random places: these are the queries, and the
+    answer to each is the value that followed its key in the beginning. All other
     places hold random fillers. With one query it is the search for a needle; with as many as
     there are pairs, the multi-query associative recall that tells attention from models with a
-    state of fixed size. What fills, keys and values are different tokens.
+    state of fixed size. Fillers, keys and values are different tokens.
 
-    Nothing behind a query tells its answer, so that the task is the same for causal models.
+    Nothing after a query tells its answer, so that the task is the same for causal models.
 
     Args:
         num_examples: int, number of sequences.
@@ -74,7 +74,7 @@ def generate_recall(
     )
     if num_queries > num_pairs:
         raise ValueError(
-            "`num_queries` must be at most `num_pairs`, for every query asks for another key. "
+            "`num_queries` must be at most `num_pairs`, because each query asks for another key. "
             f"Received: num_queries={num_queries}, num_pairs={num_pairs}."
         )
     first = 2 * num_pairs + gap

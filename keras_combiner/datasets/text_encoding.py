@@ -79,7 +79,7 @@ def numbered_lines_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int,
     """Decodes the content of a file as lines, past those that are not text.
 
     Args:
-        chunks: iterable of bytes. The content, cut behind line ends or anywhere else but within
+        chunks: iterable of bytes. The content, cut after line ends or anywhere else but within
             the first four bytes. What is in memory is a chunk or a line, whichever is longer.
         name: str. What messages call the file.
 
@@ -88,7 +88,7 @@ def numbered_lines_of(chunks: Iterable[bytes], name: str) -> Iterator[tuple[int,
         `LineError` that says why it is not text. The mark of a byte order is not part of a line.
 
     Raises:
-        ValueError: UTF-16 or UTF-32 is damaged, behind which nothing can be read.
+        ValueError: UTF-16 or UTF-32 is damaged, after which nothing can be read.
 
     Example:
 

@@ -13,9 +13,9 @@ def read_texts(path: str | os.PathLike, text_field: str = "text") -> DocumentRea
     """Reads documents without labels from a file, a directory, or what a pattern names.
 
     Args:
-        path: str or path. A directory, of which every file, however deep, is a document in UTF-8,
-            hidden ones aside; a file of records as `read_documents` takes it, whatever labels it
-            has or not; any other file, which is one document; or a pattern of files.
+        path: str or path. A directory, of which every file that is not hidden, however deep, is a
+            document in UTF-8; a file of records as `read_documents` takes it, with or without
+            labels; any other file, which is one document; or a pattern of files.
         text_field: str. The name of the field or column with the text, in files of records.
 
     Returns:
@@ -35,7 +35,7 @@ def read_texts(path: str | os.PathLike, text_field: str = "text") -> DocumentRea
     [Document(text='A fine book.', label=None)]
     """
     options = {"text_field": text_field, "with_labels": False}
-    Fields(**options)  # refuses a name that cannot be, whatever is at the path
+    Fields(**options)  # refuses a wrong name, whatever is at the path
     return reader_of(path, functools.partial(_reader, options=options))
 
 

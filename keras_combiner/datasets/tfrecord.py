@@ -70,14 +70,14 @@ class TFRecordReader(RecordReader):
                         fields, settled = fields.fixed(features), True
                     document = fields.document(_record(features, fields))
                 except DecodeError:
-                    document = self._error(number, "no tf.train.Example.")
+                    document = self._error(number, "not a tf.train.Example.")
                 except RecordError as error:
                     document = self._error(number, error)
                 yield number, document
         except tf.errors.OpError as error:
             # Without the names of graph nodes around it.
             reason = re.sub(r"\{\{.*?\}\}\s*|\s*\[Op:.*", "", error.message, flags=re.DOTALL)
-            raise self._error(number + 1, f"no TFRecord data, or damaged: {reason}") from None
+            raise self._error(number + 1, f"not TFRecord data, or damaged: {reason}") from None
         # Within the frame of a record, TensorFlow takes the end of a cut file for a good one.
         if not self._holds(size):
             raise self._error(number + 1, "the file ends in the middle of it. Was it copied whole?")
@@ -111,7 +111,7 @@ class TFRecordReader(RecordReader):
             # As gzip ends. Without a record it would be zeros, which stand at its start, too.
             if size and int.from_bytes(file.read(), "little") == size % 2**32:
                 return True
-        # Several compressed files, one behind the other, end so as well: the last of them.
+        # Of several compressed files, one after the other, these bytes are those of the last.
         try:
             with open_bytes(self._path) as file:
                 return sum(iter(lambda: len(file.read(_BUFFER)), 0)) == size

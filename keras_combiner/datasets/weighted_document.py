@@ -4,12 +4,12 @@ from keras_combiner.datasets.document import Document
 
 
 class WeightedDocument(Document):
-    """A `Document` with a weight beside: it still unpacks into text and label.
+    """A `Document` with a weight: it still unpacks into text and label.
 
     Args:
         text: as in `Document`.
         label: as in `Document`.
-        weight: float, what its loss is multiplied with in training.
+        weight: float, by which its loss is multiplied in training.
 
     Example:
 
@@ -22,7 +22,7 @@ class WeightedDocument(Document):
     weight: float
 
     def __new__(cls, text, label=None, weight=1.0):
-        """Makes one."""
+        """Makes a document with a weight."""
         document = super().__new__(cls, text, label)
         document.weight = weight
         return document

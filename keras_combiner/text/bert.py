@@ -22,7 +22,7 @@ class BertTokenizer(WordPieceTokenizer):
 
     Args:
         vocabulary: list of str or path of a vocab.txt; see `WordPieceTokenizer`.
-        lowercase: bool, whether to lower letters; false for cased models.
+        lowercase: bool, whether to convert letters to lower case; false for cased models.
         strip_accents: bool, whether to strip accents; as `lowercase` if None.
 
     Raises:

@@ -17,13 +17,13 @@ class BertNormalizer:
     """Normalizes texts as BERT's own tokenizer does.
 
     Control and format characters vanish, and so does U+FFFD; white space becomes a space. Accents
-    are stripped by canonical decomposition (NFD), and letters are lowered one by one. There is no
-    compatibility decomposition (NFKC): "½" and "…" stay what they are.
+    are stripped by canonical decomposition (NFD), and letters are converted to lower case one by
+    one. There is no compatibility decomposition (NFKC): "½" and "…" stay what they are.
 
-    Every character stands for itself, so the whole of it is one table: character -> characters.
+    No character depends on its neighbors, so one table is enough: character -> characters.
 
     Args:
-        lowercase: bool, whether to lower letters.
+        lowercase: bool, whether to convert letters to lower case.
         strip_accents: bool, whether to decompose characters and to strip their accents.
 
     Example:
@@ -98,7 +98,7 @@ class BertNormalizer:
         sources = tf.repeat(tf.range(tf.size(code)), lengths)
         within = tf.range(tf.size(sources)) - tf.gather(tf.cumsum(lengths, exclusive=True), sources)
         row = tf.gather(row, sources)
-        # What is not listed reads some value all the same, and does not take it.
+        # Characters that are not listed look up some value, too, but `where` does not use it.
         place = tf.minimum(tf.gather(self._starts, row) + within, tf.size(self._values) - 1)
         values = tf.where(
             tf.gather(is_listed, sources), tf.gather(self._values, place), tf.gather(code, sources)

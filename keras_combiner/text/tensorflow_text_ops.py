@@ -1,6 +1,6 @@
 """The three steps of word-piece tokenization, each on one tensorflow-text or TensorFlow op.
 
-The tokenizer and the learning of a vocabulary share them, so a vocabulary is learnt from exactly
+The tokenizer and the learning of a vocabulary share them, so a vocabulary is learned from exactly
 the words that the tokenizer will see.
 """
 

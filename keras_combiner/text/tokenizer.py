@@ -184,7 +184,7 @@ class Tokenizer(abc.ABC):
             x[:, :max_tokens]
             for x in self._tokenize_with_offsets(_as_string_tensor(texts), max_tokens)
         )
-        # At least 0: the largest of none is the least integer that there is.
+        # At least 0: the maximum of an empty row is the smallest integer of the type.
         stop = tf.maximum(tf.reduce_max(ends, axis=1), 0)
         token_ids = _framed(tokens, self.start_token_id, self.end_token_id)
         return token_ids, _framed(starts, 0, stop), _framed(ends, 0, stop)

@@ -6,9 +6,8 @@ import numpy as np
 
 from keras_combiner.data_warning import DataWarning
 
-# Shares of the tokens: with more, there is a warning; with more, nothing can be learned.
-UNKNOWN_TO_WARN = 0.05
-UNKNOWN_TO_REFUSE = 0.5
+UNKNOWN_TO_WARN = 0.05  # the share of unknown tokens above which there is a warning
+UNKNOWN_TO_REFUSE = 0.5  # and the one above which texts are not trained on
 
 _WHAT = (
     "are [UNK], words with a character that the vocabulary lacks or of more than 100 bytes, as in "
@@ -38,9 +37,9 @@ def check_unknown_tokens(num_unknown, num_tokens, most_unknown=1.0, each=False):
     Args:
         num_unknown: int array `[documents]`, how many tokens of each are `[UNK]`.
         num_tokens: int array `[documents]`, how many there are of each, without start and end.
-        most_unknown: float, the share above which nothing is to be done with the texts:
-            `UNKNOWN_TO_REFUSE` where a model is to learn from them.
-        each: bool, whether to look at every document, too, besides all of them together.
+        most_unknown: float, the share above which the texts are refused: `UNKNOWN_TO_REFUSE` where
+            a model is to learn from them.
+        each: bool, whether to check every document, in addition to all of them together.
 
     Raises:
         ValueError: if the share is greater than `most_unknown`.

@@ -56,8 +56,8 @@ def learn_wordpiece_vocabulary(
         lowercase: bool, as for WordPieceTokenizer.
         verbose: bool, whether to print a line at the start and one at the end.
         mask_token: bool, whether it has a `[MASK]`, for masked language models.
-        most_unknown: float, the greatest share of the texts' tokens that may be `[UNK]`, where any
-            vocabulary will not do.
+        most_unknown: float, the greatest share of the texts' tokens that may be `[UNK]`; by default
+            every vocabulary is accepted.
 
     Returns:
         A list of str that begins with `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]` and, if asked for,
@@ -187,8 +187,8 @@ def _select_characters(counts, vocabulary_size, num_special):
             f"Expected `vocabulary_size` to be at least {used} for the characters of these texts. "
             f"Received: vocabulary_size={vocabulary_size}."
         )
-    # Most frequent first, then by code point, so that the result does not hang on the order of the
-    # texts.
+    # Most frequent first, then by code point, so that the result does not depend on the order of
+    # the texts.
     for character in sorted(occurrences, key=lambda each: (-occurrences[each], each)):
         if character in selected:
             continue

@@ -1,4 +1,4 @@
-"""WholeWordMasking: hides words of a text, for a model to say which they are."""
+"""WholeWordMasking: hides words of a text, which a model learns to predict."""
 
 import numpy as np
 import tensorflow as tf
@@ -13,13 +13,13 @@ class WholeWordMasking:
 
     All pieces of a chosen word are chosen: a start piece and the pieces with `##` that follow it,
     or the bytes between white space. Of the chosen words 80 % become mask tokens, one for each
-    piece, 10 % random tokens, and 10 % stay as they are: the model has to say all of them, and
+    piece, 10 % random tokens, and 10 % stay as they are: the model has to predict all of them, and
     cannot rely on what it reads. Special tokens, `[UNK]` among them, and padding are never chosen,
     and no token becomes one.
 
-    Chance is a function of `seed` and of each row's key, and of nothing else: neither of the rows
-    beside it nor of the padding behind it. So a training that is resumed hides what it would have
-    hidden. It is made of TensorFlow ops, for `tf.data.Dataset.map`.
+    Random choices depend on `seed` and on each row's key alone, not on the other rows of the batch
+    nor on padding. So a training that is resumed hides what it would have hidden. It is made of
+    TensorFlow ops, for `tf.data.Dataset.map`.
 
     Args:
         tokenizer: `keras_combiner.text.Tokenizer` with a mask token, such as a
@@ -30,12 +30,12 @@ class WholeWordMasking:
 
     Call arguments:
         token_ids: int tensor `[batch, length]`, 0 for padding.
-        keys: int tensor `[batch, 2]`, what sets a row's masks apart from others, such as epoch and
-            number of the document.
+        keys: int tensor `[batch, 2]`, the seed of each row, such as epoch and number of the
+            document.
 
     Returns:
         Pair of int32 tensors `[batch, length]`: the ids with masks, and the targets, which are the
-        ids of the chosen words and 0 elsewhere, as `keras_combiner.CombinerMaskedLM` wants them.
+        ids of the chosen words and 0 elsewhere, as `keras_combiner.CombinerMaskedLM` takes them.
 
     Raises:
         ValueError: if the tokenizer has no mask token, or `masked_share` or `seed` is out of range.
@@ -73,20 +73,20 @@ class WholeWordMasking:
         """See the class docstring."""
         token_ids = tf.cast(token_ids, tf.int32)
         length = tf.shape(token_ids)[1]
-        which, what, instead = self._draw(tf.cast(keys, tf.int64), length)
+        priority, action, replacement = self._draw(tf.cast(keys, tf.int64), length)
         in_words, word, num_words = self._words(token_ids)
         # [batch, words]: the words with the least numbers are chosen.
         is_word = tf.range(length) < num_words[:, tf.newaxis]
-        rank = _rank(tf.where(is_word, which, 2.0))
+        rank = _rank(tf.where(is_word, priority, 2.0))
         num_chosen = tf.round(self.masked_share * tf.cast(num_words, tf.float32))
         num_chosen = tf.minimum(tf.maximum(tf.cast(num_chosen, tf.int32), 1), num_words)
         # [batch, length]: and so are their tokens.
         chosen = in_words & (tf.gather(rank, word, batch_dims=1) < num_chosen[:, tf.newaxis])
-        fate = tf.gather(what, word, batch_dims=1)
-        place = tf.cast(instead * len(self._ordinary_ids), tf.int32)
+        action = tf.gather(action, word, batch_dims=1)
+        place = tf.cast(replacement * len(self._ordinary_ids), tf.int32)
         random_ids = tf.gather(self._ordinary_ids, tf.minimum(place, len(self._ordinary_ids) - 1))
-        hidden = tf.where(fate < SHARE_HIDDEN, self._mask_token_id, random_ids)
-        hidden = tf.where(fate < SHARE_HIDDEN + SHARE_RANDOM, hidden, token_ids)
+        hidden = tf.where(action < SHARE_HIDDEN, self._mask_token_id, random_ids)
+        hidden = tf.where(action < SHARE_HIDDEN + SHARE_RANDOM, hidden, token_ids)
         return tf.where(chosen, hidden, token_ids), tf.where(chosen, token_ids, 0)
 
     def _words(self, token_ids):
@@ -95,7 +95,7 @@ class WholeWordMasking:
         after_one = tf.pad(in_words[:, :-1], [[0, 0], [1, 0]])
         begins = in_words & ~(tf.gather(self._goes_on, token_ids) & after_one)
         counts = tf.cumsum(tf.cast(begins, tf.int32), axis=1)
-        # Before the first word there is none, and what is asked of it, `in_words` takes back.
+        # A token before the first word gets word 0, too, and is left out by `in_words`.
         return in_words, tf.maximum(counts - 1, 0), counts[:, -1]
 
     def _draw(self, keys, length):
@@ -105,7 +105,7 @@ class WholeWordMasking:
             seed = tf.constant([self.seed, 0], tf.int64)
             seed = tf.random.fold_in(seed, key[0], alg="philox")
             seed = tf.random.fold_in(seed, key[1], alg="philox")
-            # A row of three for each place: what comes first does not hang on the length.
+            # A row of three for each place: the first numbers do not depend on the length.
             return tf.random.stateless_uniform([length, 3], seed, alg="philox")
 
         signature = tf.TensorSpec([None, 3], tf.float32)

@@ -54,14 +54,14 @@ class WordPieceTokenizer(Tokenizer):
         vocabulary: list of str, a token's id being its index; or the path of a vocab.txt in UTF-8,
             one token a line. `[PAD]` comes first; `[UNK]`, `[CLS]` and `[SEP]` are anywhere, and so
             is `[MASK]`, which only masked language models need.
-        lowercase: bool, whether to fold case and strip accents. Use what the vocabulary was learnt
+        lowercase: bool, whether to fold case and strip accents. Use what the vocabulary was learned
             with.
 
     Raises:
         ImportError: If tensorflow-text is not installed.
-        FileNotFoundError: If `vocabulary` is the path of no file.
-        ValueError: If a special token is missing, `[PAD]` is not the first, a token comes twice, is
-            empty, longer than 256 bytes or holds a line break or NUL; or if there is nothing but
+        FileNotFoundError: If `vocabulary` is a path at which there is no file.
+        ValueError: If a special token is missing, `[PAD]` is not the first, a token occurs twice,
+            is empty, longer than 256 bytes or holds a line break or NUL; or if there is nothing but
             special tokens and tokens with punctuation in them.
         TypeError: If `vocabulary` is neither a path nor a sequence of str, or `lowercase` not a
             bool.

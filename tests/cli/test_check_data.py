@@ -61,7 +61,7 @@ def test_weights(tmp_path, capsys):
     assert main([*command, "--json", str(figures)]) == 1
     out = capsys.readouterr().out
     assert "\n  weights    3, from 0 to 2, 1 of them 0; sum 2.5: weather 0.5, tale 2\n" in out
-    assert f"- data: 1 record cannot be read. Mend it or take it out.\n    {path}:5:" in out
+    assert f"- data: 1 record cannot be read. Fix it or take it out.\n    {path}:5:" in out
     weights = json.loads(figures.read_text())["splits"]["data"]["weights"]
     assert weights["labels"] == {"weather": 0.5, "tale": 2.0}
     assert (weights["count"], weights["zeros"], weights["total"]) == (3, 1, 2.5)

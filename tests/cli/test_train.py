@@ -223,11 +223,11 @@ BAD = {
         "--calibrate is for labels, which have probabilities. numbers.jsonl is for the task 'regr",
     ),
     "unknown ending": ("train --data data.xml --output o", "data.xml: cannot tell"),
-    "no Parquet": ("train --data data.parquet --output o", "data.parquet: no Parquet file"),
+    "no Parquet": ("train --data data.parquet --output o", "data.parquet: not a Parquet file"),
     "no file of a pattern": (
         "train --data nix-*.jsonl --output o",
         "nix-*.jsonl",
-        "No file is named so",
+        "No file matches the pattern",
     ),
     "mixed targets": (
         "train --data mixed.jsonl --output o",

@@ -240,21 +240,21 @@ WRONG_FILES = {
         "r.csv",
         b"A fine book.,good\n",
         {},
-        "r.csv:1: no column 'text'; columns are 'A fine book.', 'good', taking ',' as",
+        "r.csv:1: no column 'text'; columns are 'A fine book.', 'good', with ',' as the",
     ),
     "csv, semicolons": (
         "r.csv",
         b"text;label\na;good\n",
         {},
-        "r.csv:1: no column 'text'; columns are 'text;label', taking ',' as what stands between "
-        "them. Name it with text_field=...",
+        "r.csv:1: no column 'text'; columns are 'text;label', with ',' as the delimiter. "
+        "Name it with text_field=...",
     ),
     "csv, no label column": (
         "r.csv",
         b"text,stars\na,1\n",
         {},
-        "r.csv:1: no column 'label'; columns are 'text', 'stars', taking ',' as what stands "
-        "between them. Name it with label_field=...",
+        "r.csv:1: no column 'label'; columns are 'text', 'stars', with ',' as the "
+        "delimiter. Name it with label_field=...",
     ),
     "csv, the column twice": (
         "r.csv",

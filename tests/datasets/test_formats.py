@@ -183,7 +183,7 @@ class TestShards:
 
     def test_pattern_without_a_match(self, tmp_path):
         (tmp_path / "s-1.jsonl").mkdir()
-        with pytest.raises(FileNotFoundError, match=r"No file is named so.*s-\*\.jsonl"):
+        with pytest.raises(FileNotFoundError, match=r"No file matches the pattern.*s-\*\.jsonl"):
             read_documents(tmp_path / "s-*.jsonl")
 
     def test_pattern_with_a_file_of_another_kind(self, tmp_path):
@@ -219,15 +219,19 @@ WRONG_FILES = {
         gzip.compress(LINES + b"{\n"),
         "r.jsonl.gz:401: invalid JSON",
     ),
-    "parquet, wrong magic": ("r.parquet", LINES, "r.parquet: no Parquet file, or a damaged one: "),
-    "parquet, empty": ("r.parquet", b"", "r.parquet: no Parquet file, or a damaged one: "),
+    "parquet, wrong magic": (
+        "r.parquet",
+        LINES,
+        "r.parquet: not a Parquet file, or a damaged one: ",
+    ),
+    "parquet, empty": ("r.parquet", b"", "r.parquet: not a Parquet file, or a damaged one: "),
     "tfrecord, wrong magic": (
         "r.tfrecord",
         LINES,
-        "r.tfrecord: record 1: no TFRecord data, or damaged: corrupted record at 0",
+        "r.tfrecord: record 1: not TFRecord data, or damaged: corrupted record at 0",
     ),
     "tfrecord, empty": ("r.tfrecord", b"", "r.tfrecord: no records."),
-    "tfrecord, no gzip": ("r.tfrecord.gz", LINES, "r.tfrecord.gz: record 1: no TFRecord data"),
+    "tfrecord, no gzip": ("r.tfrecord.gz", LINES, "r.tfrecord.gz: record 1: not TFRecord data"),
     "mixed targets": (
         "r.jsonl",
         jsonl([ROWS["multi_label"][0], ROWS["regression"][0]]),

@@ -83,7 +83,7 @@ def test_shards_with_labels_of_several_kinds(tmp_path):
 def test_what_it_refuses(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_texts(tmp_path / "nix")
-    with pytest.raises(FileNotFoundError, match="No file is named so"):
+    with pytest.raises(FileNotFoundError, match="No file matches the pattern"):
         read_texts(tmp_path / "*.txt")
     with pytest.raises(ValueError, match="text_field must be the name of a field"):
         read_texts(tmp_path, text_field="")

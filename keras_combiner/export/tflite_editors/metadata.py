@@ -42,7 +42,7 @@ def metadata_of(classifier, lengths):
         dict: "task" (dict with "name"), "labels" (list of str), "long_texts" ("truncate" or
         "windows"), "sequence_length" (int, of the model), "sequence_lengths" (list of int),
         "tokenizer" (dict, see `tokenizer_of`) and, with windows, "overlap" (float, the share of a
-        window's tokens, rounded down, that neighbouring windows share at least).
+        window's tokens, rounded down, that neighboring windows share at least).
     """
     value = {
         "task": classifier.task.get_config(),
