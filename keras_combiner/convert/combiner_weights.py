@@ -17,7 +17,7 @@ _PLAN = ("factorization", "summary")
 
 @dataclasses.dataclass
 class CombinerWeights:
-    """The weights of a `CombinerBackbone`, to be built anew for longer documents.
+    """The weights of a `CombinerBackbone`, for a new one that reads longer documents.
 
     Attributes:
         backbone: `CombinerBackbone`.
@@ -55,8 +55,8 @@ class CombinerWeights:
                 weight.assign(table)
             elif source is not None and "int" in source.dtype:
                 raise ValueError(
-                    "The model is quantized, and cannot be trained further. Name the one that it "
-                    "was before."
+                    "The model is quantized, and cannot be trained further. Pass the model as it "
+                    "was before `quantize`."
                 )
             elif source is not None and source.shape == weight.shape:
                 weight.assign(source)

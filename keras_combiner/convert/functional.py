@@ -66,7 +66,7 @@ def swap_attention(model, factorization, block_size, summary, sequence_length, p
     if not any(isinstance(copy, (CombinerAttention, CombinerEncoder)) for _, copy, _ in copies):
         raise ValueError(
             f"The model {model.name!r} has no MultiHeadAttention, and no TransformerEncoder of "
-            "KerasHub, which could be replaced."
+            "KerasHub: there is nothing to replace."
         )
     for layer, copy, transfer in copies:
         transfer(layer, copy)
@@ -117,11 +117,11 @@ def _refuse(layer):
 
 
 def _copy_attention(layer, plan, sequence_length, positions):
-    # Names, initializers and dtypes come along; what Combiner has no place for, it refuses.
-    return CombinerAttention(**{**layer.get_config(), **plan}), _give_projections
+    # Names, initializers and dtypes stay; CombinerAttention refuses arguments that it cannot have.
+    return CombinerAttention(**{**layer.get_config(), **plan}), _copy_projections
 
 
-def _give_projections(layer, copy):
+def _copy_projections(layer, copy):
     # One by one: the plan may have weights of its own.
     for name in ("query_dense", "key_dense", "value_dense", "output_dense"):
         getattr(copy, name).set_weights(getattr(layer, name).get_weights())

@@ -175,7 +175,10 @@ class _Tensors:
     def __getitem__(self, name):
         name = self._root + name
         if name not in self._files:
-            raise ValueError(f"The checkpoint lacks the tensor {name}, which its config promises.")
+            raise ValueError(
+                f"Expected the checkpoint to hold the tensor {name}, as its config.json says: there is "
+                "none. Save the model again with save_pretrained."
+            )
         return np.asarray(self._files[name].get_tensor(name)).astype("float32")
 
     def norm(self, name):

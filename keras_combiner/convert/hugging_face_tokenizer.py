@@ -31,7 +31,7 @@ _CLASSES = (
     *("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer", "MobileBertTokenizer"),
     *("PreTrainedTokenizer", "TokenizersBackend"),
 )
-# What there may be beside what is read, and what it must be then: BERT's tokenizer has no other.
+# Other options that the files may hold, with the only values that BERT's tokenizer supports.
 _OF_CONFIG = {
     "do_basic_tokenize": (True,),
     "never_split": (None, []),
@@ -46,9 +46,9 @@ _OF_TOKENIZER = {
     "model.continuing_subword_prefix": (SUFFIX_INDICATOR,),
     "model.max_input_chars_per_word": (100,),
 }
-# No text has them, unless somebody trained with them.
+# No text has them, unless a model was trained with them.
 _UNUSED = re.compile(r"\[unused\d+\]")
-_WAY_OUT = "Mend the file, or pass `tokenizer`, such as keras_combiner.text.BertTokenizer(...)."
+_REMEDY = "Fix the file, or pass `tokenizer`, such as keras_combiner.text.BertTokenizer(...)."
 
 
 def read_hugging_face_tokenizer(folder, pad_token_id):
@@ -99,10 +99,10 @@ def read_hugging_face_tokenizer(folder, pad_token_id):
         raise ValueError(
             "Expected a tokenizer that makes every Chinese character a word, as BERT's does. The "
             f"one in {folder} does not: tokenize_chinese_chars in {CONFIG}, or "
-            f"normalizer.handle_chinese_chars in {TOKENIZER}, is false. {_WAY_OUT}"
+            f"normalizer.handle_chinese_chars in {TOKENIZER}, is false. {_REMEDY}"
         )
     if strip_accents == lowercase:
-        strip_accents = None  # which says so in fewer words
+        strip_accents = None  # the default, which means the same
     return BertTokenizer(
         swap_with_first(vocabulary, pad_token_id), lowercase=lowercase, strip_accents=strip_accents
     )
@@ -118,9 +118,9 @@ class _File:
             try:
                 self.content = json.loads(path.read_text(encoding="utf-8"))
             except ValueError as error:
-                raise ValueError(f"{path} is not JSON: {error}. {_WAY_OUT}") from None
+                raise ValueError(f"{path} is not JSON: {error}. {_REMEDY}") from None
         if not isinstance(self.content, dict):
-            raise ValueError(f"{path} is not a JSON object. {_WAY_OUT}")
+            raise ValueError(f"{path} is not a JSON object. {_REMEDY}")
 
     def get(self, key, default=None):
         value = self.content
@@ -134,7 +134,7 @@ class _File:
     def error(self, key, expected):
         shown = json.dumps(self.get(key), ensure_ascii=False)
         return ValueError(
-            f"Expected {key} in {self.path} to be {expected}. Received: {shown[:80]}. {_WAY_OUT}"
+            f"Expected {key} in {self.path} to be {expected}. Received: {shown[:80]}. {_REMEDY}"
         )
 
 
@@ -144,7 +144,7 @@ def _pieces(tokenizer):
     if not isinstance(ids, dict) or sorted(ids.values()) != list(range(len(ids))):
         raise ValueError(
             f"Expected model.vocab in {tokenizer.path} to be word pieces with ids from 0 on, none "
-            f"left out. {_WAY_OUT}"
+            f"left out. {_REMEDY}"
         )
     return sorted(ids, key=ids.get)
 
@@ -163,7 +163,7 @@ def _agreed_vocabulary(vocabularies):
         )
         raise ValueError(
             f"{path} and model.vocab in {other_path} disagree: the id {place} is {first} and "
-            f"{second}. Take away the file that is not the model's, or pass `tokenizer`."
+            f"{second}. Remove the file that is not the model's, or pass `tokenizer`."
         )
     return vocabulary
 
@@ -225,7 +225,7 @@ def _check_added(file, key, tokens):
         if token not in _SPECIAL_TOKENS.values() and not _UNUSED.fullmatch(str(token)):
             raise ValueError(
                 f"Expected {key} in {file.path} to be BERT's special tokens. Received: {token!r}, "
-                f"which would have to be found in texts before they are split. {_WAY_OUT}"
+                f"which would have to be found in texts before they are split. {_REMEDY}"
             )
 
 

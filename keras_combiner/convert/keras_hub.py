@@ -74,7 +74,7 @@ def _arrays(layer):
     if layer.quantization_mode is not None:
         raise ValueError(
             f"Expected weights as they were trained. The layer {layer.path!r} has been quantized: "
-            "convert the model before that, and quantize what comes out."
+            "convert the model first, and quantize the result."
         )
     if getattr(layer, "lora_enabled", False):
         return _array(layer.kernel), _array(layer.bias)  # a sum with what LoRA adds

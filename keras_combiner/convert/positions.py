@@ -11,9 +11,9 @@ def extend_positions(table, length, method="tile"):
     Args:
         table: float array `[positions, features]`.
         length: int, rows wanted. Fewer than there are: the first ones.
-        method: "tile", the table again and again, so that near tokens differ as they did in
-            training; or "interpolate", the table stretched to the length, so that every place in
-            the text is one between those known, and near tokens differ by less.
+        method: "tile", the table repeated, so that near tokens differ as they did in training; or
+            "interpolate", the table stretched to the length, so that every position in the text
+            lies between known ones, and near tokens differ by less.
 
     Returns:
         float array `[length, features]`.

@@ -26,7 +26,8 @@ def as_tokenizer(source, pad_token_id=0):
     Raises:
         TypeError: for a source of another type.
         ValueError: for what `BertTokenizer` refuses; for a vocabulary with capital letters, since
-            nothing says then whether texts are lowered; for a tokenizer that splits otherwise.
+            nothing then says whether texts are converted to lower case; for a tokenizer that splits
+            texts differently.
     """
     if source is None or isinstance(source, Tokenizer):
         return source
@@ -51,14 +52,14 @@ def as_tokenizer(source, pad_token_id=0):
 
 
 def check_uncased(vocabulary, name):
-    """Refuses a vocabulary with capital letters, where nothing says whether texts are lowered.
+    """Refuses a vocabulary with capital letters, if nothing says whether texts are lower-cased.
 
     Args:
         vocabulary: list of str.
         name: str or path, what holds it.
 
     Raises:
-        ValueError: if a piece has a capital letter, which no lowered text has.
+        ValueError: if a piece has a capital letter, which no lower-cased text has.
 
     Example:
 
@@ -76,7 +77,7 @@ def check_uncased(vocabulary, name):
 
 
 def _check_keras_hub(source):
-    """Refuses a tokenizer of KerasHub's that splits or names pieces otherwise than BERT's."""
+    """Refuses a tokenizer of KerasHub's that splits or names pieces differently from BERT's."""
     expected = {
         "split": True,
         "split_on_cjk": True,

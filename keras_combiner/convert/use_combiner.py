@@ -42,7 +42,7 @@ def use_combiner(
         source: one of
 
             - a directory with a Hugging Face checkpoint of the family of BERT, RoBERTa or
-              DistilBERT: config.json, model.safetensors, vocab.txt;
+              DistilBERT: config.json, model.safetensors, vocab.txt or tokenizer.json;
             - what `keras-combiner pretrain` or `train` wrote: its directory, or a .keras file; or
               a `CombinerBackbone`, or a model of this package with one;
             - a checkpoint of Model Garden's `BertEncoderV2` or `BertEncoder`: its prefix (without
@@ -67,7 +67,7 @@ def use_combiner(
             `keras_combiner.convert.extend_positions`.
         tokenizer: a `keras_combiner.text.Tokenizer`, a tokenizer of KerasHub's with word pieces,
             or a vocabulary (list of str, or the path of a vocab.txt). If None, that of the source:
-            the vocab.txt of its directory, or the task's tokenizer.
+            the vocab.txt or tokenizer.json of its directory, or the tokenizer of the model or task.
         **options: for the backbone, in place of what the source has: `dropout` and `activation`;
             and `dtype`, `name`, `remat`, `static_length` of `keras_combiner.CombinerBackbone`.
 
@@ -75,8 +75,8 @@ def use_combiner(
         Pair `(backbone, tokenizer)`: a `keras_combiner.CombinerBackbone` from token ids to hidden
         states, without pooler or heads, and a `keras_combiner.text.BertTokenizer` (or what
         `tokenizer` is; None if there is no vocabulary, or no word pieces, as in RoBERTa). Padding
-        is id 0: in a source where it is another id, as RoBERTa's 1, the two are swapped.
-        Of any other Keras model the first of the pair is a functional model like the source.
+        is id 0: in a source where it is another id, as RoBERTa's 1, the two are swapped. For any
+        other Keras model, the first of the pair is a model like the source.
 
     Raises:
         ImportError: if safetensors or tensorflow-text is missing and needed.
@@ -115,8 +115,8 @@ def use_combiner(
     if weights is None:
         if options:
             raise TypeError(
-                f"{', '.join(options)}: only of a CombinerBackbone. The source, a "
-                f"{type(source).__name__}, becomes a model like itself."
+                f"{', '.join(options)}: only a CombinerBackbone has these options. The source, a "
+                f"{type(source).__name__}, becomes a model like itself: leave them out."
             )
         model = swap_attention(
             _backbone(source), sequence_length=sequence_length, positions=positions, **plan
@@ -134,7 +134,7 @@ def _check_fits(tokenizer, vocabulary_size):
         raise ValueError(
             f"The tokenizer has {tokenizer.vocabulary_size} token ids, and the model embeddings of "
             f"{vocabulary_size} only: this is not the vocabulary that it was trained with. Pass "
-            "`tokenizer`, the one that it was."
+            "that one as `tokenizer`."
         )
 
 

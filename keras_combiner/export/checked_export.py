@@ -141,7 +141,9 @@ def documents_to_compare(classifier, documents, labels, max_accuracy_drop):
             raise ValueError("`max_accuracy_drop` is for classes; a regression has no accuracy.")
     if documents is None:
         if labels is not None:
-            raise ValueError("`labels` are those of `documents`. Received no documents.")
+            raise ValueError(
+                "`labels` are those of `documents`. Received no documents. Pass both, or neither."
+            )
         return sample_documents(), None
     documents = as_texts(documents, "documents")
     if not documents:

@@ -13,7 +13,7 @@ class DocumentWindows:
 
     Args:
         token_ids: int32 tensor `[documents, length]`, of any length, 0 for padding.
-        num_ids: int64 tensor `[documents]`, how many ids each has, padding aside.
+        num_ids: int64 tensor `[documents]`, how many ids each has, without padding.
         sequence_length: int, the most ids of a window.
         fixed_length: int, the one length that the model takes; None if it takes any.
 
@@ -171,7 +171,7 @@ def pooled_evidence(classifier, evidence, windows):
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`.
-        evidence: `keras_combiner.models.TokenEvidence` of it.
+        evidence: `keras_combiner.models.TokenEvidence` of the classifier.
         windows: `DocumentWindows`.
 
     Returns:

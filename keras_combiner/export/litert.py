@@ -56,7 +56,7 @@ def export_litert(
       ranges are found in every run; activations are float32.
     - "int8": a quarter of the size. All matrix products, those of attention too, and GELU are
       computed in integers, whose ranges are found in `calibration_data`; softmax, layer
-      normalization, pooling, sums over the bag of tokens, the last layer behind `pooling="label"`
+      normalization, pooling, sums over the bag of tokens, the last layer after `pooling="label"`
       and the values of a regression are float32. For integer accelerators; on a CPU
       "dynamic_int8" is faster.
     - "int4": an eighth of the size, and 12 bytes for every row of a weight and every length;
@@ -213,12 +213,12 @@ def _check_kind(classifier, path, quantization, input_type):
     if classifier.learns_ranges and quantization != "int8":
         raise ValueError(
             "A quantization-aware classifier is for 'int8'; for other kinds export what its "
-            f"`without_quantization()` gives. Received: {quantization!r}."
+            f"`without_quantization()` returns. Received: {quantization!r}."
         )
     if input_type == "text" and classifier.long_texts == "windows":
         raise ValueError(
             "A file that takes text cuts it inside, while this classifier reads long documents in "
-            "windows (long_texts='windows'): it would answer otherwise than it was evaluated. "
+            "windows (long_texts='windows'): its answers would not be those that were evaluated. "
             "Export with input_type='token_ids', and read windows as examples/on_device does, or "
             "set `classifier.long_texts = 'truncate'` to read the first tokens alone."
         )
@@ -272,8 +272,8 @@ def _checked_lengths(sequence_lengths, classifier, input_type):
         )
     if classifier.long_texts == "windows" and max(lengths) < longest:
         raise ValueError(
-            f"The model reads windows of {longest} tokens (long_texts='windows'), and shorter ones "
-            f"would answer otherwise than it was evaluated: add {longest} to `sequence_lengths`. "
+            f"The model reads windows of {longest} tokens (long_texts='windows'), and answers for "
+            f"shorter ones are not those that were evaluated: add {longest} to `sequence_lengths`. "
             f"Received: {sequence_lengths!r}."
         )
     if classifier.backbone.arguments["static_length"] and lengths != [longest]:
@@ -283,8 +283,8 @@ def _checked_lengths(sequence_lengths, classifier, input_type):
         )
     if input_type == "text" and len(lengths) > 1:
         raise ValueError(
-            "A file that takes text has one length: what fits is known only once the text is made "
-            f"into ids. Name one in `sequence_lengths`. Received: {sequence_lengths!r}."
+            "A file that takes text has one length: which length fits is known only once the text "
+            f"is tokenized. Name one in `sequence_lengths`. Received: {sequence_lengths!r}."
         )
     return sorted(lengths, reverse=True)
 

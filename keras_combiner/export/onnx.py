@@ -81,7 +81,7 @@ def export_onnx(
     if classifier.learns_ranges:
         raise ValueError(
             "A quantization-aware classifier is for export_litert(quantization='int8'); to ONNX "
-            "export what its `without_quantization()` gives."
+            "export what its `without_quantization()` returns."
         )
     refuse_quantized(classifier, "export that")
     prepare = functools.partial(_candidate, classifier)
@@ -119,7 +119,7 @@ def run_onnx(path, documents, num_threads=1):
 
 
 def token_ids_of(classifier, documents):
-    """Returns what the file takes of texts, a document at a time.
+    """Returns texts as the token ids that the file takes, a document at a time.
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`.

@@ -133,7 +133,7 @@ def run_each(run, documents):
 
 @contextlib.contextmanager
 def quiet():
-    """Keeps progress notes of C++ libraries, which nobody can act on, off the terminal."""
+    """Keeps progress notes of C++ libraries, which users cannot act on, off the terminal."""
     with open(os.devnull, "w") as devnull:
         saved = os.dup(2)
         os.dup2(devnull.fileno(), 2)

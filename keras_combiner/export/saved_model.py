@@ -72,7 +72,7 @@ def export_saved_model(
 
     Args:
         classifier: `keras_combiner.LongDocumentClassifier`.
-        path: str or path of the directory to make; TF Serving wants a number as its last part,
+        path: str or path of the directory to make; TF Serving expects a number as its last part,
             as in "saved_models/my_model/1".
         documents: list of str to compare on; texts that ship with the package if None.
         labels: list of labels, one a document, to report the accuracy of both; optional.
@@ -277,7 +277,7 @@ def known_tokens(token_ids, classifier):
 
 
 def _only_tokens(token_ids, classifier):
-    """Makes padding of the ids that no text of this classifier has."""
+    """Replaces ids by padding where no text of this classifier has them."""
     is_start = token_ids == classifier.tokenizer.start_token_id
     is_first = tf.range(tf.shape(token_ids)[1]) == 0
     known = known_tokens(token_ids, classifier)

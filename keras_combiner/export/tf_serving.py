@@ -168,7 +168,7 @@ def _models_config(file, name):
         config = text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
     except text_format.ParseError as error:
         raise ValueError(
-            f"{file} is not a configuration of models for TF Serving: {error} Mend or remove it."
+            f"{file} is not a configuration of models for TF Serving: {error} Fix or remove it."
         ) from error
     models = config.model_config_list.config
     if any(model.name == name for model in models):

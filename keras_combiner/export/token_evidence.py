@@ -35,7 +35,7 @@ class TokenEvidence:
     `serving_scores`.
 
     A token's vector has already read the rest of the document through attention: a weight says
-    where in the pooled document the evidence lies, not that the token alone brought it about.
+    where in the pooled document the evidence lies, not that the token alone caused it.
 
     Masking: token id 0 is padding, whose weight is zero. The amount of padding does not change
     weights. In a document without tokens all weights are zero.
@@ -100,7 +100,7 @@ class TokenEvidence:
         return _times(terms * ops.transpose(shares, (0, 2, 1)), logit_weights)
 
     def _kernel(self, features):
-        """Returns what a feature adds to each logit, but for what it adds to all of them.
+        """Returns what a feature adds to each logit, without what it adds to all of them.
 
         Calling the layer on unit vectors also works for a kernel that is quantized or has LoRA's
         addition.
@@ -110,7 +110,7 @@ class TokenEvidence:
 
     def _logits(self, vectors):
         outputs = ops.cast(self._last(vectors), "float32")
-        # With a bag of tokens, the activation comes behind the sum.
+        # With a bag of tokens, the activation comes after the sum.
         return self._task.linear(outputs) if self._bag is None else outputs
 
 

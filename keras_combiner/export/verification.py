@@ -24,7 +24,8 @@ class ExportReport:
     Attributes:
         path: str, what was written.
         size: int, bytes on disk.
-        documents: int, number of documents compared.
+        documents: int, number of documents compared, each counted once for every length of a
+            .tflite file.
         largest_difference: float, the largest difference of a probability.
         agreement: float, share of documents for which both name the same class, or of the single
             labels where there may be several; None for a regression.
@@ -205,7 +206,7 @@ def measured(report, kind, path, documents):
     for num_threads in _NUMBERS_OF_THREADS:
         job = {"kind": kind, "path": str(path), "num_threads": num_threads, "documents": documents}
         done = subprocess.run(
-            # -P: the files beside that one are not modules of their own.
+            # -P: files in the folder of that one must not hide modules with the same names.
             [sys.executable, "-P", runners.__file__],
             input=json.dumps(job),
             capture_output=True,

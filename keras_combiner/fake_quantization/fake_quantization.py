@@ -42,7 +42,7 @@ def names(model):
 
 
 def apply(model, ranges, weights_are_quantized):
-    """Makes the layers of a model quantize, for good.
+    """Makes the layers of a model quantize, permanently.
 
     Args:
         model: `keras.Model`, built.
@@ -75,12 +75,12 @@ def apply(model, ranges, weights_are_quantized):
 
 def _is_dense(layer):
     is_dense = isinstance(layer, (keras.layers.Dense, keras.layers.EinsumDense))
-    # Files compute this one in float: it is no product that integers make faster.
+    # Files compute this one in float: integers would not make it faster.
     return is_dense and not isinstance(layer, DensePerLabel)
 
 
 def _at(ranges, layer, name):
-    """What quantizes an activation of a layer, and keeps its dtype."""
+    """Returns the function that quantizes an activation of a layer and keeps its dtype."""
 
     def quantize(x):
         # The ranges of a frozen layer stay. Of another, Keras says whether it is training.
@@ -129,7 +129,7 @@ def _quantize_weights(layer, weights, are_quantized):
 
 
 def _by_output(layer):
-    """What quantizes the kernel of a dense layer, with a scale for every output."""
+    """Returns the function that quantizes a dense layer's kernel, with a scale for every output."""
     axes = tuple(range(summed_dimensions(layer)))
     return functools.partial(_symmetric, axes=axes)
 

@@ -5,7 +5,9 @@ from keras import ops
 
 from keras_combiner.fake_quantization import tfmot
 
-_DECAY = 0.9  # of the moving average: TFMOT's 0.999 would need thousands of steps to get anywhere
+_DECAY = (
+    0.9  # of the moving average: with TFMOT's 0.999, ranges follow only after thousands of steps
+)
 
 
 class LearnedRanges(keras.layers.Layer):

@@ -1,4 +1,4 @@
-"""TensorFlow Model Optimization (TFMOT): imported where it is used, and without a trace."""
+"""TensorFlow Model Optimization (TFMOT): imported where it is used, without side effects."""
 
 import contextlib
 import importlib
@@ -50,7 +50,7 @@ def import_module(name):
 def _environment_put_back():
     import tensorflow as tf
 
-    _ = tf.keras.layers  # made up its mind for good, before TFMOT has a say
+    _ = tf.keras.layers  # decides once which Keras it is: before TFMOT's import sets the variable
     before = os.environ.get(_VARIABLE)
     try:
         yield

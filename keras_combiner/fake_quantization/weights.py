@@ -24,7 +24,7 @@ def kernels(model):
 
 
 def tables(model):
-    """Finds the embedding tables, of tokens and of positions.
+    """Finds the tables of tokens and positions, and that of the bag of tokens, if there is one.
 
     Args:
         model: `keras.Model`.

@@ -8,7 +8,7 @@ from keras_combiner.fake_quantization import tfmot
 from keras_combiner.fake_quantization.weights import kernels, refuse_empty, tables
 
 PATTERNS = (None, "2:4")
-_UPDATES = 50  # how often, on the way to the target, it is decided anew which weights are smallest
+_UPDATES = 50  # how often, on the way to the target, the smallest weights are chosen again
 
 
 class MagnitudePruning(keras.callbacks.Callback):
@@ -106,7 +106,7 @@ class MagnitudePruning(keras.callbacks.Callback):
             found.update(tables(self.model))
         refuse_empty(found)
         self._weights = found
-        # As matrices from inputs to outputs, which is how TFMOT wants them.
+        # As matrices from inputs to outputs, as TFMOT takes them.
         self._shapes = {
             path: (int(np.prod(x.shape[: inputs.get(path, 1)])), -1) for path, x in found.items()
         }
@@ -140,7 +140,7 @@ class MagnitudePruning(keras.callbacks.Callback):
         return ops.reshape(ops.cast(self._weights[path].value, "float32"), self._shapes[path])
 
     def on_train_batch_end(self, batch, logs=None):
-        """Chooses the smallest weights anew, if it is time to, and sets the chosen ones to zero."""
+        """Chooses the smallest weights again, if it is time to, and sets those chosen to zero."""
         self._step += 1
         for path, matrix in self._matrices.items():
             matrix.assign(self._matrix(path))

@@ -7,15 +7,15 @@ from keras import ops
 from keras_combiner.fake_quantization import tfmot
 from keras_combiner.fake_quantization.weights import kernels, refuse_empty, tables
 
-_ROUNDS = 10  # of k-means; then hardly a number changes its cluster
+_ROUNDS = 10  # of k-means, after which hardly any number changes its cluster
 
 
 class WeightClustering(keras.callbacks.Callback):
     """Lets every kernel have few different values, which `fit` trains as shared weights.
 
     At the beginning the numbers of each kernel and each embedding table are clustered, and every
-    one of them is replaced by its cluster's centre. From then on the numbers of a cluster move
-    together: after every step they get the average of what the step made of them. Biases and
+    one of them is replaced by its cluster's center. From then on the numbers of a cluster move
+    together: after every step, all of them get the average of their new values. Biases and
     normalizations are left as they are.
 
     A file with few different values is smaller only once it is compressed: 16 values take 4 bits of
@@ -78,13 +78,13 @@ class WeightClustering(keras.callbacks.Callback):
         # Not more than there are different numbers: k-means would leave clusters empty.
         count = min(self.number_of_clusters, len(np.unique(numbers)))
         start = centroids.DensityBasedCentroidsInitialisation(numbers, count)
-        centres = tf.Variable(start.get_cluster_centroids())
-        nearest = algorithm.ClusteringAlgorithm(centres)
+        centers = tf.Variable(start.get_cluster_centroids())
+        nearest = algorithm.ClusteringAlgorithm(centers)
         for _ in range(_ROUNDS):
             clusters = nearest.get_pulling_indices(numbers)
             averages = tf.math.unsorted_segment_mean(numbers, clusters, count)
             used = tf.math.bincount(tf.cast(clusters, tf.int32), minlength=count) > 0
-            centres.assign(tf.where(used, averages, centres))
+            centers.assign(tf.where(used, averages, centers))
         return nearest.get_pulling_indices(numbers)
 
     def _share(self):

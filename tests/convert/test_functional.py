@@ -176,7 +176,7 @@ def test_options_it_does_not_have():
     source = model_of(attention())
     with pytest.raises(TypeError, match="has no option block_sise"):
         use_combiner(source, block_sise=8)
-    with pytest.raises(TypeError, match="dropout: only of a CombinerBackbone"):
+    with pytest.raises(TypeError, match="dropout: only a CombinerBackbone has these"):
         use_combiner(source, dropout=0.5)
     with pytest.raises(ValueError, match="`factorization` must be one of"):
         use_combiner(source, "axial")

@@ -143,7 +143,7 @@ def test_a_second_model_is_added_and_ones_own_settings_stay(
 
 def test_a_broken_models_config_is_not_touched(byte_classifier, tmp_path):
     (tmp_path / "models.config").write_text("model_config_list: [nonsense")
-    with pytest.raises(ValueError, match=r"models\.config is not a configuration.*Mend or"):
+    with pytest.raises(ValueError, match=r"models\.config is not a configuration.*Fix or"):
         export_for_tf_serving(byte_classifier, tmp_path / "my_model")
     assert [x.name for x in tmp_path.iterdir()] == ["models.config"]
 

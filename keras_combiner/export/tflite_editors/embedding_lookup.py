@@ -106,7 +106,7 @@ def _size(tensor):
 
 
 def _share_buffers(model):
-    """Lets equal constants of one type share a buffer, and empties buffers that nobody reads."""
+    """Lets equal constants of one type share a buffer, and empties buffers that are not read."""
     tensors = [tensor for subgraph in model.subgraphs for tensor in subgraph.tensors]
     first = {}
     for tensor in tensors:

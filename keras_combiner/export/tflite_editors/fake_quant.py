@@ -96,7 +96,7 @@ def _remove_pairs(model, subgraph):
 
 
 def _drop_unused_tensors(model, subgraph_index):
-    """Removes tensors that the pairs leave behind: their names are a tenth of a small file."""
+    """Removes the tensors of the removed pairs: their names are a tenth of a small file."""
     subgraph = model.subgraphs[subgraph_index]
     arguments = [subgraph.inputs, subgraph.outputs]
     arguments += [x for operator in subgraph.operators for x in (operator.inputs, operator.outputs)]
@@ -130,7 +130,7 @@ def _union(*ranges):
 
 
 def _spread(model, subgraph, found):
-    """Hands ranges on to tensors that are only moved; connected ones get the same range.
+    """Gives ranges to tensors that are only moved; connected ones get the same range.
 
     Args:
         model: the file.
