@@ -40,7 +40,7 @@ def atomic_write(path, overwrite=False):
         yield unfinished
         refuse_existing(path, overwrite)  # another process may have written there in the meantime
         if path.is_dir():
-            # A directory cannot be renamed onto another: the old one steps aside first.
+            # A directory cannot be renamed onto another: the old one is renamed first.
             replaced = path.with_name(f"{path.name}.tmp-old-{token}")
             os.rename(path, replaced)
             try:

@@ -15,7 +15,7 @@ except ImportError:  # Windows
     fcntl = None
     import msvcrt
 
-_FAR = 2**30  # Windows locks bytes, and nobody can read them then: one that is never written
+_FAR = 2**30  # Windows locks bytes, which cannot be read then: this one is never written
 _LONGEST = 300  # of a command that is named
 
 
@@ -23,7 +23,7 @@ class FileLock:
     """A file that this process holds alone, and that says so.
 
     The operating system keeps the lock and takes it back when the process ends, even if it is
-    killed: a file that was left behind blocks nobody.
+    killed: a leftover file does not block anything.
 
     Args:
         path: str or path of the file, which is made and, in the end, removed.

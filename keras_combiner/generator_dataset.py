@@ -1,4 +1,4 @@
-"""generator_dataset: a `tf.data.Dataset` of a generator that memory does not keep."""
+"""generator_dataset: a `tf.data.Dataset` of a generator, which is freed with the data set."""
 
 import weakref
 

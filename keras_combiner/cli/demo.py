@@ -48,7 +48,7 @@ def add_parser(subparsers):
     parser.add_argument(
         "--export-only",
         action="store_true",
-        help="train nothing: export and measure anew what an earlier demo left in --output",
+        help="train nothing: export and measure again what an earlier demo left in --output",
     )
     parser.set_defaults(run=run)
 

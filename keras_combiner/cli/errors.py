@@ -6,7 +6,7 @@ import warnings
 
 from keras_combiner.data_warning import DataWarning
 
-# What the package raises on purpose; anything else is a bug, and wants its traceback.
+# What the package raises on purpose; anything else is a bug, and its traceback is shown.
 _EXPECTED = (OSError, ValueError, ImportError, RuntimeError)
 
 # tf.data reports an error of a Python generator as the error's own text, between the name of a
@@ -65,7 +65,7 @@ def show_warnings():
 
 
 def one_line(error):
-    """Says what an error says, on one line.
+    """Returns the message of an error on one line.
 
     Args:
         error: Exception.

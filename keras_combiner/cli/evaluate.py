@@ -67,7 +67,7 @@ def run(arguments):
     )
     summary = TargetSummary.of(documents)
     summary.check_known(labels, documents)
-    # Over and over the file, for labels and weights alone at first: texts are not held in memory.
+    # The file is read several times, first for labels and weights alone: texts are not kept.
     targets = np.array(list(each(task.targets(labels), documents.labels())))
     weights = _weights(documents, arguments)
     outputs, found = classifier.predict_with_summary(

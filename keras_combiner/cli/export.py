@@ -47,7 +47,7 @@ def add_parser(subparsers):
     parser.add_argument(
         "--saved-model",
         metavar="DIR",
-        help="SavedModel directory to make; TF Serving wants a number as its name",
+        help="SavedModel directory to make; TF Serving expects a number as its name",
     )
     parser.add_argument(
         "--tf-serving",
@@ -107,7 +107,7 @@ def add_parser(subparsers):
         type=shared.fraction,
         metavar="SHARE",
         help="write nothing if accuracy on --data is less than the model's by more than this, "
-        "0.01 being one document in a hundred (default: any drop will do)",
+        "0.01 being one document in a hundred (default: no limit)",
     )
     parser.add_argument(
         "--report",
@@ -195,9 +195,9 @@ def _exports(classifier, arguments, calibration_data, options):
 def _with_sidecar_files(classifier, export, path, overwrite, input_type="token_ids"):
     """A function that exports to `path` and writes what goes with it, all of it or nothing."""
     directory, sidecar_files = Path(path).parent, sidecar_texts(classifier)
-    strangers = {LABELS_FILE, THRESHOLDS_FILE, VOCABULARY_FILE} - set(sidecar_files)
+    unused = {LABELS_FILE, THRESHOLDS_FILE, VOCABULARY_FILE} - set(sidecar_files)
     if not overwrite:
-        _refuse_strangers(strangers, path)
+        _refuse_existing(unused, path)
     if input_type == "text":
         sidecar_files.pop(VOCABULARY_FILE, None)  # it is in the file
     to_write = sidecar_files if overwrite else _missing(sidecar_files, path)
@@ -205,7 +205,7 @@ def _with_sidecar_files(classifier, export, path, overwrite, input_type="token_i
     def run():
         with written_together(directory, to_write):
             report = export(path)
-        for name in strangers:  # of the model that this one replaces
+        for name in unused:  # files of the model that this one replaces
             (directory / name).unlink(missing_ok=True)
         also = f"\n\n{' and '.join(sidecar_files)} for it in {directory}" if sidecar_files else ""
         return report, also
@@ -231,7 +231,7 @@ def _model_and_version(saved_model):
 
 
 def _check(arguments):
-    """Refuses what cannot go well, before TensorFlow is imported."""
+    """Refuses wrong arguments before TensorFlow is imported."""
     if not any((arguments.saved_model, arguments.litert, arguments.onnx)):
         raise ValueError("There is nothing to export to. Give --saved-model, --litert or --onnx.")
     for name in ("quantization", "calibration_data", "sequence_lengths", "input_type"):
@@ -261,7 +261,7 @@ def _check(arguments):
             raise FileExistsError(
                 f"{path} exists. Choose another path, or replace it with --overwrite."
             )
-    # Replacing a directory removes all that is in it, so it had better be an export.
+    # Replacing a directory removes all that is in it: only an export is replaced.
     if saved_model and Path(saved_model).exists():
         directory = Path(saved_model)
         if not directory.is_dir():
@@ -302,19 +302,19 @@ def _missing(texts, export):
         if not path.exists():
             missing[name] = text
         elif not path.is_file() or path.read_bytes() != text.encode("utf-8"):
-            raise _stranger(path, export)
+            raise _other_model_error(path, export)
     return missing
 
 
-def _refuse_strangers(names, export):
+def _refuse_existing(names, export):
     """Raises a FileExistsError for files beside an export that its model does not have."""
     for name in sorted(names):
         path = Path(export).with_name(name)
         if path.exists():
-            raise _stranger(path, export)
+            raise _other_model_error(path, export)
 
 
-def _stranger(path, export):
+def _other_model_error(path, export):
     return FileExistsError(
         f"{path} exists and belongs to another model. Choose another place for {export}, "
         "or replace it with --overwrite."

@@ -90,8 +90,8 @@ def joined(option, pairs):
 def by_name(option, values, names):
     """Finds the labels of a command line among the names that there are.
 
-    Labels are read as those of files are that hold text alone: as they stand or, if there is no
-    such name, by the rule of `keras_combiner.datasets.label_names`.
+    Labels are read like the cells of a CSV file: as they stand or, if there is no such name, by the
+    rule of `keras_combiner.datasets.label_names`.
 
     Args:
         option: str, as "--threshold", for errors.

@@ -108,7 +108,7 @@ def run():
         with contextlib.suppress(ValueError, OSError):
             sys.stdout.flush()
         # At once: TensorFlow's threads that read ahead wait for this one, and an iterator that is
-        # taken apart here waits for them.
+        # destroyed here waits for them.
         os._exit(INTERRUPTED)
     sys.exit(code)
 

@@ -92,7 +92,7 @@ def run(arguments):
 
 
 def _classified(classifier, some, **options):
-    """What `classify` makes of pairs of name and text, which it warns of and refuses by name."""
+    """What `classify` returns for pairs of name and text; warnings and errors have the names."""
     from keras_combiner.models.not_finite_error import NotFiniteError
     from keras_combiner.text.unknown_tokens import UnknownTokensWarning
 

@@ -10,10 +10,10 @@ from keras_combiner.cli.label_counts import documents_in
 from keras_combiner.cli.sidecar_files import VOCABULARY_FILE, sidecar_texts
 from keras_combiner.cli.training_run import HISTORY_PLOT, TrainingRun, plot_history, recorded
 
-# Short windows make many steps of a small corpus, and it takes many before a model looks at more
-# than how common words are. `train --pretrained` reads longer documents.
+# Short windows make many steps of a small corpus, and a model needs many before it learns more than
+# how common words are. `train --pretrained` reads longer documents.
 SEQUENCE_LENGTH = 512
-_MOST = 700.0  # of a loss, that a float holds the perplexity of
+_MOST = 700.0  # about the largest loss whose exponential, the perplexity, a float can hold
 
 
 def masked_share(string):
@@ -35,9 +35,9 @@ def add_parser(subparsers):
         help="learn from your documents without labels, for train to start from",
         description=(
             "Trains a masked language model on documents without labels: it hides whole words, and "
-            "learns to say which they were. Writes model.keras, vocab.txt (for word pieces), "
-            "report.json, a plot, logs for TensorBoard and checkpoints into a directory, from "
-            "which train --pretrained starts. A training that was stopped, however, goes on with "
+            "learns to predict them. Writes model.keras, vocab.txt (for word pieces), report.json, "
+            "a plot, logs for TensorBoard and checkpoints into a directory, from which train "
+            "--pretrained starts. A training that was stopped, by whatever cause, goes on with "
             "--resume."
         ),
         example="""
@@ -89,7 +89,7 @@ def run(arguments):
 def _train(training_run, arguments):
     if training_run.is_done():
         return 0
-    # All that can be wrong with the data shows before anything slow begins.
+    # Errors in the data are raised before anything slow begins.
     training, validation, counts = _read(arguments)
     training_run.make_output()
 
@@ -98,7 +98,7 @@ def _train(training_run, arguments):
     result = training_run.train(
         CombinerMaskedLM, lambda: _untrained(training, arguments), training, validation
     )
-    # Of the word pieces that are asked for: as unsure as among so many that are equally probable.
+    # Of the hidden word pieces: how many equally probable ones would have the same loss.
     loss = result.metrics["loss" if validation is None else "val_loss"]
     metrics = {**result.metrics, "perplexity": math.exp(min(loss, _MOST))}
     names = training_run.write(

@@ -16,7 +16,7 @@ def add_parser(subparsers):
             "Scores every document of the shards that a pattern names. A shard NAME gives "
             "NAME.scores.jsonl with file, line, label, probabilities, tokens and truncated; "
             "NAME.bad.jsonl with file, line and reason, if records are bad; and NAME.done.json "
-            "when all is there. The same command goes on where it was cut off, and does nothing "
+            "when all is there. The same command goes on where it was stopped, and does nothing "
             "to shards that are finished and unchanged."
         ),
         example="""
@@ -97,7 +97,8 @@ def run(arguments):
         return 0
     print(
         f"keras-combiner: error: {len(report.lost)} shards have no results, since every worker "
-        f"died of them: {', '.join(report.lost)}. More memory or a smaller --batch-size may help.",
+        f"that read them died: {', '.join(report.lost)}. More memory or a smaller --batch-size may "
+        "help.",
         file=sys.stderr,
     )
     return 1

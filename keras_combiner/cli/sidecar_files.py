@@ -64,6 +64,6 @@ def written_together(directory, texts):
     with contextlib.ExitStack() as stack:
         for name, text in texts.items():
             unfinished = stack.enter_context(atomic_write(Path(directory) / name, overwrite=True))
-            # Bytes, or Windows would end lines otherwise than the readers on a device expect.
+            # Bytes, or Windows would write line ends that readers on a device do not expect.
             unfinished.write_bytes(text.encode("utf-8"))
         yield

@@ -49,7 +49,7 @@ def agree(distributed, arguments, resumes):
         resumes: bool, whether there is a training to go on with.
 
     Raises:
-        ValueError: if workers have other options than one another, or see another --output.
+        ValueError: if the workers' options differ, or they see different directories as --output.
     """
     options = {name: x for name, x in vars(arguments).items() if name not in _PATHS}
     distributed.agree(**options, **{"whether there is a training to resume": resumes})

@@ -33,7 +33,7 @@ def add_parser(subparsers):
             "Trains a classifier of whole documents and writes model.keras, labels.txt, vocab.txt "
             "(for word pieces), report.json, plots, logs for TensorBoard and checkpoints into a "
             "directory. Documents have one label each, or a list of labels, or a number to be "
-            "predicted. A training that was stopped, however, goes on with --resume."
+            "predicted. A training that was stopped, by whatever cause, goes on with --resume."
         ),
         example="""
             keras-combiner train --data reviews.jsonl --output runs/a
@@ -93,16 +93,16 @@ def add_parser(subparsers):
     training.add_argument(
         "--calibrate",
         action="store_true",
-        help="after the training make probabilities as large as answers are often right, by a "
-        "temperature fitted on the validation documents, and choose a threshold for each of "
-        "several labels, of the largest F1",
+        help="after the training make probabilities match how often answers are right, by a "
+        "temperature fitted on the validation documents, and choose for each of several labels the "
+        "threshold with the largest F1",
     )
     training.add_argument(
         "--precision",
         type=shared.probability,
         metavar="SHARE",
-        help="with --calibrate: choose the least thresholds above which so many answers are right; "
-        "documents of one label may then get none",
+        help="with --calibrate: choose the least thresholds above which this share of the answers "
+        "is right; documents of one label may then get none",
     )
     shared.add_overwrite(parser, "the model and the checkpoints in --output")
     parser.set_defaults(run=run)
@@ -120,7 +120,7 @@ def run(arguments):
 def _train(training_run, arguments):
     if training_run.is_done():
         return 0
-    # All that can be wrong with the data shows before anything slow begins.
+    # Errors in the data are raised before anything slow begins.
     documents = read_training_documents(arguments)
     if arguments.calibrate:
         _check_calibration_data(documents.validation_counts, arguments.data)
@@ -204,7 +204,7 @@ def _check_calibration(arguments):
 
 
 def _check_calibration_data(validation_counts, data):
-    """Refuses what would show only when the training is over."""
+    """Refuses what would fail only after the training."""
     if validation_counts.task == "regression":
         raise ValueError(
             f"--calibrate is for labels, which have probabilities. {data} is for the task "

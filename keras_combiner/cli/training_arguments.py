@@ -19,7 +19,7 @@ DEFAULTS = {
     "block_size": 64,
     "summary": "variational",
 }
-# Of a pretrained model, they are what they are.
+# A pretrained model brings these with it.
 _GIVEN_BY_PRETRAINED = ("size", "tokenizer", "vocabulary_size")
 
 
@@ -215,7 +215,7 @@ def add_epochs(parser):
 
 
 def add_course(parser):
-    """Adds what a course of training has: patience, gradients, memory, checkpoints."""
+    """Adds options of how a training runs: patience, gradients, memory, checkpoints."""
     parser.add_argument(
         "--patience",
         type=shared.integer(1),

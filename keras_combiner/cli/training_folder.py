@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 # They change neither the model nor what it is trained on; with other machines a training can go on.
-_FREE = ("output", "overwrite", "resume", "checkpoint_every", "strategy")
+_MAY_CHANGE = ("output", "overwrite", "resume", "checkpoint_every", "strategy")
 # What settings.json says, and of what type it is.
 _KEPT = {"command": str, "settings": dict, "finished": bool}
-_ANEW = "Start anew with --overwrite."
+_START_AGAIN = "Start again with --overwrite."
 
 
 class TrainingFolder:
@@ -30,7 +30,7 @@ class TrainingFolder:
         )
         self._settings_file = self.path / "settings.json"
         self._command = command
-        self._settings = {name: x for name, x in settings.items() if name not in _FREE}
+        self._settings = {name: x for name, x in settings.items() if name not in _MAY_CHANGE}
 
     @property
     def holds_training(self):
@@ -63,7 +63,7 @@ class TrainingFolder:
             )
             raise ValueError(
                 f"{self.path} is of a training with another {changed}. Resume with the same "
-                "options, or start anew with --overwrite."
+                "options, or start again with --overwrite."
             )
 
     def clear(self):
@@ -83,12 +83,12 @@ class TrainingFolder:
         try:
             kept = json.loads(self._settings_file.read_text())
         except ValueError as error:
-            raise ValueError(f"{self._settings_file} is damaged: {error}. {_ANEW}") from None
+            raise ValueError(f"{self._settings_file} is damaged: {error}. {_START_AGAIN}") from None
         for name, kind in _KEPT.items():
             if not (isinstance(kept, dict) and isinstance(kept.get(name), kind)):
                 raise ValueError(
                     f"{self._settings_file} was written by another version of keras_combiner, or "
-                    f"is damaged: {name!r} is missing or wrong. {_ANEW}"
+                    f"is damaged: {name!r} is missing or wrong. {_START_AGAIN}"
                 )
         return kept
 

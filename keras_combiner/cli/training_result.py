@@ -1,4 +1,4 @@
-"""TrainingResult: what a training of the command line came to."""
+"""TrainingResult: the result of a training of the command line."""
 
 import dataclasses
 from typing import Any
@@ -16,7 +16,7 @@ class TrainingResult:
         data: dict, what `keras_combiner.training.Progress` says of the documents.
         epochs: list of dict, what it says of every epoch.
         seconds: float, how long the training took.
-        resumed_at: pair of int, the epoch and step at which it went on; None if it began anew.
+        resumed_at: pair of int, the epoch and step at which it went on; None if it was not resumed.
 
     Example:
 

@@ -22,9 +22,9 @@ LOCK = "training.lock"
 class TrainingRun:
     """One training of the command line, from the check of its output to the files that it writes.
 
-    It knows the options and the output, and nothing of what the training comes to: `train` returns
-    that. In a `with` block, no other training can have the output from `make_output` on; if the
-    block fails before anything was written there, a directory that it made is removed.
+    It holds the options and the output, and no results: `train` returns those. In a `with` block,
+    no other training can use the output from `make_output` on; if the block fails before anything
+    was written there, a directory that it made is removed.
 
     Args:
         arguments: `argparse.Namespace` with what `keras_combiner.cli.training_arguments` adds.
@@ -80,7 +80,7 @@ class TrainingRun:
         elif self.folder.holds_training and not self.arguments.overwrite:
             raise FileExistsError(
                 f"{self.folder.path} holds a training that was stopped. Go on with it with "
-                "--resume, or start anew with --overwrite."
+                "--resume, or start again with --overwrite."
             )
         if self.output.exists() and not self.output.is_dir():
             raise NotADirectoryError(
@@ -95,7 +95,7 @@ class TrainingRun:
             BlockingIOError: if another training has been faster.
             FileExistsError: if one has been, and has ended.
             PermissionError: if nothing can be written there.
-            ValueError: with --strategy, if machines have other options than one another.
+            ValueError: with --strategy, if the machines' options differ.
         """
         if self.writes:
             self.output.mkdir(parents=True, exist_ok=True)
@@ -141,7 +141,7 @@ class TrainingRun:
             verbose=0,  # the callbacks show how it goes
             **options,
         ).history
-        seconds = callbacks["progress"].seconds  # of a clock that goes on
+        seconds = callbacks["progress"].seconds  # read at once: it goes on counting
         progress, best_epoch = callbacks["progress"], callbacks["best"].epoch
         num_epochs = max(map(len, history.values()))
         epoch = num_epochs - 1
@@ -240,7 +240,7 @@ class TrainingRun:
         )
 
     def _callbacks(self, monitor):
-        """What watches over `fit`, by name, in the order in which they are asked."""
+        """The callbacks of `fit` by name, in the order in which they are called."""
         import keras
 
         from keras_combiner.training import BestModel, Checkpoints, FiniteLoss, Progress
@@ -274,7 +274,7 @@ def plot_history(output, history):
         history: dict of str to list of float.
 
     Returns:
-        list of the name of the file; empty, and a word about it, without matplotlib.
+        list of the name of the file; empty, with a note on the terminal, without matplotlib.
     """
     from keras_combiner.training import plots
 

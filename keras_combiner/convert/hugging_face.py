@@ -176,8 +176,8 @@ class _Tensors:
         name = self._root + name
         if name not in self._files:
             raise ValueError(
-                f"Expected the checkpoint to hold the tensor {name}, as its config.json says: there is "
-                "none. Save the model again with save_pretrained."
+                f"Expected a tensor {name}, as config.json says. The checkpoint has none. Save the "
+                "model again with save_pretrained."
             )
         return np.asarray(self._files[name].get_tensor(name)).astype("float32")
 

@@ -46,7 +46,7 @@ def add_scoring(pipeline, shards, output, model, labels=None, text_field="text",
 
 
 class _Read(beam.DoFn):
-    """Of a shard makes batches of ((name, place), text), and notes of what is bad."""
+    """Turns a shard into batches of ((name, place), text), and notes of what is bad."""
 
     def __init__(self, text_field, batch_size):
         self._text_field = text_field
@@ -77,7 +77,7 @@ def _result(keyed):
 
 
 class _Write(beam.DoFn):
-    """Writes what there is of a shard; files appear whole, and the one that says so last."""
+    """Writes the results of a shard; files appear whole, and the one that says so last."""
 
     def __init__(self, shards, output):
         self._shards = shards
@@ -97,7 +97,7 @@ class _Write(beam.DoFn):
         if bad:
             _write_whole(paths["bad"], _lines(bad))
         elif FileSystems.exists(paths["bad"]):
-            FileSystems.delete([paths["bad"]])  # of an earlier run, before the shard was mended
+            FileSystems.delete([paths["bad"]])  # of an earlier run, before the shard was repaired
         _write_whole(paths["scores"], _lines(scores))
         report = {
             "stamp": shard.stamp,

@@ -19,7 +19,7 @@ _SHARDS_A_WORKER = 8
 
 
 class CorpusReport(NamedTuple):
-    """What scoring a corpus came to.
+    """The result of scoring a corpus.
 
     Args:
         shards: int, how many there are.
@@ -81,7 +81,8 @@ def score_corpus(
         "text_field": text_field,
         "batch_size": batch_size,
     }
-    # What results follow from, beside the shard; a smaller batch must not cost what is done.
+    # What results depend on besides the shard; not the batch size, so that a smaller one does not
+    # score finished shards again.
     stamp = {"model": _fingerprint(model), "labels": labels, "text_field": text_field}
     shards = find_shards(input, output, stamp)
     refuse_other_models(output, shards)
@@ -148,7 +149,7 @@ def _run_elsewhere(shards, settings, beam_options):
 
 
 def _absolute(path):
-    """The path as all workers understand it; those on other file systems are so already."""
+    """The path as all workers understand it; those on other file systems stay as they are."""
     return path.rstrip("/") if "://" in path else os.path.abspath(path)
 
 

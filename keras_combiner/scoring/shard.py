@@ -51,7 +51,7 @@ class Shard(NamedTuple):
         }
 
     def finished(self, output):
-        """Tells what scoring this shard came to, if that is done.
+        """Returns the figures of scoring this shard, if that is done.
 
         Args:
             output: str, the directory of output.
@@ -75,8 +75,8 @@ def find_shards(pattern, output, settings):
     Args:
         pattern: str, a path or a pattern of files (`*`, `?`, `[...]` and `**`).
         output: str, the directory of output, in which no shards are looked for.
-        settings: dict, what else results follow from, to be written as JSON: "model", what tells
-            one model from another, and options.
+        settings: dict that JSON can hold, what else results depend on: "model", what tells one
+            model from another, and options.
 
     Returns:
         list of `Shard`, in the order of their names.

@@ -9,7 +9,7 @@ import tempfile
 from keras_combiner.datasets.readers import read_documents
 from keras_combiner.datasets.record_reader import RecordReader
 
-# No field of any record is called so: labels say nothing to a model that is asked for them.
+# The name of no field, so that labels are not read: the model is asked for them.
 _NO_LABEL = "\0"
 
 
@@ -84,18 +84,18 @@ def _reason(error, path, unit, number):
     return message
 
 
-def length_batches(records, batch_size=16, pool_size=512, pool_bytes=2**26):
+def length_batches(records, batch_size=16, pool_size=512, pool_characters=2**26):
     """Puts documents of about the same length together, so that little of a batch is padding.
 
     Args:
         records: iterable of pairs, the second of each a text.
         batch_size: int, texts a batch.
         pool_size: int, how many texts are held in memory to be sorted.
-        pool_bytes: int, how many characters of them.
+        pool_characters: int, how many characters of them.
 
     Returns:
-        An iterator of lists of at most `batch_size` of the pairs. It follows from the records
-        alone: the same batches come of the same shard.
+        An iterator of lists of at most `batch_size` of the pairs. It depends on the records alone:
+        the same shard makes the same batches.
 
     Example:
 
@@ -107,7 +107,7 @@ def length_batches(records, batch_size=16, pool_size=512, pool_bytes=2**26):
     for record in records:
         pool.append(record)
         size += len(record[1])
-        if len(pool) == pool_size or size >= pool_bytes:
+        if len(pool) == pool_size or size >= pool_characters:
             yield from _sorted_batches(pool, batch_size)
             pool, size = [], 0
     yield from _sorted_batches(pool, batch_size)

@@ -73,7 +73,7 @@ class Batcher:
         try:
             return await asyncio.gather(*(future for _, _, future in items))
         finally:
-            # Where the client went away, or one of them failed, nobody wants the others.
+            # If the client went away, or one text failed, the other answers are not needed.
             for _, _, future in items:
                 future.cancel()
 

@@ -108,7 +108,7 @@ class BodyDecoder:
         """Ends the body.
 
         Raises:
-            UnreadableBody: 400 if there ought to be more of it.
+            UnreadableBody: 400 if it ends too early.
         """
         if self._stream is not None or self._start:
             raise self._broken("it ends early")

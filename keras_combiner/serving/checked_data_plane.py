@@ -1,4 +1,4 @@
-"""KServe's data plane, with words for every body that cannot be read."""
+"""KServe's data plane, with a message for every body that cannot be read."""
 
 from cloudevents.sdk.converters.util import has_binary_headers
 from kserve.constants.constants import INFERENCE_CONTENT_LENGTH_HEADER, PredictorProtocol

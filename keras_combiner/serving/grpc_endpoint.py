@@ -1,4 +1,4 @@
-"""KServe's gRPC server at an address of ours, within bounds."""
+"""KServe's gRPC server at a chosen address, within bounds."""
 
 from grpc import StatusCode, aio
 from kserve.constants.constants import GRPC_CONTENT_DATATYPE_MAPPINGS

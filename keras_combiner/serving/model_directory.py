@@ -14,8 +14,8 @@ _logger = logging.getLogger(__name__)
 class ModelDirectory:
     """A directory whose newest version that works is kept in memory as `served`.
 
-    As in TF Serving a version is a folder named by a number, the greatest is the newest, and
-    taking the newest away brings the one before it back. A directory that is a SavedModel itself
+    As in TF Serving a version is a folder named by a number, the greatest is the newest, and if the
+    newest is removed, the one before it is served again. A directory that is a SavedModel itself
     is its own only version. A version is loaded once its files have stayed the same from one look
     to the next; one that cannot be loaded is named in the log once, and tried again when its files
     change. What is served stays in memory whatever happens to its files; that they are gone is
@@ -73,7 +73,7 @@ class ModelDirectory:
         for number in self._numbers_kept:
             if number not in folders:
                 raise FileNotFoundError(
-                    f"Expected a version {number} in {self.directory}, which is to have a label. "
+                    f"Expected a version {number} in {self.directory}, which a label names. "
                     f"Received: {', '.join(map(str, sorted(folders))) or 'none'}."
                 )
             if self.served is None or self.served.number != number:
@@ -147,7 +147,7 @@ class ModelDirectory:
         is_missed = self.served is not None and not versions
         if is_missed and not self._is_missed:
             _logger.warning(
-                "%s holds no version any more; what was loaded from %s is served on",
+                "%s holds no version any more; what was loaded from %s is still served",
                 self.directory,
                 self._served_folder,
             )
@@ -160,7 +160,7 @@ class ModelDirectory:
             raise
         except Exception as error:
             raise FileNotFoundError(
-                f"Version {number} in {folder}, which is to have a label, cannot be loaded: "
+                f"Version {number} in {folder}, which a label names, cannot be loaded: "
                 f"{_reason(error)}"
             ) from error
 
@@ -175,7 +175,7 @@ class ModelDirectory:
             self._broken[folder] = state
             _logger.error("Version %d in %s is ignored: %s", number, folder, _reason(error))
             return False
-        if number in self._kept:  # its files were replaced: what it was before is of the past
+        if number in self._kept:  # its files were replaced, and so is what was kept of them
             self._kept = {**self._kept, number: served}
         before, self.served = self.served, served
         self._served_folder, self._served_state = folder, state
@@ -191,7 +191,7 @@ def _reason(error):
 
 
 def _state(folder):
-    """Names, sizes and times of the files in a folder, or None if they change as one looks."""
+    """Names, sizes and times of the files in a folder; None if they change meanwhile."""
     try:
         files = sorted(x for x in folder.rglob("*") if x.is_file())
         stats = [(x, x.stat()) for x in files]

@@ -103,7 +103,7 @@ class PredictionServer(kserve.ModelServer):
             await asyncio.gather(self._rest_server.start(), self._stop_grpc_with_rest())
 
     async def _stop_grpc_with_rest(self):
-        # It is uvicorn that hears the signal.
+        # uvicorn handles the signal.
         while not self._rest_server.should_exit:
             await asyncio.sleep(0.1)
         await self._grpc_server.stop()

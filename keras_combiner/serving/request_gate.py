@@ -13,7 +13,7 @@ class RequestGate:
 
     Bodies are decompressed and counted as they arrive, whatever their headers say: the bounds are
     those of both, what is sent and what comes of it. A request whose client has disconnected is
-    cancelled, so that nothing is computed in vain.
+    cancelled, so that nothing is computed for it.
 
     Args:
         app: the ASGI application.

@@ -1,4 +1,4 @@
-"""KServe's REST server on a socket of ours, behind a gate."""
+"""KServe's REST server on a given socket, behind a `RequestGate`."""
 
 from http import HTTPStatus
 
@@ -84,7 +84,7 @@ class RestEndpoint(RESTServer):
         app.add_exception_handler(HTTPException, self._answer_http)
 
     async def _answer_http(self, request, error):
-        """Says of a path or a method that does not exist which there are."""
+        """Answers for a path or a method that does not exist, with those that do."""
         reason = error.detail
         received = f"Received: {request.method} {request.scope['path'][:200]}."
         if error.status_code == HTTPStatus.NOT_FOUND:

@@ -89,7 +89,7 @@ class SavedModelPredictor(kserve.Model):
         self.versions.watch(self._poll_seconds)
 
     def stop(self):
-        """Ends that; KServe's server calls it."""
+        """Stops looking for new versions and starting batches; KServe's server calls it."""
         super().stop()
         self.versions.stop()
         self._batcher.close()
@@ -103,7 +103,7 @@ class SavedModelPredictor(kserve.Model):
 
         Args:
             payload: `V1Request` or dict, or `kserve.InferRequest` of V2.
-            headers: dict of the request's headers, which say nothing to it.
+            headers: dict of the request's headers, which are not used.
             response_headers: dict that KServe offers for those of the answer.
 
         Returns:

@@ -1,4 +1,4 @@
-"""The body of a V2 request over REST: JSON, and perhaps tensors in binary behind it."""
+"""The body of a V2 request over REST: JSON, and perhaps tensors in binary after it."""
 
 import struct
 
@@ -102,7 +102,7 @@ def _few(value, name):
 
 
 def _take_binary(fields, binary):
-    """Puts the tensors behind the JSON into its inputs, as their `data`."""
+    """Puts the tensors after the JSON into its inputs, as their `data`."""
     inputs = fields.get("inputs")
     for tensor in inputs if isinstance(inputs, list) else ():
         parameters = tensor.get("parameters") if isinstance(tensor, dict) else None
@@ -111,7 +111,7 @@ def _take_binary(fields, binary):
             continue
         if "data" in tensor:
             raise InvalidInput(
-                "Expected either `data` or, with `binary_data_size`, bytes behind the JSON. "
+                "Expected either `data` or, with `binary_data_size`, bytes after the JSON. "
                 f"Received both for {shown(tensor.get('name'))}."
             )
         if type(size) is not int or not 0 <= size <= len(binary):
@@ -127,12 +127,12 @@ def _take_binary(fields, binary):
             tensor["data"] = deserialize_bytes_tensor(bytes(binary[:size])).tolist()
         except struct.error as error:
             raise InvalidInput(
-                "Expected texts in binary, each behind its length in 4 bytes, the least first. "
+                "Expected texts in binary, each after its length in 4 bytes, little-endian. "
                 f"Received {size} bytes that end within one."
             ) from error
         binary = binary[size:]
     if binary:
         raise InvalidInput(
-            f"Expected a `binary_data_size` for all bytes behind the JSON. Received {len(binary)} "
+            f"Expected a `binary_data_size` for all bytes after the JSON. Received {len(binary)} "
             "more."
         )

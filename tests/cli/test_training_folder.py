@@ -66,7 +66,7 @@ def test_settings_of_another_version_are_refused(missing, tmp_path):
     for look in (folder.check_settings, lambda: folder.is_finished):
         with pytest.raises(ValueError, match=f"settings.json.*damaged.*{missing or ''}") as caught:
             look()
-        assert "Start anew with --overwrite" in str(caught.value)
+        assert "Start again with --overwrite" in str(caught.value)
 
 
 @pytest.mark.parametrize("command", ["train", "pretrain"])

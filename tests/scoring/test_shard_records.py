@@ -84,4 +84,4 @@ def test_batches_hold_every_document_once_and_little_padding():
     padded = sum(len(batch) * max(len(text) for _, text in batch) for batch in batches)
     assert 1 - sum(len(text) for _, text in texts) / padded < 0.06
     # A pool of long texts is cut off by its size.
-    assert [len(x) for x in length_batches(texts[:4], batch_size=4, pool_bytes=1)] == [1] * 4
+    assert [len(x) for x in length_batches(texts[:4], batch_size=4, pool_characters=1)] == [1] * 4

@@ -86,7 +86,7 @@ def test_what_is_served_outlives_its_files(directory, caplog):
         assert not directory.refresh()
     assert directory.served == (10, "good")
     assert caplog.text.count("holds no version any more") == 1
-    assert "10 is served on" in caplog.text
+    assert "10 is still served" in caplog.text
 
 
 def test_a_version_that_was_replaced_is_loaded_again(directory):
@@ -151,7 +151,7 @@ def test_a_version_that_was_replaced_stays_what_it_is_now(tmp_path):
 
 @pytest.mark.parametrize(
     ("number", "words"),
-    [(7, "a version 7 in .*, which is to have a label. Received: 9, 10"), (9, "Truncated file")],
+    [(7, "a version 7 in .*, which a label names. Received: 9, 10"), (9, "Truncated file")],
 )
 def test_a_version_to_keep_that_is_not_there(directory, number, words):
     write(directory.directory, 9, "broken")
