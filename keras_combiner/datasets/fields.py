@@ -92,6 +92,9 @@ class Fields:
 
         Returns:
             `Fields` whose task is known, `self` if it was already.
+
+        Raises:
+            RecordError: if the record has fields of two tasks.
         """
         if self._task is not None or not self.with_labels:
             return self

@@ -13,6 +13,18 @@ from keras_combiner.datasets.fields import Fields
 class RecordReader(DocumentReader):
     """A `DocumentReader` of a file of records, which can also be read past records that are bad.
 
+    Args:
+        path: str or path. The file.
+        text_field: str. The name of the field with the text.
+        label_field: as in `keras_combiner.datasets.read_documents`.
+        require_labels: as in `keras_combiner.datasets.read_documents`.
+        task: as in `keras_combiner.datasets.read_documents`.
+        with_labels: as in `keras_combiner.datasets.read_documents`.
+        weight_field: as in `keras_combiner.datasets.read_documents`.
+
+    Raises:
+        ValueError: for field names that are empty or equal, or an unknown task.
+
     Example:
 
     >>> import pathlib, tempfile

@@ -51,7 +51,7 @@ def quantize(content, quantization, token_ids, learns_ranges=False):
 
 
 def import_quantizer():
-    """Returns the module `ai_edge_quantizer.quantizer`, or says what to install."""
+    """Returns the module `ai_edge_quantizer.quantizer`, or raises an ImportError."""
     try:
         from ai_edge_quantizer import quantizer
     except ImportError as error:

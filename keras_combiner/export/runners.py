@@ -179,7 +179,7 @@ def import_litert(input_type="token_ids"):
 
 
 def import_onnxruntime():
-    """Returns the module `onnxruntime`, or says what to install."""
+    """Returns the module `onnxruntime`, or raises an ImportError."""
     try:
         import onnxruntime
     except ImportError as error:

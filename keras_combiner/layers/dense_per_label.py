@@ -22,6 +22,7 @@ class DensePerLabel(keras.layers.Dense):
 
     Call arguments:
         inputs: float tensor `[batch, units, features]`.
+        training: bool, which changes nothing.
 
     Returns:
         float tensor `[batch, units]`.

@@ -16,6 +16,9 @@ class MaskedAveragePooling(keras.layers.Layer):
     Masking: positions where the implicit Keras mask of the input, or `mask`, is false are left
     out. The output has no mask.
 
+    Args:
+        **kwargs: `name`, `dtype` and what else `keras.layers.Layer` takes.
+
     Call arguments:
         inputs: float tensor `[batch, length, features]`.
         mask: bool tensor `[batch, length]`, or None.

@@ -24,6 +24,9 @@ def calibrate(classifier, texts, labels=None, precision=None, batch_size=16):
 
     Returns:
         `CalibrationReport`.
+
+    Raises:
+        ValueError: as there.
     """
     task, names = classifier.task, classifier.labels
     if task.name == "regression":

@@ -65,6 +65,11 @@ class CombinerMaskedLM(TextTraining, LanguageModel):
     Call arguments:
         token_ids: int tensor `[batch, length]`; or a dict of that and "mask_positions", int tensor
             `[batch, n]`: logits at those positions only, `[batch, n, vocabulary]`.
+        training: bool, whether to apply dropout.
+        mask: the implicit Keras mask of the inputs, which is not used: it is made of the ids.
+
+    Returns:
+        float32 tensor (float64 for such a backbone) `[batch, length, vocabulary]`.
 
     Raises:
         TypeError: if `backbone` is not a `CombinerBackbone`, or for an unknown argument.

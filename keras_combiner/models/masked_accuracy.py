@@ -9,7 +9,8 @@ class MaskedAccuracy(keras.metrics.SparseCategoricalAccuracy):
     """Share of the targets that are the most probable token; targets of 0 do not count.
 
     Args:
-        **kwargs: `name` and `dtype`.
+        name: str.
+        **kwargs: `dtype`.
 
     Example:
 

@@ -22,7 +22,7 @@ class CombinerModelHandler(ModelHandler):
     Args:
         path: str, the SavedModel's directory, on any file system that Beam knows.
         labels: list of str, names of the classes; None for a plain list of probabilities.
-        kwargs: of Beam's `ModelHandler`.
+        **kwargs: what else Beam's `ModelHandler` takes.
     """
 
     def __init__(self, path, labels=None, **kwargs):

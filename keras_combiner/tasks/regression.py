@@ -45,7 +45,12 @@ class Regression(Task):
         self.mean, self.scale = float(mean), float(scale)
 
     def learned(self, labels):
-        """The task with mean and standard deviation of the targets."""
+        """The task with mean and standard deviation of the targets.
+
+        Raises:
+            ValueError: for a target that is not a finite number, without any target, or if float32
+                cannot tell the targets apart.
+        """
         targets = np.array(list(each(self._number, self._listed(labels))), "float64")
         if len(targets) == 0:
             raise ValueError("There is no target to learn from.")

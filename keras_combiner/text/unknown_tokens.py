@@ -22,6 +22,10 @@ _WAYS = (
 class UnknownTokensWarning(DataWarning):
     """Says that much of some texts is unknown to a vocabulary.
 
+    Args:
+        message: str.
+        documents: iterable of int, as below.
+
     Attributes:
         documents: list of int, which documents are unknown for the most part, if that was asked.
     """

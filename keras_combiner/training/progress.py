@@ -22,6 +22,9 @@ class Progress(TextTrainingCallback):
     Args:
         file: what to write to; standard output if None.
 
+    Raises:
+        ValueError: in `fit`, unless it is on texts.
+
     Attributes:
         epochs: list of dict, one an epoch: "epoch" (from 1), "seconds", "documents_per_second" and
             "tokens_per_second" of its training steps, without those before a resumption.
@@ -64,7 +67,10 @@ class Progress(TextTrainingCallback):
     def on_train_begin(self, logs=None):
         """Makes sure that there are batches to follow."""
         if self._batches is None:
-            raise ValueError("Progress is for `fit` on texts.")
+            raise ValueError(
+                "Progress is for `fit` on texts. Received: token ids, or another model. Pass a "
+                "list of texts or a reader, or leave `Progress` out."
+            )
 
     def on_epoch_begin(self, epoch, logs=None):
         """Starts the clock."""
