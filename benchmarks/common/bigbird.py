@@ -1,4 +1,4 @@
-"""BigBird's pattern as a plan, so that it is trained by the very layers that Combiner is."""
+"""BigBird's pattern as a plan, so that it is trained in the same layers as Combiner."""
 
 import numpy as np
 from keras import ops
@@ -13,8 +13,8 @@ class BigBird(Factorization):
 
     The first and the last block are global: every token attends to them, and they attend to every
     token. All other blocks attend to themselves, the block on each side, the global blocks and
-    `num_random` more, which are drawn once, from those that are left. What a query does not attend
-    to is out of its sight: there are no parts, and the kind of summary does not matter.
+    `num_random` more, which are drawn once, from those that are left. There are no parts: a query
+    sees nothing else, and the kind of summary does not matter.
 
     Args:
         block_size: int, at least 1.

@@ -1,4 +1,4 @@
-"""Runs whose figures are kept on disk: what was cut off goes on where it stopped."""
+"""Runs whose figures are kept on disk: an interrupted benchmark goes on where it stopped."""
 
 import concurrent.futures
 import hashlib
@@ -9,7 +9,7 @@ from benchmarks.common import files
 
 
 def digest(*parts):
-    """Returns a short name (str) for what is made of these parts and of nothing else.
+    """Returns a short name (str) for what depends on these parts and on nothing else.
 
     Args:
         *parts: bytes, or whatever JSON can hold.

@@ -6,10 +6,9 @@ BETTER, WORSE, NOT_SETTLED = "better", "worse", "not settled"
 
 
 def standard_error(*accuracies, count):
-    """What the choice of `count` test documents alone may change an accuracy by, or the difference
-    of two.
+    """The standard error of an accuracy, or of the difference of two, over `count` test documents.
 
-    That both are of the same documents is left out: it makes the difference surer, not less sure.
+    That both are measured on the same documents is left out: it makes the error smaller.
     """
     return math.sqrt(sum(x * (1 - x) for x in accuracies) / count)
 

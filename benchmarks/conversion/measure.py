@@ -81,7 +81,7 @@ def cosine(x, y):
 def read_documents(tokenizer, settings, folder):
     """Returns int32 `[documents, length]` by length, token ids of texts that fill it.
 
-    Texts of Brown end after some 2,300 tokens: longer ones are texts of a genre, one behind the
+    Texts of Brown end after some 2,300 tokens: longer ones are texts of a genre, one after the
     other.
     """
     found = brown.documents(folder)
@@ -142,7 +142,7 @@ def measure(row, token_ids, expected, settings):
 
 
 def time_all(runs, rounds):
-    """Times all models in turns, so that what else the machine does falls on all of them.
+    """Times all models in turns, so that other work of the machine slows all of them.
 
     Args:
         runs: dict of row to function without arguments.

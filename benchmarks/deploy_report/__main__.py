@@ -3,7 +3,7 @@
 `make deploy-report` exports saved_models/sotu_era in every way there is, fine-tunes it where a way
 asks for that, and writes docs/deployment.md. What is done is kept in build/deploy-report: a run
 that was cut off goes on where it stopped, and what was fine-tuned or exported by the same code is
-not done again. Times are measured anew in every run.
+not done again. Times are measured again in every run.
 """
 
 import argparse

@@ -38,7 +38,7 @@ def figures(settings=SETTINGS):
     Returns:
         Dictionary: "seconds" and "size", each by `COMBINER`, `FULL` and `FULL_WITHOUT_MASK`.
     """
-    # In a process of its own, whose memory, of which full attention takes a lot, goes back then.
+    # In a process of its own, which then gives back the memory that full attention takes.
     with processes.worker() as executor:
         return executor.submit(_figures, settings).result()
 

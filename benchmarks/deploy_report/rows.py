@@ -88,7 +88,7 @@ class Documents:
 
 
 def export(row, classifier, path):
-    """Writes an export; what it is worth is found out after.
+    """Writes an export; `figures` measures it afterwards.
 
     Args:
         row: `Row`.
@@ -152,7 +152,7 @@ def figures(row, classifier, path, documents, expected):
     }
     _, load = runners.PROGRAMS[row.kind]
     with quiet():
-        # TensorFlow, at work here already, has its threads.
+        # TensorFlow runs here already, and its threads are set.
         run = load(path) if row.kind == "saved_model" else load(path, num_threads=2)
     for name, texts in documents.texts.items():
         received, _ = runners.run_each(run, inputs(row, classifier, texts))

@@ -1,4 +1,4 @@
-"""What an export is asked to cost at most, and what it costs."""
+"""What an export may cost at most, and what it costs."""
 
 import statistics
 

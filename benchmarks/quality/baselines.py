@@ -17,7 +17,7 @@ def figures(row, data, settings):
     if row == ROOT_OPERATOR:
         kinds = {split: x[:, 0] for split, x in data.token_ids.items()}
     started = time.process_time()
-    # Labels of every kind in the training documents, each counted once more than it occurs.
+    # Counts of every label in the training documents, plus one.
     counts = np.ones((1 + max(x.max() for x in kinds.values() if len(x)), data.num_classes))
     np.add.at(counts, (kinds["train"], train_labels), 1)
     seconds = time.process_time() - started

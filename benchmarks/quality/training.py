@@ -122,9 +122,9 @@ def schedule(progress):
 def fit(model, token_ids, labels, order, settings, clock=time.process_time):
     """Trains until steps or seconds are used up; returns `(seconds, steps done)`.
 
-    The learning rate comes down with whichever is used up first, so that a run that stops early has
-    come to rest as one that does not. The first step, in which the rate is zero and the graph is
-    built, does not count as time.
+    The learning rate comes down with whichever is used up first, so that it ends at zero in a run
+    that stops early, too. The first step, in which the rate is zero and the graph is built, does
+    not count as time.
 
     Args:
         model: compiled `keras.Model`.
@@ -132,8 +132,7 @@ def fit(model, token_ids, labels, order, settings, clock=time.process_time):
         labels: int array `[documents]`.
         order: int array `[steps, batch]`, see `data.order`.
         settings: dict, "learning_rate" and "limit_seconds".
-        clock: callable, seconds; of the processor, so that what else it does takes nothing from a
-            run, and makes none look slow.
+        clock: callable, seconds; processor time, so that other work does not count.
     """
     limit = settings["limit_seconds"]
     started = None

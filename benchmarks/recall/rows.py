@@ -47,7 +47,7 @@ SETTINGS = {
         {"length": 1024, "gap": 512, "steps": 100, "batch_size": 2},
         {"length": 2048, "gap": 1024, "steps": 80, "batch_size": 1},
     ],
-    # The stages behind which a model is tested, and the sequences of each test.
+    # The stages after which a model is tested, and the sequences of each test.
     "tested_lengths": [512, 1024, 2048],
     "test_sequences": {ONE: 200, ALL: 40},
 }

@@ -38,9 +38,9 @@ def sequences(count, stage, settings, num_queries=None, seed=TEST_SEED):
 
 
 def with_pairs_asked(token_ids, answers, stage, settings):
-    """Returns the answers where the keys of the pairs are asked as well: the value behind each.
+    """Returns the answers where the keys of the pairs are asked as well: the value after each.
 
-    It is what a bidirectional model has to learn first: to tell the token behind a key from all
+    It is what a bidirectional model has to learn first: to tell the token after a key from all
     others. Without it, it takes many times as long; a causal one learns it by itself.
     """
     first = 1 + NUM_FILLERS + settings["num_keys"]
@@ -131,8 +131,8 @@ class Transformer:
 def positions(length, width, amplitude=SCALE):
     """Returns sines and cosines of every position, float32 `[1, length, width]`.
 
-    The place before a place is the same turn everywhere, so that what is learned of short
-    sequences holds in long ones.
+    The step to the position before is the same rotation everywhere, so that what is learned of
+    short sequences holds in long ones.
 
     Source: Vaswani et al., "Attention Is All You Need", 2017, section 3.5.
     """
@@ -154,7 +154,7 @@ def compiled(model, optimizer):
 
 
 def schedule(progress):
-    """Returns the share of the learning rate, up, level, and down: every stage comes to rest.
+    """Returns the share of the learning rate: up, level, and down to zero in every stage.
 
     Args:
         progress: float, from 0 to 1, how much of the stage is done.
@@ -199,7 +199,7 @@ def evaluate(model, data, batch_size):
 
 
 def train(direction, row, seed, settings):
-    """Trains one row through all stages; returns what it was like behind those that are tested.
+    """Trains one row through all stages; returns its figures after those that are tested.
 
     Returns:
         dict of length (str) to a dictionary: "seconds" and "steps" of training until then, and by

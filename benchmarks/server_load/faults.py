@@ -1,4 +1,4 @@
-"""Requests that are none, which the server has to bear."""
+"""Invalid requests, which the server has to survive."""
 
 import json
 import socket
@@ -44,14 +44,14 @@ def large_body(connection, generator, texts):
 
 
 def hang_up(connection, generator, texts):
-    """Says what it will send, sends a part or all of it, and goes."""
+    """Announces a body, sends a part or all of it, and disconnects."""
     body = json.dumps({"instances": [generator.choice(texts)]}).encode()
     server = connection.server
     with socket.create_connection((server.host, server.http_port), 60) as sock:
         head = f"POST {path_of(connection, ':predict')} HTTP/1.1\r\nHost: a\r\n"
         sock.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode())
         sock.sendall(body[: generator.choice((0, len(body) // 2, len(body)))])
-        if generator.random() < 0.5:  # without a farewell
+        if generator.random() < 0.5:  # by a reset, not in order
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 

@@ -30,8 +30,8 @@ def measure(model, clients=16, seconds=60, max_requests=100_000, faults=True, op
         clients: int, how many send requests at once, each the next when it has its answer.
         seconds: float, for how long.
         max_requests: int, after how many requests to stop before that.
-        faults: bool, whether one request in ten is none: malformed, of a wrong type, of 50 MB, or
-            from a client that hangs up.
+        faults: bool, whether one request in ten is invalid: malformed, of a wrong type, of 50 MB,
+            or from a client that hangs up.
         options: list of str, more options of `keras-combiner serve`.
 
     Returns:
@@ -41,7 +41,7 @@ def measure(model, clients=16, seconds=60, max_requests=100_000, faults=True, op
         by kind), `seconds`, `clients`.
 
     Raises:
-        ValueError: for more load than a shared machine should bear.
+        ValueError: for more load than a shared machine should get.
     """
     texts = sample_texts()
     expected = own_answers(model, texts)

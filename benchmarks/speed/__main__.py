@@ -1,4 +1,4 @@
-"""How fast and how large attention is beside its peers: one layer, all peers in one run.
+"""Time and memory of attention beside its peers: one layer, all peers in one run.
 
 `make bench` measures what is not measured yet, length by length, and writes docs/benchmarks.md.
 Every figure is a ratio of medians of one run. What is done is kept in build/speed: a run that was

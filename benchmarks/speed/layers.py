@@ -199,7 +199,7 @@ def _tensorflow_programs(name, length, settings, jit_compile):
 
 
 def _upstream(outputs):
-    """Returns a gradient for every output, each another one."""
+    """Returns a gradient for every output, all of them different."""
     import keras
 
     if not isinstance(outputs, tuple):

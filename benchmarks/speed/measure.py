@@ -65,7 +65,7 @@ def worker(backend, settings):
 
 
 def seconds_of(jobs, length, settings):
-    """Returns median seconds by mode, name and pass; all take turns: what disturbs, disturbs all.
+    """Returns median seconds by mode, name and pass; all take turns, so that noise hits all alike.
 
     Args:
         jobs: dict of `(mode, name)` to passes (sequence of str).

