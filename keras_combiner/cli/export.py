@@ -278,7 +278,7 @@ def _check(arguments):
 
 
 def _documents_and_labels(arguments, path, most, require_labels=False):
-    """The first texts at `path` and their labels; None for what there is not."""
+    """The first texts at `path` and their labels; None where there are none."""
     if not path:
         return None, None
     from keras_combiner.datasets import read_documents

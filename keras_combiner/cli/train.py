@@ -218,7 +218,7 @@ def _check_calibration_data(validation_counts, data):
 
 
 def _plots(output, result, validation, calibration):
-    """Draws what there is to draw; returns the names of the files."""
+    """Draws the plots of a training; returns the names of the files."""
     classifier, written = result.model, plot_history(output, result.history)
     if written and calibration is not None:
         from keras_combiner.tasks import Reliability

@@ -30,7 +30,7 @@ class TrainingDocuments:
 
     def labels_to_learn(self):
         """What `from_texts` learns the outputs from."""
-        # Of all documents: a class may have come to lie in the validation part alone.
+        # Of all documents: those of a class may all be in the validation part.
         if self.counts.task == "single_label":
             return self.counts.names()
         if self.counts.task == "multi_label":

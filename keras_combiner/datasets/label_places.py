@@ -15,8 +15,8 @@ class LabelPlaces:
     """The places of labels among names, found in the same time however many names there are.
 
     A name is found as it stands, or by the rule of `keras_combiner.datasets.label_names`. Names of
-    models that were saved before there was that rule ("true", "1.0") are also found by what it
-    makes of them.
+    models that were saved before there was that rule ("true", "1.0") are also found under the names
+    that it gives them.
 
     Args:
         names: list of str, all different.

@@ -64,7 +64,7 @@ def checked_export(classifier, path, prepare, options, require=()):
         FileExistsError: if `path` exists and may not be replaced.
         ImportError: if a package is missing.
         ValueError: if labels and documents do not go together.
-        RuntimeError: if Keras runs on another backend than TensorFlow, or the export gives values
+        RuntimeError: if Keras runs on another backend than TensorFlow, or the export returns values
             that are not finite or loses more accuracy than it may. Nothing is written then.
     """
     refuse_existing(path, options.overwrite)

@@ -109,7 +109,7 @@ def export_litert(
             path without the ending, labels and documents that do not go together, a vocabulary that
             a .tflite file cannot serve, or `input_type="text"` of a classifier that reads windows.
         RuntimeError: if the model needs ops that are not built in (they are named), Keras runs on
-            another backend than TensorFlow, or the export gives values that are not finite, other
+            another backend than TensorFlow, or the export returns values that are not finite, other
             token ids than the tokenizer, or loses more accuracy than it may. Nothing is written
             then.
 

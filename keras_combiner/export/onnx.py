@@ -60,8 +60,8 @@ def export_onnx(
         ValueError: for a path without the ending, a classifier that is quantization-aware or that
             `quantize` of Keras has changed, or labels and documents that do not go together.
         RuntimeError: if the model needs operations that ONNX does not have (they are named), Keras
-            runs on another backend than TensorFlow, or the export gives values that are not finite
-            or loses more accuracy than it may. Nothing is written then.
+            runs on another backend than TensorFlow, or the export returns values that are not
+            finite or loses more accuracy than it may. Nothing is written then.
 
     Example:
 

@@ -93,7 +93,7 @@ def export_saved_model(
             replacing it would delete something else.
         ImportError: if `warmup` is true and tensorflow-serving-api is missing (extra "serving").
         ValueError: if labels and documents do not go together.
-        RuntimeError: if Keras runs on another backend than TensorFlow, or the export gives values
+        RuntimeError: if Keras runs on another backend than TensorFlow, or the export returns values
             that are not finite, or loses more accuracy than it may. Nothing is written then.
 
     Example:

@@ -137,13 +137,13 @@ def compare(
         `ExportReport`.
 
     Raises:
-        RuntimeError: if the export gives values that are not finite, or loses more accuracy than
+        RuntimeError: if the export returns values that are not finite, or loses more accuracy than
             it may.
     """
     expected, received = np.asarray(expected), np.asarray(received)
     if not np.all(np.isfinite(received)):
         raise RuntimeError(
-            f"The export {path} gives values that are not finite; nothing was written."
+            f"The export {path} returns values that are not finite; nothing was written."
         )
     task = tasks.get(task)
     same = task.same(expected, received)

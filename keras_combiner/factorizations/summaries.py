@@ -156,7 +156,7 @@ def summarize(query, key, value, mask, pooling, counts=None, bias=None, variance
         part_query = _mean_pool(query_features, counts)
     else:
         part_query = max_pool(query_features, mask)
-    # Keys first: with keys transposed, so would be their gradient, in a pass of its own.
+    # Keys first: the gradient of transposed keys is transposed too, in a pass of its own.
     logits = products.matmul(key, ops.expand_dims(part_query, 3), "local_logits")  # [G, N, S, 1]
     logits = ops.swapaxes(logits, 2, 3)
     local_mask = None if mask is None else ops.expand_dims(mask, 2)

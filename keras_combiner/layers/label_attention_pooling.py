@@ -9,7 +9,7 @@ from keras_combiner.factorizations.softmax import masked_softmax
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
 class LabelAttentionPooling(keras.layers.Layer):
-    """For every label an average of its own over the positions that count.
+    """For every label, a weighted average over the positions that count.
 
     A label has a learned query. The weights of its average are the softmax, over the positions, of
     the products of their vectors with the query: a label reads where its evidence lies, in place of

@@ -15,7 +15,7 @@ from keras_combiner.models.language_model import LanguageModel, next_tokens
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
 class CombinerCausalLM(LanguageModel):
-    """Causal language model: logits of the next token at every position, and text made of them.
+    """Causal language model: logits of the next token at every position, and generated texts.
 
     A functional `keras.Model` from token ids `[batch, length]` to logits `[batch, length,
     vocabulary]`. The matrix that makes the logits is the token embedding. `fit` and `evaluate` take

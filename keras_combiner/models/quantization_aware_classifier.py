@@ -11,9 +11,9 @@ from keras_combiner.models.long_document_classifier import LongDocumentClassifie
 
 @keras.saving.register_keras_serializable(package="keras_combiner")
 class QuantizationAwareClassifier(LongDocumentClassifier):
-    """What `quantization_aware` makes of a classifier: see there.
+    """The classifier that `quantization_aware` returns; see there.
 
-    Has the same arguments, weights and methods, and `learned_ranges` besides.
+    It has the arguments, weights and methods of `LongDocumentClassifier`, and `learned_ranges`.
     """
 
     learns_ranges = True

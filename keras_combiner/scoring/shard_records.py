@@ -1,4 +1,4 @@
-"""shard_records: what there is in a shard, and length_batches: what of it shares a batch."""
+"""shard_records reads the records of a shard; length_batches puts texts of like length together."""
 
 import contextlib
 import os

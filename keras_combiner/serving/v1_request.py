@@ -5,7 +5,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class V1Request:
-    """What comes to a path of V1.
+    """A request to a path of V1.
 
     Attributes:
         fields: what the body's JSON holds, a dict if all is well.

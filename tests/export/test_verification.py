@@ -68,7 +68,7 @@ def test_a_better_export_passes_the_strictest_gate():
 def test_values_that_are_no_numbers_are_an_error(value):
     received = EXPECTED.copy()
     received[1, 0] = value
-    with pytest.raises(RuntimeError, match="somewhere gives values that are not finite"):
+    with pytest.raises(RuntimeError, match="somewhere returns values that are not finite"):
         verification.compare("somewhere", 1, EXPECTED, received)
 
 

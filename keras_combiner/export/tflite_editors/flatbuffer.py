@@ -11,7 +11,7 @@ TensorType = schema.TensorType
 def read_model(content):
     """Returns the bytes of a .tflite file as a `ModelT`, the schema's tree of objects.
 
-    What a file keeps outside its flatbuffer, as those of the quantizer do, is brought in.
+    Buffers that a file keeps outside its flatbuffer, as the quantizer's do, are read as well.
     """
     return flatbuffer_utils.read_model_from_bytearray(bytearray(content))
 

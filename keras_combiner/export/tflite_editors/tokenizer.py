@@ -28,9 +28,9 @@ def prepend_tokenizer(content, tokenizer, texts, token_ids):
 
     Raises:
         NotImplementedError: if the tokenizer has no form that runs inside a .tflite file.
-        ValueError: if its vocabulary would give other ids there, or the file has several
+        ValueError: if its vocabulary would return other ids there, or the file has several
             signatures.
-        RuntimeError: if it gives other ids there for one of `texts`.
+        RuntimeError: if it returns other ids there for one of `texts`.
     """
     front = convert_tokenizer(tokenizer, token_ids.shape[1])
     _check(front, texts, token_ids)
@@ -69,7 +69,7 @@ def _check(front, texts, token_ids):
         received = runner(text=np.array([text], dtype=object))["token_ids"][0]
         if not np.array_equal(received, expected):
             raise RuntimeError(
-                f"The tokenizer gives other ids inside the .tflite file for document {i}, "
+                f"The tokenizer returns other ids inside the .tflite file for document {i}, "
                 f"{text[:40]!r}. Nothing was written. Export with input_type='token_ids'."
             )
 
