@@ -94,7 +94,8 @@ def by_layer(identifier, num_layers):
 def serialize(identifier):
     """What a config holds for `identifier`.
 
-    A name as it is, an object as a dictionary, and of several, one a layer, a list of these.
+    A name stays as it is, an object becomes a dictionary, and a list, with one plan for each
+    layer, a list of these.
     """
     if isinstance(identifier, list | tuple):
         return [serialize(x) for x in identifier]
