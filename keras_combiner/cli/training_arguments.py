@@ -6,7 +6,12 @@ from pathlib import Path
 from keras_combiner.cli import arguments as shared
 
 # Spelled out, since the modules that define them import Keras; the tests compare.
-SIZES = ("tiny", "small", "base")
+SIZES = {"tiny": 2, "small": 4, "base": 12}  # with their numbers of layers
+PLANS = (
+    *("fixed", "hierarchical", "logsparse", "axial_vertical", "axial_horizontal"),
+    *("axial_rowmajor", "routing", "window"),
+)
+MOST_LOCAL = 16.0
 SUMMARIES = ("max", "mean", "deepset", "variational", "gaussian")
 LONG_TEXTS = ("truncate", "windows")
 
@@ -18,33 +23,37 @@ DEFAULTS = {
     "vocabulary_size": 8000,
     "block_size": 64,
     "summary": "variational",
+    "first_blocks": 0,
+    "locality": 0.0,
 }
 # A pretrained model brings these with it.
-_GIVEN_BY_PRETRAINED = ("size", "tokenizer", "vocabulary_size")
+_GIVEN_BY_PRETRAINED = ("size", "tokenizer", "vocabulary_size", "first_blocks")
 
 
 def settle(arguments):
     """Fills in what was left out, which depends on --pretrained.
 
     Args:
-        arguments: `argparse.Namespace`, changed in place. With --pretrained, --block-size and
-            --summary stay None where they were left out: they are the model's own.
+        arguments: `argparse.Namespace`, changed in place. With --pretrained, what was left out
+            stays None: it is the model's own.
 
     Raises:
-        ValueError: for an option that does not go with --pretrained.
+        ValueError: for an option that does not go with --pretrained, plans that are neither one
+            nor as many as the layers, or --first-blocks without the plan that has them.
         FileNotFoundError: if there is nothing at --pretrained.
     """
     if arguments.pretrained is None:
         for name, value in DEFAULTS.items():
             if getattr(arguments, name) is None:
                 setattr(arguments, name, value)
+        _check_plans(arguments)
         return
     given = [x for x in _GIVEN_BY_PRETRAINED if getattr(arguments, x) is not None]
     if given:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise ValueError(
-            f"{options}: not with --pretrained, whose size and vocabulary stay as they are. Leave "
-            "out the one or the other."
+            f"{options}: not with --pretrained, whose size, vocabulary and first blocks stay as "
+            "they are. Leave out the one or the other."
         )
     path = Path(arguments.pretrained)
     # Checkpoints of TensorFlow are named without the ending that their files have.
@@ -59,10 +68,45 @@ def settle(arguments):
         )
 
 
+def _check_plans(arguments):
+    """Raises a ValueError for plans that the model of --size cannot have."""
+    plans, num_layers = arguments.factorization or ["fixed"], SIZES[arguments.size]
+    if len(plans) not in (1, num_layers):
+        raise ValueError(
+            f"--factorization takes one plan, or one for each layer, of which --size "
+            f"{arguments.size} has {num_layers}. Received: {len(plans)}, {' '.join(plans)}."
+        )
+    if arguments.first_blocks and "fixed" not in plans:
+        raise ValueError(
+            "--first-blocks is for the plan fixed. Leave it out, or let --factorization have that "
+            f"plan in a layer at least. Received: {' '.join(plans)}."
+        )
+
+
+def _plan_options(arguments):
+    """The options that --factorization and --first-blocks come to, a dict."""
+    from keras_combiner import factorizations
+
+    names = arguments.factorization or (["fixed"] if arguments.first_blocks else [])
+    if not names:
+        return {}
+    plans = [
+        factorizations.Fixed(arguments.block_size, first_blocks=arguments.first_blocks)
+        if arguments.first_blocks and name == "fixed"
+        else name
+        for name in names
+    ]
+    return {
+        "factorization": plans[0] if len(plans) == 1 else plans,
+        "static_length": not all(factorizations.get(x).any_length for x in plans),
+    }
+
+
 def untrained_options(arguments):
     """Returns the options that `from_texts` takes, a dict of keyword arguments."""
     names = ("sequence_length", "remat", *DEFAULTS)
-    options = {name: getattr(arguments, name) for name in names}
+    options = {name: getattr(arguments, name) for name in names if name != "first_blocks"}
+    options |= _plan_options(arguments)
     if arguments.mixed_precision:
         options["dtype"] = f"mixed_{arguments.mixed_precision}"
     return options
@@ -75,10 +119,12 @@ def pretrained_options(arguments):
         "sequence_length": arguments.sequence_length,
         "block_size": arguments.block_size,
         "summary": arguments.summary,
+        "locality": arguments.locality,
         # Said in any case: the earlier training may have had another.
         "dtype": f"mixed_{precision}" if precision else "float32",
         "learning_rate": arguments.learning_rate,
         "remat": arguments.remat,
+        **_plan_options(arguments),
     }
     return {name: value for name, value in options.items() if value is not None}
 
@@ -91,6 +137,19 @@ def positive(string):
         value = 0.0
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a number above 0, not {string!r}")
+    return value
+
+
+def locality(string):
+    """An argparse type: a float from 0 to `MOST_LOCAL`."""
+    try:
+        value = float(string)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= MOST_LOCAL:
+        raise argparse.ArgumentTypeError(
+            f"expected a number from 0 to {MOST_LOCAL:g}, not {string!r}"
+        )
     return value
 
 
@@ -173,6 +232,17 @@ def add_model(parser, long_texts, long_texts_help, sequence_length=4096):
         help="most word pieces to learn; not used for bytes (default: 8000)",
     )
     parser.add_argument(
+        "--factorization",
+        nargs="+",
+        choices=PLANS,
+        metavar="PLAN",
+        help="the plan of attention, which says what a token reads directly and what in summaries "
+        f"(docs/plans.md): {', '.join(PLANS)}; one for all layers, or one for each, from the first "
+        "to the last, such as: window fixed. With any but fixed and window, every document is "
+        "padded to --sequence-length (default: fixed; with --pretrained, what a model of pretrain "
+        "has, and for others fixed with opened parts)",
+    )
+    parser.add_argument(
         "--block-size",
         type=shared.integer(1),
         metavar="TOKENS",
@@ -184,6 +254,21 @@ def add_model(parser, long_texts, long_texts_help, sequence_length=4096):
         choices=SUMMARIES,
         help="how a block is summed up for tokens far from it (default: variational; with "
         "--pretrained, as a model of pretrain does)",
+    )
+    parser.add_argument(
+        "--first-blocks",
+        type=shared.integer(0),
+        metavar="N",
+        help="blocks at the beginning of a document that all of it attends to directly, in layers "
+        "of the plan fixed (default: 0; not with --pretrained)",
+    )
+    parser.add_argument(
+        "--locality",
+        type=locality,
+        metavar="NATS",
+        help="how much more weight the last head gives to what it attends to directly, in nats, up "
+        "to 16; from the first head, which gives none, it grows in equal steps (default: 0; with "
+        "--pretrained, what a model of pretrain has)",
     )
 
 

@@ -9,7 +9,7 @@ from keras_combiner.convert.positions import extend_positions
 from keras_combiner.layers import CombinerAttention, CombinerEncoder
 
 
-def swap_attention(model, factorization, block_size, summary, sequence_length, positions):
+def swap_attention(model, factorization, sequence_length, positions, **options):
     """Copies a functional or Sequential model, with another attention and the same weights.
 
     Replaced are `keras.layers.MultiHeadAttention`, KerasHub's `TransformerEncoder`, and the
@@ -20,10 +20,9 @@ def swap_attention(model, factorization, block_size, summary, sequence_length, p
         model: `keras.Model`, functional or Sequential, with weights.
         factorization: see `CombinerAttention`; or a list with one plan for each layer that is
             replaced, in the order of `model.layers`, those of a nested model in its place.
-        block_size: see `CombinerAttention`.
-        summary: see `CombinerAttention`.
         sequence_length: int, the length of the position tables.
         positions: str, see `extend_positions`.
+        **options: `block_size`, `summary` and `locality`, see `CombinerAttention`.
 
     Returns:
         `keras.Model` of the same inputs and outputs. Inputs of a fixed length keep it.
@@ -50,19 +49,13 @@ def swap_attention(model, factorization, block_size, summary, sequence_length, p
         if not isinstance(layer, keras.Layer):
             return layer  # an operation of keras.ops
         make = _maker(layer)
-        plan = {
-            "factorization": plans.get(id(layer)),
-            "block_size": block_size,
-            "summary": summary,
-        }
+        plan = {"factorization": plans.get(id(layer)), **options}
         copy, transfer = make(layer, plan, sequence_length, positions)
         copies.append((layer, copy, transfer))
         return copy
 
-    options = {} if isinstance(model, keras.Sequential) else {"call_function": _call}
-    clone_of_model = keras.models.clone_model(
-        model, clone_function=clone, recursive=True, **options
-    )
+    how = {} if isinstance(model, keras.Sequential) else {"call_function": _call}
+    clone_of_model = keras.models.clone_model(model, clone_function=clone, recursive=True, **how)
     if not any(isinstance(copy, (CombinerAttention, CombinerEncoder)) for _, copy, _ in copies):
         raise ValueError(
             f"The model {model.name!r} has no MultiHeadAttention, and no TransformerEncoder of "

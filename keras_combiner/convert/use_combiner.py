@@ -30,6 +30,7 @@ def use_combiner(
     sequence_length=4096,
     positions="tile",
     tokenizer=None,
+    locality=None,
     **options,
 ):
     """Puts Combiner's attention and longer positions into a pretrained encoder.
@@ -68,6 +69,8 @@ def use_combiner(
         tokenizer: a `keras_combiner.text.Tokenizer`, a tokenizer of KerasHub's with word pieces,
             or a vocabulary (list of str, or the path of a vocab.txt). If None, that of the source:
             the vocab.txt or tokenizer.json of its directory, or the tokenizer of the model or task.
+        locality: see `keras_combiner.layers.CombinerAttention`. If None, 0; of a model of this
+            package, its own.
         **options: for the backbone, in place of what the source has: `dropout` and `activation`;
             and `dtype`, `name`, `remat`, `static_length` of `keras_combiner.CombinerBackbone`.
 
@@ -98,7 +101,12 @@ def use_combiner(
             f"use_combiner has no option {', '.join(unknown)}. It has: {', '.join(OPTIONS)}."
         )
     weights, found = _read(source)
-    plan = {"factorization": factorization, "block_size": block_size, "summary": summary}
+    plan = {
+        "factorization": factorization,
+        "block_size": block_size,
+        "summary": summary,
+        "locality": locality,
+    }
     if isinstance(weights, CombinerWeights):
         if factorization is None and block_size is not None:
             its_own = weights.backbone.arguments["factorization"]
@@ -110,6 +118,7 @@ def use_combiner(
             "factorization": default_plan(block_size) if factorization is None else factorization,
             "block_size": block_size,
             "summary": DEFAULT_SUMMARY if summary is None else summary,
+            "locality": 0.0 if locality is None else locality,
         }
     tokenizer = found if tokenizer is None else tokenizer
     if weights is None:

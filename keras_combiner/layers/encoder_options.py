@@ -15,7 +15,7 @@ from keras_combiner.layers.combiner_attention import check_heads
 class EncoderOptions:
     """The arguments of `CombinerEncoder`, which documents them, checked.
 
-    A `CombinerBackbone` passes one of these to all of its blocks; a block passes the part for
+    A `CombinerBackbone` passes one of these to each of its blocks; a block passes the part for
     attention to its `CombinerAttention`.
 
     Raises:

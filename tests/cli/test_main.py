@@ -75,9 +75,11 @@ def test_help_lists_the_commands(capsys):
 
 
 def test_choices_are_those_of_the_package():
+    from keras_combiner import factorizations
     from keras_combiner.batches.document_encoder import LONG_TEXTS
     from keras_combiner.export import QUANTIZATIONS
     from keras_combiner.export.litert import INPUT_TYPES
+    from keras_combiner.factorizations.factorization import MOST_LOCAL
     from keras_combiner.factorizations.summaries import SUMMARIES
     from keras_combiner.models import SIZES
     from keras_combiner.models.classifier_head import POOLINGS
@@ -86,7 +88,9 @@ def test_choices_are_those_of_the_package():
     assert strategy.STRATEGIES == STRATEGIES
     assert train.LEAST_TO_CALIBRATE == LEAST_DOCUMENTS
     assert train.POOLINGS == POOLINGS
-    assert tuple(SIZES) == training_arguments.SIZES
+    assert {size: x["num_layers"] for size, x in SIZES.items()} == training_arguments.SIZES
+    assert set(factorizations.names()) == set(training_arguments.PLANS)
+    assert MOST_LOCAL == training_arguments.MOST_LOCAL
     assert tuple(TASKS) == arguments.TASKS
     assert training_arguments.LONG_TEXTS == LONG_TEXTS
     assert tuple(SUMMARIES) == training_arguments.SUMMARIES

@@ -16,6 +16,7 @@ import pytest
 
 from keras_combiner.cli.main import main
 from keras_combiner.cli.pretrain import SEQUENCE_LENGTH
+from keras_combiner.factorizations import Fixed
 from keras_combiner.models import CombinerMaskedLM, LongDocumentClassifier
 from tests.cli.test_resume import position
 from tests.convert.test_hugging_face import VOCABULARY, bert_tensors, write
@@ -55,7 +56,8 @@ def pretrain(texts, output, *more):
 def pretrained(texts, tmp_path_factory):
     """A directory that `pretrain` wrote, and what it printed."""
     directory = tmp_path_factory.mktemp("runs") / "pretrained"
-    options = ["--epochs", "2", "--summary", "max", "--batch-size", "48"]
+    options = ["--epochs", "2", "--summary", "max", "--batch-size", "48", "--locality", "2"]
+    options += ["--factorization", "window", "fixed", "--first-blocks", "1"]
     with eagerly(), contextlib.redirect_stdout(io.StringIO()) as printed:
         code = main(pretrain(texts, directory, *options))
     assert code == 0
@@ -127,8 +129,11 @@ def test_train_starts_from_it(pretrained, labelled, tmp_path, capsys, monkeypatc
     source = CombinerMaskedLM.load(pretrained.directory).backbone
     classifier = LongDocumentClassifier.load(tmp_path / "a")
     # Longer than the pretraining, in its plan, with its weights.
-    own = {"block_size": 8, "summary": "max", "sequence_length": 80}
+    own = {"block_size": 8, "summary": "max", "sequence_length": 80, "locality": 2.0}
     assert {x: classifier.backbone.arguments[x] for x in own} == own
+    window, fixed = classifier.backbone.arguments["factorization"]
+    assert window == "window"
+    assert fixed.get_config() == Fixed(8, first_blocks=1).get_config()
     for weight, other in zip(seen["weights"], source.trainable_weights, strict=True):
         np.testing.assert_array_equal(weight[: other.shape[0]], other)
     assert (seen["rate"], classifier.token_dropout) == (1e-4, 0.0)
@@ -139,12 +144,15 @@ def test_train_starts_from_it(pretrained, labelled, tmp_path, capsys, monkeypatc
     report = json.loads((tmp_path / "a" / "report.json").read_text())
     assert report["arguments"]["pretrained"] == str(pretrained.directory)
 
-    options = ["--overwrite", "--block-size", "16", "--learning-rate", "0.01"]
+    options = ["--overwrite", "--block-size", "16", "--learning-rate", "0.01", "--locality", "0"]
     options += ["--token-dropout", "0.2", "--pooling", "label", "--lexical"]
     assert main([*command, *options]) == 0
     assert seen["rate"] == 0.01
     classifier = LongDocumentClassifier.load(tmp_path / "a")
     assert (classifier.backbone.arguments["block_size"], classifier.token_dropout) == (16, 0.2)
+    assert classifier.backbone.arguments["locality"] == 0.0
+    _, fixed = classifier.backbone.arguments["factorization"]
+    assert fixed.get_config() == Fixed(16, first_blocks=1).get_config()
     assert (classifier.pooling, classifier.lexical) == ("label", True)
 
 
@@ -238,11 +246,19 @@ BAD = {
     ),
     "size of a pretrained model": (
         "train --data labelled.jsonl --pretrained bert --size tiny --vocabulary-size 8000",
-        "--size, --vocabulary-size: not with --pretrained, whose size and vocabulary stay as",
+        "--size, --vocabulary-size: not with --pretrained, whose size, vocabulary and first block",
     ),
     "tokenizer of a pretrained model": (
         "pretrain --data good.jsonl --pretrained bert --tokenizer bytes",
         "--tokenizer: not with --pretrained",
+    ),
+    "first blocks of a pretrained model": (
+        "train --data labelled.jsonl --pretrained bert --first-blocks 1 --locality 2",
+        "--first-blocks: not with --pretrained",
+    ),
+    "plans of other layers": (
+        "train --data labelled.jsonl --pretrained bert --factorization window fixed fixed",
+        "must have one plan for each layer, 2 in all. Received: 3",
     ),
 }
 

@@ -7,10 +7,11 @@ import types
 
 import pytest
 
-from keras_combiner.cli import arguments
+from keras_combiner.cli import arguments, training_arguments
 from keras_combiner.cli.main import build_parser, main
 from keras_combiner.cli.training_documents import read_training_documents
 from keras_combiner.cli.training_run import plot_history
+from keras_combiner.factorizations import Fixed, Window
 from tests.cli.documents import SEQUENCE_LENGTH, labelled_texts, write_jsonl
 
 
@@ -92,6 +93,7 @@ def test_folders_bytes_validation_data_and_overwrite(tmp_path, capsys, monkeypat
             *("--validation-data", str(tmp_path / "validation.csv"), "--overwrite"),
             *("--tokenizer", "bytes", "--sequence-length", "32", "--block-size", "8"),
             *("--summary", "max", "--epochs", "2", "--batch-size", "8"),
+            *("--factorization", "window", "fixed", "--first-blocks", "1", "--locality", "1.5"),
         ]
     )
     assert code == 0
@@ -106,7 +108,44 @@ def test_folders_bytes_validation_data_and_overwrite(tmp_path, capsys, monkeypat
     names = {path.name for path in output.iterdir()}
     plots = {"training.png", "confusion.png"}
     assert names == {"model.keras", "labels.txt", "report.json", "notes.txt", "checkpoints"} | plots
-    assert arguments.load_model(output).backbone.arguments["block_size"] == 8
+    backbone = arguments.load_model(output).backbone
+    assert [backbone.arguments[x] for x in ("block_size", "locality")] == [8, 1.5]
+    window, fixed = (backbone.get_layer(f"encoder_{i}").attention.plan for i in range(2))
+    assert window.get_config() == Window(8).get_config()
+    assert fixed.get_config() == Fixed(8, first_blocks=1).get_config()
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("", {}),
+        ("--factorization fixed", {"factorization": "fixed", "static_length": False}),
+        (
+            "--factorization window logsparse",
+            {"factorization": ["window", "logsparse"], "static_length": True},
+        ),
+    ],
+)
+def test_plans_that_need_one_length_have_it(line, expected):
+    options = parsed(f"{line} --size tiny")
+    training_arguments.settle(options)
+    for found in (
+        training_arguments.untrained_options(options),
+        training_arguments.pretrained_options(parsed(line)),
+    ):
+        assert {x: found[x] for x in ("factorization", "static_length") if x in found} == expected
+
+
+def parsed(line):
+    return build_parser().parse_args(["train", "--data", "a", "--output", "b", *line.split()])
+
+
+@pytest.mark.parametrize("value", ["-1", "16.5", "nan", "much"])
+def test_a_locality_out_of_range_is_a_usage_error(value, capsys):
+    with pytest.raises(SystemExit) as raised:
+        parsed(f"--locality={value}")
+    assert raised.value.code == 2
+    assert f"expected a number from 0 to 16, not {value!r}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
@@ -262,6 +301,14 @@ BAD = {
         "train --data tags.jsonl --weight-field importance --output o",
         "tags.jsonl:1: no field 'importance'; fields are 'text', 'labels'. Name it with "
         "--weight-field",
+    ),
+    "plans of other layers": (
+        "train --data good.jsonl --size small --factorization window fixed --output o",
+        "one for each layer, of which --size small has 4. Received: 2, window fixed.",
+    ),
+    "first blocks of another plan": (
+        "train --data good.jsonl --factorization window --first-blocks 1 --output o",
+        "--first-blocks is for the plan fixed. Leave it out, or let --factorization have",
     ),
     "output in use": (
         "train --data good.jsonl --output used",

@@ -56,7 +56,8 @@ def test_all_is_kept_and_positions_go_on(options):
 
 def test_another_plan_takes_the_same_weights():
     source = backbone(factorization=Fixed(4, part_size=2))
-    for options in ({"block_size": 16}, {"factorization": "hierarchical"}, {"summary": "max"}):
+    changes = ({"block_size": 16}, {"factorization": "hierarchical"}, {"summary": "max"})
+    for options in (*changes, {"locality": 3.0}):
         model, _ = use_combiner(source, sequence_length=16, **options)
         for one, other in zip(source.trainable_weights, model.trainable_weights, strict=True):
             np.testing.assert_array_equal(one, other)

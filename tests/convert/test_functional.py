@@ -31,7 +31,9 @@ def block():
     return keras.Model(inputs, x, name="block")
 
 
-@pytest.mark.parametrize("plan", [{"block_size": 23}, {"factorization": Fixed(32)}])
+@pytest.mark.parametrize(
+    "plan", [{"block_size": 23}, {"factorization": Fixed(32), "locality": 3.0}]
+)
 def test_outputs_are_those_of_the_model(plan):
     source = model_of(keras.layers.Dense(8), block(), keras.layers.Dense(3))
     model, tokenizer = use_combiner(source, **plan)
@@ -80,6 +82,17 @@ def test_causal_attention_and_padding_stay():
     ids[0, 9:] = 0
     received, expected = np.array(model(ids)), np.array(source(ids))
     np.testing.assert_allclose(received[ids != 0], expected[ids != 0], atol=1e-5)
+
+
+def test_locality_reaches_every_layer():
+    source = model_of(attention(), attention())
+    model, _ = use_combiner(source, "fixed", block_size=8, locality=3.0)
+    assert [x.locality for x in model.layers[1:]] == [3.0, 3.0]
+    plain, _ = use_combiner(source, "fixed", block_size=8)
+    assert [x.locality for x in plain.layers[1:]] == [0.0, 0.0]
+    assert np.abs(np.array(model(X)) - np.array(plain(X))).max() > 1e-4
+    with pytest.raises(ValueError, match="`locality` must be a number from 0"):
+        use_combiner(source, locality=-1)
 
 
 def test_plans_by_layer():
