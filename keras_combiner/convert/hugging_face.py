@@ -45,18 +45,19 @@ ACTIVATIONS = {
 }
 
 
-def read_hugging_face(folder):
+def read_hugging_face(folder, with_tokenizer=True):
     """Reads a checkpoint of the BERT family.
 
     Args:
         folder: str or path of a directory with config.json and model.safetensors (or several
-            files and their model.safetensors.index.json); for the tokenizer with vocab.txt or
-            tokenizer.json, and tokenizer_config.json if it is not BERT's usual one. Where there are
-            several of them, they have to agree.
+            files and their model.safetensors.index.json); for the tokenizer with vocab.txt,
+            tokenizer.json, or vocab.json and merges.txt; and tokenizer_config.json if it is not the
+            family's usual one. Where there are several of them, they have to agree.
+        with_tokenizer: bool, whether to read the tokenizer.
 
     Returns:
-        Pair `(EncoderWeights, BertTokenizer)`; None in place of the tokenizer if the model has no
-        word pieces, as RoBERTa.
+        Pair `(EncoderWeights, Tokenizer)`; None in place of the tokenizer if it was not asked for,
+        or `read_hugging_face_tokenizer` returns None.
 
     Raises:
         ImportError: if safetensors is missing.
@@ -77,6 +78,8 @@ def read_hugging_face(folder):
         )
     _check_config(config)
     weights = _read_weights(folder, config)
+    if not with_tokenizer:
+        return weights, None
     return weights, read_hugging_face_tokenizer(folder, weights.pad_token_id)
 
 

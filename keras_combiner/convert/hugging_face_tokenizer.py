@@ -3,7 +3,9 @@
 import json
 import re
 
+from keras_combiner.convert.byte_pair_files import is_byte_pairs, read_byte_pairs
 from keras_combiner.convert.encoder_weights import swap_with_first
+from keras_combiner.convert.json_file import REMEDY, JsonFile
 from keras_combiner.convert.tokenizers import check_uncased
 from keras_combiner.text import BertTokenizer
 from keras_combiner.text.tensorflow_text_ops import SUFFIX_INDICATOR, UNKNOWN_TOKEN
@@ -48,24 +50,29 @@ _OF_TOKENIZER = {
 }
 # No text has them, unless a model was trained with them.
 _UNUSED = re.compile(r"\[unused\d+\]")
-_REMEDY = "Fix the file, or pass `tokenizer`, such as keras_combiner.text.BertTokenizer(...)."
 
 
 def read_hugging_face_tokenizer(folder, pad_token_id):
-    """Reads vocab.txt, tokenizer.json and tokenizer_config.json, as far as they are there.
+    """Reads the files of a tokenizer, as far as they are there.
+
+    Word pieces are read from vocab.txt, tokenizer.json and tokenizer_config.json; byte pairs as
+    `read_byte_pairs` says.
 
     Args:
         folder: `pathlib.Path` of the directory.
         pad_token_id: int, the id of the padding; its place in the vocabulary becomes 0.
 
     Returns:
-        `BertTokenizer`; None if the model has no word pieces, as RoBERTa.
+        `BertTokenizer` or `BytePairTokenizer`; None if there is no vocabulary, or neither word
+        pieces nor byte pairs, as in CamemBERT.
 
     Raises:
         ValueError: if the files disagree, or ask for what BERT's tokenizer does not do; the message
             names the file and the key.
     """
-    config, tokenizer = _File(folder / CONFIG), _File(folder / TOKENIZER)
+    config, tokenizer = JsonFile(folder / CONFIG), JsonFile(folder / TOKENIZER)
+    if is_byte_pairs(folder) and not (folder / VOCABULARY).exists():
+        return read_byte_pairs(folder, pad_token_id)
     vocabularies = []
     if (folder / VOCABULARY).exists():
         vocabularies.append((read_vocabulary(folder / VOCABULARY), folder / VOCABULARY))
@@ -99,7 +106,7 @@ def read_hugging_face_tokenizer(folder, pad_token_id):
         raise ValueError(
             "Expected a tokenizer that makes every Chinese character a word, as BERT's does. The "
             f"one in {folder} does not: tokenize_chinese_chars in {CONFIG}, or "
-            f"normalizer.handle_chinese_chars in {TOKENIZER}, is false. {_REMEDY}"
+            f"normalizer.handle_chinese_chars in {TOKENIZER}, is false. {REMEDY}"
         )
     if strip_accents == lowercase:
         strip_accents = None  # the default, which means the same
@@ -108,43 +115,13 @@ def read_hugging_face_tokenizer(folder, pad_token_id):
     )
 
 
-class _File:
-    """A JSON file that may be missing, and what it says by keys such as "model.vocab"."""
-
-    def __init__(self, path):
-        self.path = path
-        self.content = {}
-        if path.exists():
-            try:
-                self.content = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise ValueError(f"{path} is not JSON: {error}. {_REMEDY}") from None
-        if not isinstance(self.content, dict):
-            raise ValueError(f"{path} is not a JSON object. {_REMEDY}")
-
-    def get(self, key, default=None):
-        value = self.content
-        for name in key.split("."):
-            # What is null has no keys, and what is left out is as BERT has it.
-            if not isinstance(value, dict) or name not in value:
-                return default
-            value = value[name]
-        return value
-
-    def error(self, key, expected):
-        shown = json.dumps(self.get(key), ensure_ascii=False)
-        return ValueError(
-            f"Expected {key} in {self.path} to be {expected}. Received: {shown[:80]}. {_REMEDY}"
-        )
-
-
 def _pieces(tokenizer):
     """The vocabulary of tokenizer.json in the order of the ids."""
     ids = tokenizer.get("model.vocab")
     if not isinstance(ids, dict) or sorted(ids.values()) != list(range(len(ids))):
         raise ValueError(
             f"Expected model.vocab in {tokenizer.path} to be word pieces with ids from 0 on, none "
-            f"left out. {_REMEDY}"
+            f"left out. {REMEDY}"
         )
     return sorted(ids, key=ids.get)
 
@@ -174,7 +151,7 @@ def _agreed(*claims, default, none=None):
     for file, key in claims:
         value = file.get(key)
         if value is None:
-            value = none if _is_there(file, key) else None
+            value = none if file.has(key) else None
         elif not isinstance(value, bool):
             raise file.error(key, "true or false")
         if value is not None:
@@ -188,11 +165,6 @@ def _agreed(*claims, default, none=None):
     return said[0][0] if said else default
 
 
-def _is_there(file, key):
-    missing = object()
-    return file.get(key, missing) is not missing
-
-
 def _check(config, tokenizer, folder):
     """Refuses what BERT's tokenizer does not do."""
     for file, expected in ((config, _OF_CONFIG), (tokenizer, _OF_TOKENIZER)):
@@ -203,12 +175,12 @@ def _check(config, tokenizer, folder):
     name = str(config.get("tokenizer_class") or _CLASSES[0]).removesuffix("Fast")
     if not tokenizer.content and name not in _CLASSES:  # which says itself what it does
         raise config.error("tokenizer_class", f"one of {', '.join(_CLASSES)}")
-    special = _File(folder / "special_tokens_map.json")
+    special = JsonFile(folder / "special_tokens_map.json")
     for file in (config, special):
         for key, expected in _SPECIAL_TOKENS.items():
             if _content(file.get(key, expected)) not in (None, expected):
                 raise file.error(key, json.dumps(expected))
-    added = _File(folder / "added_tokens.json")
+    added = JsonFile(folder / "added_tokens.json")
     for file, key, tokens in (
         (tokenizer, "added_tokens", tokenizer.get("added_tokens")),
         (config, "added_tokens_decoder", config.get("added_tokens_decoder")),
@@ -225,7 +197,7 @@ def _check_added(file, key, tokens):
         if token not in _SPECIAL_TOKENS.values() and not _UNUSED.fullmatch(str(token)):
             raise ValueError(
                 f"Expected {key} in {file.path} to be BERT's special tokens. Received: {token!r}, "
-                f"which would have to be found in texts before they are split. {_REMEDY}"
+                f"which would have to be found in texts before they are split. {REMEDY}"
             )
 
 

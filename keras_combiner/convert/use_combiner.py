@@ -76,8 +76,9 @@ def use_combiner(
 
     Returns:
         Pair `(backbone, tokenizer)`: a `keras_combiner.CombinerBackbone` from token ids to hidden
-        states, without pooler or heads, and a `keras_combiner.text.BertTokenizer` (or what
-        `tokenizer` is; None if there is no vocabulary, or no word pieces, as in RoBERTa). Padding
+        states, without pooler or heads; and a `keras_combiner.text.BertTokenizer` or
+        `BytePairTokenizer`, as the source has word pieces or byte pairs (or what `tokenizer` is;
+        None if there is no vocabulary, or one that is cut otherwise, as in CamemBERT). Padding
         is id 0: in a source where it is another id, as RoBERTa's 1, the two are swapped. For any
         other Keras model, the first of the pair is a model like the source.
 
@@ -100,7 +101,7 @@ def use_combiner(
         raise TypeError(
             f"use_combiner has no option {', '.join(unknown)}. It has: {', '.join(OPTIONS)}."
         )
-    weights, found = _read(source)
+    weights, found = _read(source, with_tokenizer=tokenizer is None)
     plan = {
         "factorization": factorization,
         "block_size": block_size,
@@ -173,10 +174,10 @@ def _in_blocks_of(block_size, factorization):
     return type(factorization).from_config({**config, "block_size": block_size})
 
 
-def _read(source):
+def _read(source, with_tokenizer):
     """`(EncoderWeights or None, tokenizer or vocabulary or None)` of a source."""
     if isinstance(source, (str, os.PathLike)):
-        return _read_path(Path(source))
+        return _read_path(Path(source), with_tokenizer)
     ours = as_combiner(source)
     if ours is not None:
         return ours
@@ -201,9 +202,9 @@ def _backbone(source):
     return source.backbone if is_keras_hub(source, "Task") else source
 
 
-def _read_path(path):
+def _read_path(path, with_tokenizer):
     if (path / "config.json").exists():
-        return read_hugging_face(path)
+        return read_hugging_face(path, with_tokenizer)
     ours = read_combiner(path)
     if ours is not None:
         return ours

@@ -6,6 +6,7 @@ goes with it into a SavedModel that answers strings.
 
 from keras_combiner.text.bert import BertTokenizer
 from keras_combiner.text.byte import ByteTokenizer
+from keras_combiner.text.byte_pair import BytePairTokenizer
 from keras_combiner.text.tokenizer import Tokenizer
 from keras_combiner.text.vocabulary import learn_wordpiece_vocabulary
 from keras_combiner.text.whole_word_masking import WholeWordMasking
@@ -13,6 +14,7 @@ from keras_combiner.text.wordpiece import WordPieceTokenizer
 
 __all__ = [
     "BertTokenizer",
+    "BytePairTokenizer",
     "ByteTokenizer",
     "Tokenizer",
     "WholeWordMasking",

@@ -161,7 +161,8 @@ def test_the_vocabulary_of_a_tokenizer_json(lowercase, tmp_path):
     (tmp_path / "tokenizer.json").write_text(json.dumps(stored))
     with pytest.raises(ValueError, match=r"Expected normalizer\.type in .*BertNormalizer"):
         use_combiner(tmp_path)
-    stored["model"]["type"] = "BPE"
+    assert use_combiner(tmp_path, tokenizer=list(vocabulary))[1].vocabulary_size == 30
+    stored["model"]["type"] = "Unigram"
     (tmp_path / "tokenizer.json").write_text(json.dumps(stored))
     assert use_combiner(tmp_path)[1] is None
 

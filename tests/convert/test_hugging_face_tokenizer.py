@@ -180,7 +180,7 @@ def test_a_cased_vocabulary_of_which_nothing_more_is_said(tmp_path):
 
 def test_no_word_pieces(tmp_path):
     assert read_hugging_face_tokenizer(tmp_path, 0) is None
-    write(tmp_path, tokenizer={"model": {"type": "BPE"}}, tokenizer_config={"cls_token": "<s>"})
+    write(tmp_path, tokenizer={"model": {"type": "Unigram"}}, tokenizer_config={"cls_token": "<s>"})
     assert read_hugging_face_tokenizer(tmp_path, 0) is None
 
 

@@ -1,4 +1,4 @@
-"""What all tokenizers promise, on both of them."""
+"""What all tokenizers promise, on each of them."""
 
 import json
 import subprocess
@@ -9,16 +9,23 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_combiner.text import ByteTokenizer, Tokenizer, WordPieceTokenizer
+from keras_combiner.text import BytePairTokenizer, ByteTokenizer, Tokenizer, WordPieceTokenizer
+from keras_combiner.text.byte_pair_merges import byte_alphabet
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "long", "##er", "text", "!", "a", "##a"]
 TOKENIZERS = {
     "wordpiece": lambda: WordPieceTokenizer(VOCABULARY),
     "byte": ByteTokenizer,
+    "byte pair": lambda: BytePairTokenizer(
+        ["<pad>", "<s>", "</s>", *byte_alphabet(), "er", "Lo", "ng", "Long", "Longer", "Ġt"],
+        ["e r", "L o", "n g", "Lo ng", "Long er", "Ġ t"],
+        *("<s>", "</s>"),
+    ),
 }
 TEXTS = ["Longer text!", "", "a"]
 IDS = {
     "wordpiece": [[2, 4, 5, 6, 7, 3], [2, 3, 0, 0, 0, 0], [2, 8, 3, 0, 0, 0]],
+    "byte pair": [[1, 263, 264, 104, 123, 2], [1, 2, 0, 0, 0, 0], [1, 100, 2, 0, 0, 0]],
     "byte": [[1, 79, 114, 113, 106, 2], [1, 2, 0, 0, 0, 0], [1, 100, 2, 0, 0, 0]],
 }
 
