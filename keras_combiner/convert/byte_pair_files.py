@@ -65,6 +65,8 @@ def read_byte_pairs(folder, pad_token_id):
     if not tokenizer.content:
         tokenizer = _from_vocab_json(folder, config, special)
     _check_rules(tokenizer, config)
+    if not isinstance(tokenizer.get("model.merges"), list):
+        raise tokenizer.error("model.merges", "a list")
     vocabulary = _vocabulary(tokenizer)
     start, end = _start_and_end(tokenizer)
     padding = _named(config, special, "pad_token")
@@ -145,7 +147,7 @@ def _start_and_end(tokenizer):
     if kind in ("RobertaProcessing", "BertProcessing"):
         frame = [processors[0]["cls"], processors[0]["sep"]]
     elif kind == "TemplateProcessing":
-        single, known = processors[0].get("single"), processors[0].get("special_tokens")
+        single, known = processors[0].get("single") or [], processors[0].get("special_tokens")
         if [[*x] for x in single] != [["SpecialToken"], ["Sequence"], ["SpecialToken"]]:
             raise tokenizer.error("post_processor", "one token before a text and one after it")
         names = [single[i]["SpecialToken"]["id"] for i in (0, 2)]

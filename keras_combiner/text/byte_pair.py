@@ -25,8 +25,8 @@ class BytePairTokenizer(Tokenizer):
 
     Texts are split into words (letters, numbers or other characters, each with the blank before
     them) and words into bytes, of which pairs are merged, those learned first first. So nothing is
-    unknown. `keras_combiner.convert.read_byte_pair_tokenizer` makes one of Hugging Face's files,
-    with the same ids.
+    unknown. `keras_combiner.convert.use_combiner` makes one of the files of a Hugging Face
+    checkpoint, with the same ids.
 
     What comes out of what goes in:
 
@@ -35,7 +35,8 @@ class BytePairTokenizer(Tokenizer):
       tokenizers do it. So a text with `</s>` in it has an end token there, and one with `<pad>`
       padding, which is masked. Leave those out of `added_tokens` that texts must not have.
     - Bytes that are not valid UTF-8 become U+FFFD, like Python's `decode("utf-8", "replace")`.
-    - A text of any length, and a word of any length, takes time in proportion to it.
+    - A text of any length, and a word of any length, takes time in proportion to it; but NFC takes
+      longer for thousands of combining marks in a row that are not in its order.
 
     Args:
         vocabulary: list of str, a token's id being its index. The first is the padding. Bytes are
@@ -210,12 +211,14 @@ class BytePairTokenizer(Tokenizer):
         part = characters.value_rowids()
         begins = tf.concat([part[:1] >= 0, part[1:] != part[:-1]], axis=0)
         starts = tf.where(word_starts(characters.values, begins))[:, 0]
-        words = tf.RaggedTensor.from_row_starts(characters.values, starts)
+        words = tf.RaggedTensor.from_row_starts(characters.values, starts, validate=False)
         # Different words are few beside words.
         words, which = tf.unique(tf.strings.unicode_encode(words, "UTF-8"))
         tokens = tf.gather(self._merges(words), which)
         part_of_word = tf.gather(part, starts)
-        tokens = tf.RaggedTensor.from_value_rowids(tokens, part_of_word, tf.size(parts, tf.int64))
+        tokens = tf.RaggedTensor.from_value_rowids(
+            tokens, part_of_word, tf.size(parts, tf.int64), validate=False
+        )
         return tokens.merge_dims(1, 2)
 
     def _before_normalization(self, pieces, offsets, is_added):
@@ -258,7 +261,7 @@ class BytePairTokenizer(Tokenizer):
 def _either(rows, values, is_value):
     """Puts `values` `[n]` into rows of a tf.RaggedTensor `[n, None]` that are empty for them."""
     instead = tf.RaggedTensor.from_row_lengths(
-        tf.boolean_mask(values, is_value), tf.cast(is_value, tf.int64)
+        tf.boolean_mask(values, is_value), tf.cast(is_value, tf.int64), validate=False
     )
     return tf.concat([rows, instead], axis=1)
 
@@ -277,7 +280,7 @@ def _normalized(token, form):
 def _pair(merge):
     """The two parts of a merge as it stands in merges.txt."""
     parts = merge.split(" ") if isinstance(merge, str) else merge
-    if len(parts) != 2 or not all(parts) or not all(isinstance(x, str) for x in parts):
+    if len(parts) != 2 or not all(isinstance(x, str) and x and " " not in x for x in parts):
         raise ValueError(
             f"Expected merges to be two tokens with a blank between them. Received: {merge!r}."
         )

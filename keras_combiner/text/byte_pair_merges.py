@@ -93,7 +93,7 @@ class BytePairMerges:
             shape_invariants=(tf.TensorShape([None]), tf.TensorShape([None]), tf.TensorShape([])),
         )
         return tf.RaggedTensor.from_value_rowids(
-            symbols, tf.cast(rows, tf.int64), nrows=tf.size(words, tf.int64)
+            symbols, tf.cast(rows, tf.int64), nrows=tf.size(words, tf.int64), validate=False
         )
 
     def _merge(self, symbols, rows):

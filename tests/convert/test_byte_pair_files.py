@@ -230,6 +230,11 @@ def test_vocab_json_and_merges_txt(learned, tmp_path):
         ({"added_tokens": [token("<s>", 0, single_word=True)]}, "without single_word"),
         ({"model.ignore_merges": True}, "model.ignore_merges in .* to be false"),
         ({"model.byte_fallback": True}, "model.byte_fallback in .* to be false"),
+        ({"model.merges": None}, "model.merges in .* to be a list"),
+        (
+            {"post_processor": {"type": "TemplateProcessing", "single": [{"Sequence": {}}]}},
+            "post_processor in .* to be one token before a text and one after it",
+        ),
         ({"model.dropout": 0.1}, "model.dropout in .* to be null"),
         ({"model.end_of_word_suffix": "</w>"}, "model.end_of_word_suffix in .* to be null"),
         ({"config.add_prefix_space": True}, r"add_prefix_space in .*_config\.json to be false"),

@@ -191,6 +191,7 @@ def test_a_saved_model_takes_texts(tmp_path):
         ),
         ({"merges": ["a b"]}, ValueError, "hold 'ab', of the merge 'a' 'b'"),
         ({"merges": ["a"]}, ValueError, "a blank between them. Received: 'a'"),
+        ({"merges": [("h ", "e")]}, ValueError, r"Received: \('h ', 'e'\)"),
         ({"merges": ["h e", "h e"]}, ValueError, "'h' 'e' with the ranks 0 and 1"),
         ({"merges": ["Ġt he", "h e"]}, ValueError, "rank 0 has the part 'he', which rank 1 makes"),
         ({"mask_token": "[MASK]"}, ValueError, "`mask_token` to be in .*Received: '\\[MASK\\]'"),

@@ -28,26 +28,27 @@ BYTE_PAIRS = BytePairTokenizer(
     ],
     normalization="NFC",
 )
+LENGTH = 12
 TOKENIZERS = {"wordpiece": WORDPIECE, "bytes": BYTES_IN_ORDER, "byte pairs": BYTE_PAIRS}
 
 
 @functools.cache
-def in_graph(tokenizer, sequence_length):
+def in_graph(tokenizer):
     """Texts to ids, and to ids, starts and ends; op by op, byte pairs take a tenth of a second."""
     return tf.function(
         lambda texts: (
-            tokenizer.encode(texts, sequence_length),
-            tokenizer.encode_with_offsets(texts, sequence_length),
+            tokenizer.encode(texts, LENGTH),
+            tokenizer.encode_with_offsets(texts, LENGTH),
         ),
         [tf.TensorSpec([None], tf.string)],
         autograph=False,
     )
 
 
-def spans(tokenizer, text, sequence_length=100):
+def spans(tokenizer, text):
     """What each token was in the text, those that frame it included."""
     text = text.encode() if isinstance(text, str) else text
-    expected, (ids, starts, ends) = in_graph(tokenizer, sequence_length)(tf.constant([text]))
+    expected, (ids, starts, ends) = in_graph(tokenizer)(tf.constant([text]))
     assert ids.to_list() == expected.to_list()
     if tokenizer is not BYTES_IN_ORDER:
         text = text.decode("utf-8", "replace").encode()
@@ -118,7 +119,7 @@ def test_no_texts(tokenizer):
 @given(texts=st.lists(st.one_of(st.binary(max_size=20), st.text(max_size=20)), max_size=5))
 def test_spans_follow_one_another_within_the_text(tokenizer, texts):
     texts = [x.encode("utf-8", "surrogatepass") if isinstance(x, str) else x for x in texts]
-    expected, (ids, starts, ends) = in_graph(tokenizer, 9)(tf.constant(texts, tf.string))
+    expected, (ids, starts, ends) = in_graph(tokenizer)(tf.constant(texts, tf.string))
     assert ids.to_list() == expected.to_list()
     for text, row_starts, row_ends in zip(texts, starts.to_list(), ends.to_list(), strict=True):
         if tokenizer is not BYTES_IN_ORDER:
