@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_combiner.text.added_tokens import AddedTokens, check_added_tokens
 from keras_combiner.text.byte_pair_merges import BytePairMerges, byte_alphabet
 from keras_combiner.text.byte_pair_words import word_starts
+from keras_combiner.text.canonical_order import in_canonical_order
 from keras_combiner.text.tensorflow_text_ops import import_tensorflow_text, replace_invalid_utf8
 from keras_combiner.text.tokenizer import Tokenizer
 
@@ -35,8 +36,8 @@ class BytePairTokenizer(Tokenizer):
       tokenizers do it. So a text with `</s>` in it has an end token there, and one with `<pad>`
       padding, which is masked. Leave those out of `added_tokens` that texts must not have.
     - Bytes that are not valid UTF-8 become U+FFFD, like Python's `decode("utf-8", "replace")`.
-    - A text of any length, and a word of any length, takes time in proportion to it; but NFC takes
-      longer for thousands of combining marks in a row that are not in its order.
+    - A text of any length, and a word of any length, takes time in proportion to it. But offsets
+      with NFC take longer for thousands of combining marks in a row that are not in its order.
 
     Args:
         vocabulary: list of str, a token's id being its index. The first is the padding. Bytes are
@@ -195,7 +196,7 @@ class BytePairTokenizer(Tokenizer):
         ordinary = tf.where(is_added, "", pieces.values)
         if self._config["normalization"]:
             ordinary = import_tensorflow_text().normalize_utf8(
-                ordinary, self._config["normalization"]
+                in_canonical_order(ordinary), self._config["normalization"]
             )
         parts, inner_ids = self._added_then.split(ordinary)
         return (

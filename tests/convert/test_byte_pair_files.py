@@ -141,11 +141,14 @@ def test_words_without_an_end(pair):
     texts = ["".join(draw(letters, k=100_000)) for letters in (LETTERS, "acgt", LETTERS.upper())]
     texts += ["a" * 100_000, "th" * 50_000, "the" * 33_333, " " * 100_000, "-" * 100_000]
     texts += ["\n" * 100_000, "漢" * 30_000]
+    texts += ["a" + "\u0301\u0316" * 30_000]  # Marks that are to be sorted.
     assert ours(texts) == theirs(texts)
 
 
 known = st.characters(exclude_categories=["Cs"]).filter(lambda x: unicodedata.category(x) != "Cn")
-odd = st.sampled_from([*" \t\n'stre.1aé\u0301\0\u3000ة", "'ll", "<mask>", "</s>", "[MASK]", "  "])
+odd = st.sampled_from(
+    [*" \t\n'stre.1aé\u0301\u0316\u0f73\u05b0\0\u3000ة", "'ll", "<mask>", "</s>", "[MASK]", "  "]
+)
 
 
 @given(st.lists(st.lists(st.one_of(known, odd), max_size=40).map("".join), max_size=6))
