@@ -191,6 +191,35 @@ def test_a_classifier_of_a_roberta_takes_texts(learned, tmp_path):
     assert loaded.tokenizer.get_config() == classifier.tokenizer.get_config()
 
 
+@pytest.mark.parametrize("family", ["roberta", "modern_bert", "vocab.json"])
+def test_directories_that_transformers_saves(family, learned, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    stored = modern_bert(learned) if family == "modern_bert" else roberta(learned)
+    texts = [*HARD, "the  <mask></s> Senate"]
+    if family == "modern_bert":
+        (tmp_path / "tokenizer.json").write_text(json.dumps(stored), encoding="utf-8")
+        theirs = transformers.PreTrainedTokenizerFast(
+            tokenizer_file=str(tmp_path / "tokenizer.json"),
+            **{"cls_token": "[CLS]", "sep_token": "[SEP]", "pad_token": "[PAD]"},
+            **{"unk_token": "[UNK]", "mask_token": tokenizers.AddedToken("[MASK]", lstrip=True)},
+        )
+    else:
+        merges = [tuple(x.split() if isinstance(x, str) else x) for x in learned["merges"]]
+        theirs = transformers.RobertaTokenizer(vocab=stored["model"]["vocab"], merges=merges)
+    theirs.save_pretrained(tmp_path)
+    if family == "vocab.json":
+        (tmp_path / "tokenizer.json").unlink()
+        (tmp_path / "vocab.json").write_text(json.dumps(stored["model"]["vocab"]))
+        lines = [" ".join(x) for x in merges]
+        (tmp_path / "merges.txt").write_text("\n".join(["#version: 0.2", *lines]), "utf-8")
+    pad = theirs.pad_token_id
+    ours = read_hugging_face_tokenizer(tmp_path, pad).encode(texts).to_list()
+    swapped = {0: pad, pad: 0}
+    expected = [[swapped.get(x, x) for x in row] for row in theirs(texts)["input_ids"]]
+    for text, row, expected_row in zip(texts, ours, expected, strict=True):
+        assert row == expected_row, text
+
+
 def test_vocab_json_and_merges_txt(learned, tmp_path):
     stored = roberta(learned)
     (tmp_path / "vocab.json").write_text(json.dumps(stored["model"]["vocab"]))
