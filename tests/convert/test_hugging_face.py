@@ -217,7 +217,7 @@ def test_random_models_of_transformers(model_type, tmp_path, token_ids):
         ({"position_embedding_type": "relative_key"}, "position_embedding_type='absolute'"),
         ({"is_decoder": True}, "is_decoder=False"),
         ({"hidden_act": "mish"}, "Expected the activation to be one of gelu"),
-        ({"num_hidden_layers": 3}, "lacks the tensor encoder.layer.2"),
+        ({"num_hidden_layers": 3}, "Expected a tensor encoder.layer.2"),
     ],
 )
 def test_configs_it_refuses(config, words, tmp_path):
