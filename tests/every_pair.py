@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 
-def every_pair(slow=(), strength=3, **axes):
+def every_pair(slow=(), strength=3, quick=2, **axes):
     """Parametrizes a test over combinations of values that together leave little out.
 
     Most faults take one value, or two that meet. In the tests that are not slow every two values
@@ -16,6 +16,8 @@ def every_pair(slow=(), strength=3, **axes):
         slow: ids of values of which the tests that are not slow have none.
         strength: int, how many values meet in every way with the slow tests; 2 where one test
             takes long.
+        quick: int, how many of them meet in the tests that are not slow; 1 for every value at
+            least once, where other tests judge what pairs compute.
         axes: name of the test's argument: its values, a list or `{id: value}`.
 
     Returns:
@@ -26,20 +28,38 @@ def every_pair(slow=(), strength=3, **axes):
         for name, values in axes.items()
     }
     combinations = list(itertools.product(*axes.values()))
-    quick = covering([ids for ids in combinations if not set(slow).intersection(ids)])
-    chosen = {*quick, *covering(combinations, strength, quick)}
+    soon = [[x for x in values if x not in slow] for values in axes.values()]
+    first = diagonal(*soon) if quick == 1 else covering(list(itertools.product(*soon)), quick)
+    chosen = {*first, *covering(combinations, strength, first)}
     return pytest.mark.parametrize(
         ",".join(axes),
         [
             pytest.param(
                 *(values[x] for values, x in zip(axes.values(), ids, strict=True)),
                 id="-".join(ids),
-                marks=() if ids in quick else pytest.mark.slow,
+                marks=() if ids in first else pytest.mark.slow,
             )
             for ids in combinations
             if ids in chosen
         ],
     )
+
+
+def diagonal(*axes):
+    """Combinations with every value of every axis, of which neighbors differ in all they can.
+
+    Args:
+        axes: lists of values.
+
+    Returns:
+        list of as many tuples as the longest axis has values.
+
+    Example:
+
+    >>> diagonal("abc", "12")
+    [('a', '1'), ('b', '2'), ('c', '1')]
+    """
+    return [tuple(values[i % len(values)] for values in axes) for i in range(max(map(len, axes)))]
 
 
 def covering(combinations, strength=2, given=()):

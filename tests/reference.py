@@ -184,20 +184,20 @@ def clusters(plan, head):
     return tuple(np.where(head.padding_mask, nearest, len(centroids)).tolist())
 
 
-def opened_parts(plan, head):
-    """The numbers of the parts that every group of queries opens."""
+def masses_of_parts(plan, head):
+    """`(parts, masses)` of every group of queries: those in reach, and what it gives to each."""
     query, key, padding_mask = head.query, head.key, head.padding_mask
     length, scale = len(query), np.sqrt(key.shape[-1])
     size, part_size = plan.block_size, plan.part_size or plan.block_size
     group_size = plan.choice_size or size
     if head.summary == "none":
-        return tuple(() for _ in range(0, length, group_size))
+        return [([], np.zeros(0)) for _ in range(0, length, group_size)]
     starts = range(0, length, part_size)
     parts = [list(range(s, min(s + part_size, length))) for s in starts]
     summaries = [
         part_summary(query, key, tuple(x), padding_mask, head.summary, head.weights) for x in parts
     ]
-    choice = []
+    groups = []
     for first in range(0, length, group_size):
         own = first // size
         away = [s // size - own for s in starts]
@@ -227,9 +227,44 @@ def opened_parts(plan, head):
                 direct = list(key[direct] @ scaled)
             logits = direct + [summaries[m].logit(scaled) for m in reach]
             mass += softmax(np.array(logits))[len(direct) :]
-        largest = np.argsort(-mass, kind="stable")[: plan.opened]  # of equal ones the earlier
-        choice.append(tuple(reach[m] for m in largest))
-    return tuple(choice)
+        groups.append((reach, mass))
+    return groups
+
+
+def opened_parts(plan, head):
+    """The numbers of the parts that every group of queries opens, of equal ones the earlier."""
+    return tuple(
+        tuple(reach[m] for m in np.argsort(-mass, kind="stable")[: plan.opened])
+        for reach, mass in masses_of_parts(plan, head)
+    )
+
+
+def close_choices(plan, query, key, padding_mask, causal, summary, share):
+    """bool [B, H, T]: queries for which rounding may open another part.
+
+    The least mass that their group opens is above the largest that it leaves closed by less than
+    that share of it.
+
+    Args:
+        plan: a `LearnedPlan`.
+        query: [B, H, T, D].
+        key: as the query.
+        padding_mask: bool array [B, T].
+        causal: bool.
+        summary: str.
+        share: float.
+    """
+    weights = plan.learned(query.shape, query.shape[3], summary)["weights"]
+    close = np.zeros(query.shape[:3], bool)
+    for single in plan.plan.plans or [plan.plan]:
+        for b, h in np.ndindex(query.shape[:2]) if single.chooses == "parts" else ():
+            head = Head(query[b, h], key[b, h], padding_mask[b], causal, summary, weights, h)
+            size = single.choice_size or single.block_size
+            for group, (_, masses) in enumerate(masses_of_parts(single, head)):
+                if len(masses) > single.opened:
+                    first, second = np.sort(masses)[::-1][single.opened - 1 :][:2]
+                    close[b, h, group * size :][:size] |= first - second < share * first
+    return close
 
 
 CHOICES = {"clusters": clusters, "parts": opened_parts}  # by `Factorization.chooses`

@@ -18,9 +18,8 @@ OPTIONS = ("--tokenizer", "bytes", "--sequence-length", "24", "--block-size", "8
 
 
 @pytest.mark.usefixtures("eager")
-@pytest.mark.parametrize(
-    "task", ["multi_label", pytest.param("single_label", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["multi_label", "single_label"])
 def test_train_evaluate_predict(task, tmp_path, capsys, monkeypatch):
     history = {"loss": [0.7], "val_loss": [0.6], "accuracy": [0.5], "val_accuracy": [0.5]}
     fitted = types.SimpleNamespace(history=history)

@@ -173,6 +173,7 @@ def test_the_server_answers_the_same(saved_model, classifier, answers):
     assert [len(x["token_weights"]) for x in scores] == [x["tokens"] for x in answers[-3:]]
 
 
+@pytest.mark.slow
 def test_an_onnx_file_answers_the_same(classifier, probabilities, tmp_path):
     path = tmp_path / "model.onnx"
     report = export_onnx(classifier, path, documents=TEXTS, verbose=False)

@@ -130,8 +130,20 @@ VARIANTS = (
     "mixture",
     "mixture, window",
 )
-# Opened parts and learned weights are compiled and converted with other plans already.
-COMPILED_ALIKE = (*VARIANTS, "fixed, opened", "fixed, opened by every query", "mixture, learned")
+# What these compile, convert and run elsewhere is in other plans already: opened parts and
+# neighbors in those of first blocks, a grid's rows in its columns, sums in projections.
+COMPILED_ALIKE = (
+    *VARIANTS,
+    "fixed, finer parts and neighbors",
+    "fixed, opened",
+    "fixed, opened by every query",
+    "fixed, opened beyond neighbors",
+    "fixed, first blocks",
+    "fixed, many first blocks",
+    "axial_horizontal",
+    "axial_rowmajor",
+    "mixture, learned",
+)
 # Every other plan once, in one direction or the other.
 compiled_plans = pytest.mark.parametrize(
     ("plan", "causal"),

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from keras_combiner.factorizations.summaries import SUMMARIES
 from tests.every_pair import every_pair
-from tests.factorizations.plans import GROWING, VARIANTS, LearnedPlan
+from tests.factorizations.plans import COMPILED_ALIKE, GROWING, LearnedPlan
 
 LENGTHS = (1024, 4096)  # four times as long: 4**1.5 = 8 times the work, 4**2 = 16 for quadratic
 
@@ -56,7 +56,7 @@ def test_forward_alone_too(name, masked, causal, summary):
             name,
             summary,
             id=f"{name}-{summary}",
-            marks=() if summary == "max" and name not in VARIANTS else pytest.mark.slow,
+            marks=() if summary == "max" and name not in COMPILED_ALIKE else pytest.mark.slow,
         )
         for name in GROWING
         for summary in SUMMARIES

@@ -17,7 +17,7 @@ from tests.factorizations.backend_cases import (
     heads,
     padding_mask,
 )
-from tests.factorizations.plans import PLANS, SIZE, VARIANTS, LearnedPlan
+from tests.factorizations.plans import COMPILED_ALIKE, PLANS, SIZE, LearnedPlan
 
 DTYPES = ("float32", "bfloat16", "float16")
 DIRECTIONS = (False, True)
@@ -27,7 +27,7 @@ LOCALITIES = (0.0, 6.0)
 LENGTHS = (1, 2, SIZE - 1, SIZE, SIZE + 1, LENGTH, LONG)
 
 
-# On every change: each distinct plan under all paddings, in one direction or the other.
+# On every change: plans of every kind under all paddings, in one direction or the other.
 QUICK = [
     Case(
         plan,
@@ -37,7 +37,7 @@ QUICK = [
         masked=True,
         locality=LOCALITIES[i // 3 % 2],
     )
-    for i, plan in enumerate(x for x in PLANS if x not in VARIANTS)
+    for i, plan in enumerate(x for x in PLANS if x not in COMPILED_ALIKE)
 ]
 QUICK_EXTREME = [case._replace(dtype=DTYPES[i % 3], extreme=True) for i, case in enumerate(QUICK)]
 EVERY = [

@@ -26,6 +26,7 @@ from tests.every_pair import every_pair
 from tests.factorizations import plans
 from tests.factorizations.gradients import check_gradients
 from tests.factorizations.plans import (
+    COMPILED_ALIKE,
     LEARNED_PLANS,
     PLANS,
     SIZE,
@@ -48,6 +49,8 @@ variants_slowly = pytest.mark.parametrize(
     ],
 )
 EVERY_WAY = {"plan": LEARNED_PLANS, "summary": SUMMARIES, "causal": [False, True]}
+# Of what must not matter, every distinct plan and every summary are tried once on every change.
+ONCE = {"slow": VARIANTS, "quick": 1}
 LENGTHS = [1, 2, SIZE - 1, SIZE, SIZE + 1, 6, 16, 23]
 
 
@@ -133,7 +136,7 @@ def test_equals_the_reference(plan, length, causal, summary):
     check(plan, arrays, every_padding(length, seed=length), causal, summary)
 
 
-@every_pair(**EVERY_WAY, slow=VARIANTS, masked=[False, True])
+@every_pair(**EVERY_WAY, **ONCE, masked=[False, True])
 def test_asking_for_scores_does_not_matter(plan, masked, causal, summary):
     arrays = reference.heads((5, 1, 13, 4), value_dim=3)
     arguments = (*arrays, every_padding(13) if masked else None, causal, summary)
@@ -171,7 +174,7 @@ def test_equals_the_reference_at_length(plan, length, causal, summary):
     check(plan, arrays, mask, causal, summary)
 
 
-@every_pair(**EVERY_WAY, slow=VARIANTS)
+@every_pair(**EVERY_WAY, **ONCE)
 def test_gradients_equal_finite_differences(plan, causal, summary):
     mask = np.array([[1, 1, 0, 1, 1, 1, 0, 0, 1, 1]], bool)
     check_gradients(plan, reference.heads((1, 1, 10, 2), 1, seed=1), mask, causal, summary)
@@ -186,9 +189,7 @@ def test_gradients_of_many_shapes(plan, length, kind, causal, summary):
     check_gradients(plan, arrays, mask, causal, summary)
 
 
-@variants_slowly
-@summaries
-@pytest.mark.parametrize("masked", [False, True])
+@every_pair(**ONCE, plan=LEARNED_PLANS, summary=SUMMARIES, masked=[False, True])
 def test_the_future_does_not_leak(plan, masked, summary):
     length, changed = 19, (0, 3, 4, 9, 18)
     arrays = reference.heads((5, 1, length, 4))
@@ -215,9 +216,7 @@ def attend_versions(plan, versions, mask, **options):
     return np.array(outputs).reshape(*versions[0].shape[:2], *outputs.shape[1:])
 
 
-@variants_slowly
-@summaries
-@both_ways
+@every_pair(**ONCE, **EVERY_WAY)
 def test_what_padding_holds_does_not_matter(plan, causal, summary):
     length, fills = 19, (1e4, -1e4, 0.0)
     arrays = reference.heads((5, 1, length, 4))
@@ -235,7 +234,7 @@ def test_what_padding_holds_does_not_matter(plan, causal, summary):
     )
 
 
-@every_pair(**EVERY_WAY, slow=VARIANTS, sizes=[(1, 1), (3, 9), (6, 2), (8, 5), (13, 20)])
+@every_pair(**EVERY_WAY, **ONCE, sizes=[(1, 1), (3, 9), (6, 2), (8, 5), (13, 20)])
 def test_how_much_right_padding_there_is_does_not_matter(plan, sizes, causal, summary):
     length, more = sizes
     arrays = reference.heads((1, 2, length, 3), seed=length)
@@ -247,7 +246,7 @@ def test_how_much_right_padding_there_is_does_not_matter(plan, sizes, causal, su
     np.testing.assert_allclose(np.array(outputs)[:, :, :length], expected, atol=1e-5)
 
 
-@every_pair(**EVERY_WAY, slow=VARIANTS)
+@every_pair(**EVERY_WAY, **ONCE)
 def test_padding_does_not_drown_logits_far_below_zero(plan, causal, summary):
     length, more = 13, 11
     query, key, value = reference.heads((1, 2, length, 4))
@@ -260,7 +259,7 @@ def test_padding_does_not_drown_logits_far_below_zero(plan, causal, summary):
     np.testing.assert_allclose(np.array(outputs)[:, :, :length], expected, rtol=1e-4, atol=1e-4)
 
 
-@every_pair(**EVERY_WAY, slow=VARIANTS, dtype=["float32", "bfloat16", "float16"])
+@every_pair(**EVERY_WAY, **ONCE, dtype=["float32", "bfloat16", "float16"])
 def test_logits_of_ten_thousand_are_finite(plan, dtype, causal, summary):
     length = 13
     mask = every_padding(length)
@@ -286,7 +285,7 @@ def test_logits_of_ten_thousand_are_finite(plan, dtype, causal, summary):
     np.testing.assert_allclose(received, sums, atol=1e-5 if dtype == "float32" else 2e-2)
 
 
-@every_pair(**EVERY_WAY, slow=VARIANTS, dtype=["bfloat16", "float16"])
+@every_pair(**EVERY_WAY, **ONCE, dtype=["bfloat16", "float16"])
 def test_short_formats_stay_near_the_reference(plan, dtype, causal, summary):
     length = 13
     mask = every_padding(length)
@@ -299,7 +298,11 @@ def test_short_formats_stay_near_the_reference(plan, dtype, causal, summary):
     expected, _ = reference.attend(plan, *rounded, mask, causal, summary)
     # A few roundings of logits and outputs of size up to 4: 2**-8 each in bfloat16.
     tolerance = {"float16": 1e-2, "bfloat16": 8e-2}[dtype]
-    np.testing.assert_allclose(tf.cast(outputs, "float64"), expected, atol=tolerance)
+    close = reference.close_choices(plan, *rounded[:2], mask, causal, summary, tolerance / 2)
+    assert close.mean() < 0.4
+    np.testing.assert_allclose(
+        tf.cast(outputs, "float64").numpy()[~close], expected[~close], atol=tolerance
+    )
     assert not tf.cast(outputs, "float32")[4].numpy().any(), "a row of padding gives zeros"
     taught = [tf.cast(x, "float32")[4].numpy() for x in tape.gradient(loss, variables)]
     assert not any(x.any() for x in taught), "and teaches nothing"
@@ -350,10 +353,7 @@ def test_nothing_in_nothing_out(plan, shape, masked, causal):
     assert plan.attend(*arrays, padding_mask=mask, causal=causal).shape == shape
 
 
-@variants_slowly
-@pytest.mark.parametrize(
-    "summary", [x if x == "max" else pytest.param(x, marks=pytest.mark.slow) for x in SUMMARIES]
-)
+@every_pair(slow=COMPILED_ALIKE, quick=1, plan=LEARNED_PLANS, summary=SUMMARIES)
 def test_an_empty_batch_of_unknown_size(plan, summary):
     def attend(*arrays):
         inputs = tf.ones((tf.shape(arrays[0])[0], 9, plans.INPUT_DIM))

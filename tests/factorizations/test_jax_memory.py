@@ -12,7 +12,7 @@ from tests.factorizations.plans import GROWING, cost
 
 LENGTHS = (1024, 4096, 16384)
 # On every change test_attend_memory.py looks at the graphs of all plans; compiling takes longer.
-QUICK = [Program(plan) for plan in ("fixed", "hierarchical")]
+pytestmark = pytest.mark.slow
 # Every plan in both directions, forward and backward, each time with another summary, until every
 # summary was there.
 WAYS = list(itertools.product((False, True), (False, True)))
@@ -22,10 +22,6 @@ ALL = [
     for (causal, backward), summary in zip(itertools.cycle(WAYS), SUMMARIES, strict=False)
 ]
 CONTROLS = [Program(plan, scores=True) for plan in GROWING]
-
-
-def marked(programs, quick):
-    return [x if x in quick else pytest.param(x, marks=pytest.mark.slow) for x in programs]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +48,7 @@ def most(plan, short, long):
 ALLOWANCES = (1.5, 1.1)
 
 
-@pytest.mark.parametrize("program", marked(ALL, QUICK), ids=str)
+@pytest.mark.parametrize("program", ALL, ids=str)
 def test_grows_as_the_cost_says(temporary_bytes, program):
     found = temporary_bytes[program]
     steps = zip(itertools.pairwise(LENGTHS), itertools.pairwise(found), ALLOWANCES, strict=True)
@@ -60,7 +56,7 @@ def test_grows_as_the_cost_says(temporary_bytes, program):
         assert long / short <= allowance * most(program.plan, *lengths), found
 
 
-@pytest.mark.parametrize("program", marked(CONTROLS, CONTROLS[:1]), ids=str)
+@pytest.mark.parametrize("program", CONTROLS, ids=str)
 def test_the_measure_sees_the_scores(temporary_bytes, program):
     for short, long in itertools.pairwise(temporary_bytes[program]):
         assert long / short >= 14, "the scores are quadratic: 16"

@@ -9,7 +9,7 @@ from keras_combiner.factorizations import Fixed
 from keras_combiner.layers import CombinerAttention
 from tests import reference
 from tests.every_pair import every_pair
-from tests.factorizations.plans import LEARNED_PLANS, SIZE, VARIANTS, distinct_plans
+from tests.factorizations.plans import COMPILED_ALIKE, LEARNED_PLANS, SIZE, VARIANTS, distinct_plans
 
 LENGTH = 19
 SUMMARIES = ["max", "variational", "gaussian", "none"]
@@ -65,6 +65,7 @@ def test_where_all_is_direct_it_changes_nothing(causal):
     dtype=["float16", "bfloat16", "float32"],
     causal=[False, True],
     slow=VARIANTS,
+    quick=1,
 )
 def test_large_logits_stay_finite_and_rows_sum_to_one(plan, dtype, causal):
     generator = np.random.default_rng(0)
@@ -95,7 +96,7 @@ def test_large_logits_stay_finite_and_rows_sum_to_one(plan, dtype, causal):
 DECODING = {name: plan for name, plan in LEARNED_PLANS.items() if plan.plan.decodes}
 
 
-@pytest.mark.parametrize("plan", DECODING.values(), ids=DECODING)
+@every_pair(plan=DECODING, slow=VARIANTS)
 def test_decoding_equals_attending(plan):
     heads = reference.heads((1, 3, LENGTH, 4))
     options = {"summary": "gaussian", "locality": 4.0}
@@ -108,7 +109,7 @@ def test_decoding_equals_attending(plan):
         np.testing.assert_allclose(outputs, expected[:, :, position], atol=1e-5)
 
 
-@distinct_plans
+@every_pair(plan=LEARNED_PLANS, slow=COMPILED_ALIKE)
 def test_xla_and_a_batch_of_unknown_size_compute_the_same(plan):
     heads = reference.heads((2, 3, LENGTH, 4))
     inputs = plan.learned(heads[0].shape, 4)["inputs"]

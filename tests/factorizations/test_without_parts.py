@@ -38,7 +38,9 @@ def check(plan, length, causal, mask=None, seed=0):
         assert not np.array(scores)[:, :, i, others].any()
 
 
-@every_pair(slow=VARIANTS, plan=LEARNED_PLANS, causal=[False, True], length=[1, 4, 5, 16, 23])
+@every_pair(
+    slow=VARIANTS, quick=1, plan=LEARNED_PLANS, causal=[False, True], length=[1, 4, 5, 16, 23]
+)
 def test_is_softmax_attention_over_the_direct_tokens(plan, causal, length):
     check(plan, length, causal, seed=length)
     rows = [reference.padding_mask(kind, 1, length) for kind in ("right", "left", "scattered")]

@@ -40,7 +40,7 @@ def rotate(x, mask, base):
 
 
 # "all" has rows padded at the right, too: rows that are all so padded, or left, are slow.
-@every_pair(options=OPTIONS, kind=["none", "scattered", "all"], causal=[False, True])
+@every_pair(options=OPTIONS, kind=["none", "scattered", "all"], causal=[False, True], quick=1)
 def test_equals_the_reference_between_the_projections(options, kind, causal):
     assert_equals_the_reference(options, kind, causal)
 
@@ -86,7 +86,7 @@ def assert_equals_the_reference(options, kind, causal):
     np.testing.assert_allclose(outputs, expected, atol=1e-5 * max(1, np.abs(expected).max()))
 
 
-@every_pair(options=OPTIONS, causal=[False, True])
+@every_pair(options=OPTIONS, causal=[False, True], quick=1)
 def test_padding_does_not_matter(options, causal):
     layer = built(**options)
     x = tokens()
@@ -147,10 +147,12 @@ def test_all_padding_gives_the_bias_of_the_output():
 # Shapes, dtypes and training
 
 
-@pytest.mark.parametrize(
-    "dtype", ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow), "mixed_bfloat16"]
+@every_pair(
+    options=OPTIONS,
+    dtype=["float32", "mixed_bfloat16", "mixed_float16"],
+    slow=["mixed_float16"],
+    quick=1,
 )
-@every_option
 def test_declared_shapes_and_dtypes_are_the_actual_ones(options, dtype):
     layer = CombinerAttention(
         **{"num_heads": 2, "key_dim": 4, "block_size": 4, **options}, dtype=dtype

@@ -83,6 +83,7 @@ def test_initial_weights_are_the_same(options):
     causal=[False, True],
     masked=[False, True],
     block_size=[LENGTH, 64],
+    quick=1,
 )
 def test_outputs_and_scores_are_the_same(options, causal, masked, block_size):
     theirs, ours = pair(block_size, **options)
@@ -137,7 +138,7 @@ def test_implicit_masks_mean_the_same():
     np.testing.assert_allclose(received[ids > 0], expected[ids > 0], atol=1e-5)
 
 
-@every_pair(slow=ELSEWHERE, options=OPTIONS, training=[False, True], causal=[False, True])
+@every_pair(slow=ELSEWHERE, quick=1, options=OPTIONS, training=[False, True], causal=[False, True])
 def test_gradients_are_the_same(options, training, causal):
     if "dropout" in options and training:
         options = {**options, "dropout": 0.0}  # two layers draw two masks

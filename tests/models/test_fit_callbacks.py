@@ -58,6 +58,7 @@ def test_callbacks_that_set_the_learning_rate(eager):
     assert noted == pytest.approx([2e-3, 2e-3, 2e-4, 2e-5, 1e-5])
 
 
+@pytest.mark.slow
 def test_early_stopping_and_others(eager, tmp_path):
     model = make()
     seen = []

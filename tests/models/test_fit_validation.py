@@ -99,6 +99,7 @@ def test_unusable_validation_is_refused_at_once(fits, kind, wrong, words, shared
     assert not fits
 
 
+@pytest.mark.slow
 def test_masked_language_models_validate_too(fits):
     lm = make_masked_lm()
     for kind in (TEXTS, (TEXTS,), (TEXTS, None)):

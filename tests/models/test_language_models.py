@@ -105,6 +105,7 @@ def test_masked_loss_is_the_mean_over_hidden_tokens(eager):
     assert loss == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_causal_model_learns_to_count():
     keras.utils.set_random_seed(0)
     model = CombinerCausalLM(CombinerBackbone(**{**SMALL, "use_causal_mask": True, "dropout": 0}))

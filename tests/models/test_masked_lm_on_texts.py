@@ -150,6 +150,7 @@ def test_masks_and_targets_under_other_recipes(eager):
         model.fit(TEXTS, gradient_accumulation_steps=2)
 
 
+@pytest.mark.slow
 def test_token_ids_are_trained_on_by_the_recipe_too(eager):
     model = small()
     ids = np.random.default_rng(0).integers(5, 60, size=(9, 20))

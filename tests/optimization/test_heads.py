@@ -36,6 +36,7 @@ def token_ids(classifier, data):
     return classifier.tokenizer([*data[0][:6], "bright", ""], 40).numpy()
 
 
+@pytest.mark.slow
 def test_the_table_is_rounded_as_files_round_it(both, token_ids):
     aware = quantization_aware(both)
     table = np.asarray(both.get_layer("lexical").embeddings)

@@ -125,7 +125,7 @@ def test_a_model_that_was_loaded_goes_on(stopped, counted_steps, tmp_path):
     assert Checkpoints(copy, resume=True).position == (1, 0)
 
 
-def test_a_checkpoint_is_one_trainings(stopped, tmp_path):
+def test_a_checkpoint_is_one_trainings(stopped, counted_steps, tmp_path):
     _, given = stopped
     path = tmp_path / "last.npz"
     lock = FileLock(tmp_path / "last.lock", "trains")

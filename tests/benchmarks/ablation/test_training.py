@@ -29,6 +29,7 @@ def test_learned_summaries_are_measured_with_what_their_model_learned():
     assert figures["divergence"]["deepset"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_rows_are_of_equal_size_and_measured():
     sparse, combiner = (train(*row, 0, SETTINGS) for row in ROWS[:2])

@@ -53,6 +53,7 @@ def shipped(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_of_its_row_and_model(shipped, tmp_path):
     made = exports.Exports(tmp_path, shipped, every=87)
     places = {name: made.place(name) for name in ROWS}

@@ -17,7 +17,8 @@ def test_block_sizes_are_near_the_square_root():
     assert [layers.block_size(x) for x in lengths] == [64, 64, 64, 128, 128, 256]
 
 
-@pytest.mark.parametrize("mode", ["graph", pytest.param("xla", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["graph", "xla"])
 def test_every_layer_of_ours_and_keras_runs(mode):
     for name in (FLOOR, FULL, layers.WINDOW, *layers.PLANS, *layers.REFINED):
         programs = layers.programs(name, mode, 24, SETTINGS)

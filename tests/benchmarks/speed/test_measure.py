@@ -51,6 +51,7 @@ def test_a_pass_drops_out_before_memory_is_spent(tmp_path):
     assert not asked, "what is measured is kept"
 
 
+@pytest.mark.slow
 def test_fixed_stays_near_the_floor_and_ahead_of_full_attention():
     """The check against regressions: ratios of one run, and a margin of about two."""
     settings = {**SETTINGS, "width": 256, "num_heads": 4, "warm_up": 2, "repeats": 7}
