@@ -40,7 +40,7 @@ def every_refinement(quick=()):
     )
 
 
-@every_refinement(quick=["opened", "first blocks"])
+@every_refinement(quick=["first blocks", "plans by layer"])
 @pytest.mark.parametrize(
     "quantization",
     [x if x == "int8" else pytest.param(x, marks=pytest.mark.slow) for x in QUANTIZATIONS],
@@ -63,7 +63,12 @@ def test_onnx(model, documents, tmp_path):
     assert report.largest_difference < 1e-5
 
 
-@pytest.mark.slow
+@every_refinement()
+def test_saved_model(model, documents, tmp_path):
+    report = export_saved_model(model, tmp_path / "1", documents=documents, verbose=False)
+    assert report.largest_difference < 1e-5
+
+
 @every_refinement()
 def test_quantization_aware(model, documents, tmp_path):
     aware = quantization_aware(model)
