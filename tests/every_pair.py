@@ -10,14 +10,15 @@ def every_pair(slow=(), strength=3, quick=2, **axes):
     """Parametrizes a test over combinations of values that together leave little out.
 
     Most faults take one value, or two that meet. In the tests that are not slow every two values
-    of two axes meet at least once; with the slow ones, every three of three axes.
+    of two axes meet at least once, unless `quick` is 1; with the slow ones, every three of three
+    axes.
 
     Args:
         slow: ids of values of which the tests that are not slow have none.
         strength: int, how many values meet in every way with the slow tests; 2 where one test
             takes long.
-        quick: int, how many of them meet in the tests that are not slow; 1 for every value at
-            least once, where other tests judge what pairs compute.
+        quick: int, how many of them meet in the tests that are not slow; 1 for what
+            `every_value` returns, where other tests judge what pairs compute.
         axes: name of the test's argument: its values, a list or `{id: value}`.
 
     Returns:
@@ -29,7 +30,7 @@ def every_pair(slow=(), strength=3, quick=2, **axes):
     }
     combinations = list(itertools.product(*axes.values()))
     soon = [[x for x in values if x not in slow] for values in axes.values()]
-    first = diagonal(*soon) if quick == 1 else covering(list(itertools.product(*soon)), quick)
+    first = every_value(*soon) if quick == 1 else covering(list(itertools.product(*soon)), quick)
     chosen = {*first, *covering(combinations, strength, first)}
     return pytest.mark.parametrize(
         ",".join(axes),
@@ -45,21 +46,26 @@ def every_pair(slow=(), strength=3, quick=2, **axes):
     )
 
 
-def diagonal(*axes):
-    """Combinations with every value of every axis, of which neighbors differ in all they can.
+def every_value(*axes):
+    """Combinations with every value of every axis, and of the shorter axes every two together.
 
     Args:
         axes: lists of values.
 
     Returns:
-        list of as many tuples as the longest axis has values.
+        list of tuples: as many as the longest axis has values, or more where the others need them.
 
     Example:
 
-    >>> diagonal("abc", "12")
+    >>> every_value("abc", "12")
     [('a', '1'), ('b', '2'), ('c', '1')]
     """
-    return [tuple(values[i % len(values)] for values in axes) for i in range(max(map(len, axes)))]
+    longest = max(range(len(axes)), key=lambda i: len(axes[i]))
+    others = covering(list(itertools.product(*axes[:longest], *axes[longest + 1 :])))
+    count = max(len(axes[longest]), len(others))
+    values, others = (itertools.cycle(x) for x in (axes[longest], others))
+    pairs = itertools.islice(zip(values, others, strict=False), count)
+    return [(*rest[:longest], value, *rest[longest:]) for value, rest in pairs]
 
 
 def covering(combinations, strength=2, given=()):

@@ -254,17 +254,29 @@ def close_choices(plan, query, key, padding_mask, causal, summary, share):
         summary: str.
         share: float.
     """
-    weights = plan.learned(query.shape, query.shape[3], summary)["weights"]
+    query, key = (np.asarray(x, "float64") for x in (query, key))
+    learned = plan.learned(query.shape, query.shape[3], summary)["weights"]
+    weights = {name: np.asarray(x, "float64") for name, x in learned.items()}
     close = np.zeros(query.shape[:3], bool)
-    for single in plan.plan.plans or [plan.plan]:
+    for single, own in _single_plans(plan.plan, weights):
         for b, h in np.ndindex(query.shape[:2]) if single.chooses == "parts" else ():
-            head = Head(query[b, h], key[b, h], padding_mask[b], causal, summary, weights, h)
+            head = Head(query[b, h], key[b, h], padding_mask[b], causal, summary, own, h)
             size = single.choice_size or single.block_size
             for group, (_, masses) in enumerate(masses_of_parts(single, head)):
                 if len(masses) > single.opened:
                     first, second = np.sort(masses)[::-1][single.opened - 1 :][:2]
                     close[b, h, group * size :][:size] |= first - second < share * first
     return close
+
+
+def _single_plans(plan, weights):
+    """`(plan, weights)` of every plan of a mixture; of any other plan, the pair itself."""
+    if not plan.plans:
+        return [(plan, weights)]
+    members = [
+        (x, {**weights, **plan.member_weights(weights, i)}) for i, x in enumerate(plan.plans)
+    ]
+    return [single for member in members for single in _single_plans(*member)]
 
 
 CHOICES = {"clusters": clusters, "parts": opened_parts}  # by `Factorization.chooses`

@@ -171,7 +171,13 @@ def _in_blocks_of(block_size, factorization):
             "cannot change. Pass `factorization` as well, the plan that the model is to have. "
             f"Received: block_size={block_size}."
         )
-    return type(factorization).from_config({**config, "block_size": block_size})
+    try:
+        return type(factorization).from_config({**config, "block_size": block_size})
+    except ValueError as error:
+        raise ValueError(
+            f"`block_size` alone cannot change the plan of the model: {error} Or pass "
+            "`factorization` as well, the plan that the model is to have."
+        ) from error
 
 
 def _read(source, with_tokenizer):

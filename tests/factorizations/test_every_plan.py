@@ -299,7 +299,8 @@ def test_short_formats_stay_near_the_reference(plan, dtype, causal, summary):
     # A few roundings of logits and outputs of size up to 4: 2**-8 each in bfloat16.
     tolerance = {"float16": 1e-2, "bfloat16": 8e-2}[dtype]
     close = reference.close_choices(plan, *rounded[:2], mask, causal, summary, tolerance / 2)
-    assert close.mean() < 0.4
+    assert close[:4].mean() < 0.5  # the last row is padding alone
+    assert plan.plan.chooses or plan.plan.plans or not close.any()
     np.testing.assert_allclose(
         tf.cast(outputs, "float64").numpy()[~close], expected[~close], atol=tolerance
     )

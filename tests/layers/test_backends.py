@@ -29,8 +29,7 @@ def expected(path):
         return model_of_plans.use(path)
 
 
-# On every change the plans themselves are compared on PyTorch.
-@pytest.mark.parametrize("backend", ["jax", pytest.param("torch", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_outputs_and_training_equal_those_on_tensorflow(path, expected, backend):
     received = on_backend.call(backend, model_of_plans.use, path)
     assert received.keys() == expected.keys()
