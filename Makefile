@@ -6,6 +6,7 @@ INSTALLED := $(VENV)/.installed
 PEERS := $(VENV)/.peers
 # Apache Beam wants other versions of some packages, and so an environment of its own.
 BEAM := .venv-beam
+ROOMS := $(filter-out tests/__pycache__/,$(wildcard tests/*/))
 # Two processes, a file of tests at a time, so that what a file prepares is prepared once; in their
 # order, since files of few tests, which would come last, are some of the longest.
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
@@ -79,8 +80,11 @@ deploy-report: $(INSTALLED)
 test: $(INSTALLED) lint
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow"
 
+# Room by room: what XLA compiles stays in memory until its process ends.
 test-slow: $(INSTALLED)
-	$(BIN)/pytest $(SIDE_BY_SIDE) --hypothesis-profile=thorough
+	@failed=; for tests in $(ROOMS) "tests/test_*.py"; do \
+		$(BIN)/pytest $(SIDE_BY_SIDE) --hypothesis-profile=thorough $$tests || failed="$$failed $$tests"; \
+	done; test -z "$$failed" || { echo "Failed:$$failed"; exit 1; }
 
 # `keras-combiner score` on Beam's direct runner; elsewhere these tests are skipped.
 test-beam: $(BEAM)/.installed

@@ -213,7 +213,6 @@ def test_default_recipe_is_taken_up_anew_after_loading(counted_steps, tmp_path):
     assert max(rates) == pytest.approx(2e-3, rel=0.02)
 
 
-@pytest.mark.slow
 def test_xla_trains_to_the_same_weights():
     results = []
     for jit_compile in (False, True):
