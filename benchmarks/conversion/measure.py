@@ -19,12 +19,25 @@ SETTINGS = {
     "threads": 1,
 }
 FULL = "full attention"
-COLUMNS = ("block_size", "part_size", "neighbors", "opened", "choice_size", "summary")
+COLUMNS = (
+    *("block_size", "part_size", "neighbors", "opened", "choice_size", "first_blocks"),
+    *("summary", "locality"),
+)
 
 
-def fixed(block_size, part_size, neighbors, summary, opened=0, choice_size=None):
+def fixed(
+    block_size,
+    part_size,
+    neighbors,
+    summary,
+    opened=0,
+    choice_size=None,
+    first_blocks=0,
+    locality=0.0,
+):
     """Returns a row of the plan "fixed": what `COLUMNS` name, a dictionary."""
-    found = (block_size, part_size, neighbors, opened, choice_size, summary)
+    plan = (block_size, part_size, neighbors, opened, choice_size, first_blocks)
+    found = (*plan, summary, locality)
     return dict(zip(COLUMNS, found, strict=True))
 
 
@@ -48,12 +61,23 @@ PLANS = {
     "larger blocks, finer parts, neighbors": fixed(128, 16, 1, "variational"),
     "opened parts": fixed(64, 16, 0, "variational", 8),
     "opened parts, gaussian": fixed(64, 16, 0, "gaussian", 8),
+    "opened parts, gaussian, locality": fixed(64, 16, 0, "gaussian", 8, locality=0.5),
+    "opened parts, gaussian, first block": fixed(64, 16, 0, "gaussian", 8, first_blocks=1),
+    "opened parts, gaussian, first block, locality": fixed(
+        64, 16, 0, "gaussian", 8, first_blocks=1, locality=0.5
+    ),
+    "opened parts, gaussian, first block, more locality": fixed(
+        64, 16, 0, "gaussian", 8, first_blocks=1, locality=1.0
+    ),
     "more opened parts, gaussian": fixed(64, 16, 0, "gaussian", 12),
     "opened parts by 16 queries, gaussian": fixed(64, 16, 0, "gaussian", 8, 16),
     "finest opened parts, gaussian": fixed(64, 8, 0, "gaussian", 16),
     "opened parts, neighbors": fixed(64, 16, 1, "variational", 8),
     "opened parts, neighbors, gaussian": fixed(64, 16, 1, "gaussian", 8),
     "more opened parts, neighbors, gaussian": fixed(64, 16, 1, "gaussian", 16),
+    "more opened parts, neighbors, gaussian, first block, locality": fixed(
+        64, 16, 1, "gaussian", 16, first_blocks=1, locality=0.5
+    ),
     "finest opened parts, neighbors, gaussian": fixed(64, 8, 1, "gaussian", 16),
 }
 OTHERS = {"hierarchical": "hierarchical", "logsparse": "logsparse"}
@@ -64,12 +88,12 @@ def options_of(row, longest):
     from keras_combiner.factorizations import Fixed
 
     if row == FULL:
-        return {"block_size": longest}
+        return {"block_size": longest, "locality": 0.0}
     if row in OTHERS:
-        return {"factorization": OTHERS[row], "block_size": 64}
+        return {"factorization": OTHERS[row], "block_size": 64, "locality": 0.0}
     plan = dict(PLANS[row])
-    summary = plan.pop("summary")
-    return {"factorization": Fixed(**plan), "summary": summary}
+    options = {name: plan.pop(name) for name in ("summary", "locality")}
+    return {"factorization": Fixed(**plan), **options}
 
 
 def cosine(x, y):

@@ -3,14 +3,15 @@
 from benchmarks.common import pages
 from benchmarks.common.tables import table
 from benchmarks.conversion.measure import COLUMNS
-from keras_combiner.convert.use_combiner import DEFAULT_SUMMARY, default_plan
+from keras_combiner.convert.defaults import DEFAULT_LOCALITY, DEFAULT_SUMMARY, default_plan
 
 
 def tables(figures):
     """Returns the tables of docs/conversion.md by name, every figure out of `figures`."""
     settings = figures["settings"]
     lengths = [*settings["documents"]]
-    columns = ["attention", "block", "part", "neighbors", "opened", "by", "summary"]
+    columns = ["attention", "block", "part", "neighbors", "opened", "by", "first blocks"]
+    columns += ["summary", "locality"]
     for length in lengths:
         columns += [f"terms a query, {int(length):,}", "document", "tokens"]
     columns.append(f"ms, {settings['timed_length']:,} tokens")
@@ -31,7 +32,11 @@ def tables(figures):
 
 def default_name(figures):
     """Returns the row that `use_combiner` has by default, or None."""
-    wanted = {**default_plan().get_config(), "summary": DEFAULT_SUMMARY}
+    wanted = {
+        **default_plan().get_config(),
+        "summary": DEFAULT_SUMMARY,
+        "locality": DEFAULT_LOCALITY,
+    }
     wanted = {name: x for name, x in wanted.items() if name in COLUMNS}
     return next((name for name, x in figures["plans"].items() if x == wanted), None)
 

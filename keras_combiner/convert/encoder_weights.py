@@ -44,6 +44,11 @@ class EncoderWeights:
     dropout: float = 0.1
     pad_token_id: int = 0
 
+    @property
+    def num_heads(self):
+        """int, heads of every block."""
+        return self.layers[0]["query"][0].shape[1]
+
     def to_backbone(self, sequence_length, positions, **options):
         """Builds a backbone with these weights.
 
@@ -64,7 +69,7 @@ class EncoderWeights:
             vocabulary_size,
             sequence_length,
             num_layers=len(self.layers),
-            num_heads=self.layers[0]["query"][0].shape[1],
+            num_heads=self.num_heads,
             hidden_dim=hidden_dim,
             intermediate_dim=self.layers[0]["feedforward_intermediate"][0].shape[1],
             normalize_first=False,

@@ -3,6 +3,7 @@
 import keras
 
 from keras_combiner import factorizations
+from keras_combiner.convert.defaults import default_locality
 from keras_combiner.convert.encoder_weights import assign_block
 from keras_combiner.convert.keras_hub import activation_of, is_keras_hub, read_block
 from keras_combiner.convert.positions import extend_positions
@@ -22,7 +23,8 @@ def swap_attention(model, factorization, sequence_length, positions, **options):
             replaced, in the order of `model.layers`, those of a nested model in its place.
         sequence_length: int, the length of the position tables.
         positions: str, see `extend_positions`.
-        **options: `block_size`, `summary` and `locality`, see `CombinerAttention`.
+        **options: `block_size`, `summary` and `locality`, see `CombinerAttention`; if that is
+            None, each layer has what `default_locality` returns.
 
     Returns:
         `keras.Model` of the same inputs and outputs. Inputs of a fixed length keep it.
@@ -50,6 +52,8 @@ def swap_attention(model, factorization, sequence_length, positions, **options):
             return layer  # an operation of keras.ops
         make = _maker(layer)
         plan = {"factorization": plans.get(id(layer)), **options}
+        if plan["locality"] is None:
+            plan["locality"] = default_locality(getattr(layer, "num_heads", 1))
         copy, transfer = make(layer, plan, sequence_length, positions)
         copies.append((layer, copy, transfer))
         return copy

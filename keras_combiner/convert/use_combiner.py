@@ -1,6 +1,5 @@
 """use_combiner: a pretrained model in, one for long documents out."""
 
-import math
 import os
 from pathlib import Path
 
@@ -11,15 +10,14 @@ from keras_combiner.convert.combiner_weights import (
     as_combiner,
     read_combiner,
 )
+from keras_combiner.convert.defaults import DEFAULT_SUMMARY, default_locality, default_plan
 from keras_combiner.convert.functional import swap_attention
 from keras_combiner.convert.hugging_face import read_hugging_face
 from keras_combiner.convert.keras_hub import BACKBONES, is_keras_hub, read_keras_hub
 from keras_combiner.convert.model_garden import checkpoint_prefix, read_model_garden
 from keras_combiner.convert.tokenizers import as_tokenizer
-from keras_combiner.factorizations import Fixed
 
 OPTIONS = ("activation", "dropout", "dtype", "name", "remat", "static_length")
-DEFAULT_SUMMARY = "gaussian"
 
 
 def use_combiner(
@@ -56,8 +54,8 @@ def use_combiner(
             layers; or a list of these, one for each layer, from the first to the last (of any
             other Keras model: for each layer that is replaced, in the order of `model.layers`,
             those of a nested model in its place). If None, "fixed" in blocks of `block_size`
-            tokens, each of which opens 8 parts of 16 tokens (or of the largest divisor that both
-            have); of a model of this package, its own.
+            tokens, each of which reads the first block of the text, too, and opens 8 parts of 16
+            tokens (or of the largest divisor that both have); of a model of this package, its own.
         block_size: see `keras_combiner.layers.CombinerAttention`. If None, 64; of a model of this
             package, its own. Without `factorization`, plans of such a model that are objects keep
             all but their `block_size`.
@@ -69,8 +67,8 @@ def use_combiner(
         tokenizer: a `keras_combiner.text.Tokenizer`, a tokenizer of KerasHub's with word pieces,
             or a vocabulary (list of str, or the path of a vocab.txt). If None, that of the source:
             the vocab.txt or tokenizer.json of its directory, or the tokenizer of the model or task.
-        locality: see `keras_combiner.layers.CombinerAttention`. If None, 0; of a model of this
-            package, its own.
+        locality: see `keras_combiner.layers.CombinerAttention`. If None, 0.5 (0 where there is a
+            single head, which cannot have any); of a model of this package, its own.
         **options: for the backbone, in place of what the source has: `dropout` and `activation`;
             and `dtype`, `name`, `remat`, `static_length` of `keras_combiner.CombinerBackbone`.
 
@@ -119,7 +117,7 @@ def use_combiner(
             "factorization": default_plan(block_size) if factorization is None else factorization,
             "block_size": block_size,
             "summary": DEFAULT_SUMMARY if summary is None else summary,
-            "locality": 0.0 if locality is None else locality,
+            "locality": locality,
         }
     tokenizer = found if tokenizer is None else tokenizer
     if weights is None:
@@ -132,6 +130,8 @@ def use_combiner(
             _backbone(source), sequence_length=sequence_length, positions=positions, **plan
         )
         return model, as_tokenizer(tokenizer)
+    if "locality" in plan and plan["locality"] is None:
+        plan["locality"] = default_locality(weights.num_heads)
     tokenizer = as_tokenizer(tokenizer, weights.pad_token_id)
     backbone = weights.to_backbone(sequence_length, positions, **plan, **options)
     _check_fits(tokenizer, backbone.arguments["vocabulary_size"])
@@ -146,16 +146,6 @@ def _check_fits(tokenizer, vocabulary_size):
             f"{vocabulary_size} only: this is not the vocabulary that it was trained with. Pass "
             "that one as `tokenizer`."
         )
-
-
-def default_plan(block_size=64):
-    """Returns the default plan of `use_combiner`; docs/conversion.md says why.
-
-    >>> plan = default_plan(24)
-    >>> plan.block_size, plan.part_size, plan.opened
-    (24, 8, 8)
-    """
-    return Fixed(block_size, part_size=math.gcd(block_size, 16), opened=8)
 
 
 def _in_blocks_of(block_size, factorization):

@@ -88,12 +88,13 @@ def conversion(figures):
     settings, rows = figures["settings"], figures["rows"]
     (first, count), (second, other), (third, joined) = settings["documents"].items()
     default = default_name(figures)
-    more, most = "more opened parts, gaussian", "more opened parts, neighbors, gaussian"
+    before, most = "opened parts, gaussian", "more opened parts, neighbors, gaussian"
+    closest = f"{most}, first block, locality"
 
     def kept(row, length):
         return f"{rows[row]['document'][length]:.3f} / {rows[row]['token'][length]:.3f}"
 
-    def times(row, base="finer parts, neighbors"):
+    def times(row, base):
         return f"{rows[row]['milliseconds'] / rows[base]['milliseconds']:.2f} times"
 
     return [
@@ -102,14 +103,12 @@ def conversion(figures):
         f"{int(third):,}",
         f"the median of {settings['runs']} runs on {settings['threads']} thread",
         f"keeps {kept(default, first)} (documents / tokens) at {int(first):,} tokens and "
-        f"{kept(default, second)} at {int(second):,}, where finer parts with neighbors, the "
-        f"default before it, keep {kept('finer parts, neighbors', first)} and "
-        f"{kept('finer parts, neighbors', second)}; it takes {times(default)} the time of these",
-        f"With opened={figures['plans'][more]['opened']} it keeps {kept(more, first)} and "
-        f"{kept(more, second)} in {times(more)} their time.",
-        f"Fixed(64, 16, neighbors=1, opened={figures['plans'][most]['opened']}): "
-        f"{kept(most, first)} and {kept(most, second)}, in {times(most, 'full attention')} the "
-        "time of full attention",
+        f"{kept(default, second)} at {int(second):,}. Without the first block and locality, it "
+        f"keeps {kept(before, first)} and {kept(before, second)}; the default takes "
+        f"{times(default, before)} the time of that",
+        f"Fixed(64, 16, neighbors=1, opened={figures['plans'][closest]['opened']}, "
+        f"first_blocks=1) with locality=0.5: {kept(closest, first)} and {kept(closest, second)}, "
+        f"in {times(closest, 'full attention')} the time of full attention",
     ]
 
 
