@@ -84,12 +84,20 @@ def test_causal_attention_and_padding_stay():
     np.testing.assert_allclose(received[ids != 0], expected[ids != 0], atol=1e-5)
 
 
+def test_a_single_head_has_no_locality_unless_asked():
+    source = model_of(keras.layers.MultiHeadAttention(1, 4), attention())
+    model, _ = use_combiner(source)
+    assert [x.locality for x in model.layers[1:]] == [0.0, 0.5]
+    with pytest.raises(ValueError, match="a single head cannot have any"):
+        use_combiner(source, locality=1.0)
+
+
 def test_locality_reaches_every_layer():
     source = model_of(attention(), attention())
     model, _ = use_combiner(source, "fixed", block_size=8, locality=3.0)
     assert [x.locality for x in model.layers[1:]] == [3.0, 3.0]
     plain, _ = use_combiner(source, "fixed", block_size=8)
-    assert [x.locality for x in plain.layers[1:]] == [0.0, 0.0]
+    assert [x.locality for x in plain.layers[1:]] == [0.5, 0.5]
     assert np.abs(np.array(model(X)) - np.array(plain(X))).max() > 1e-4
     with pytest.raises(ValueError, match="`locality` must be a number from 0"):
         use_combiner(source, locality=-1)
