@@ -268,7 +268,7 @@ def add_model(parser, long_texts, long_texts_help, sequence_length=4096):
         metavar="NATS",
         help="how much more weight the last head gives to what it attends to directly, in nats, up "
         "to 16; from the first head, which gives none, it grows in equal steps (default: 0; with "
-        "--pretrained, what a model of pretrain has)",
+        "--pretrained, what a model of pretrain has, and 0.5 for any other)",
     )
 
 
