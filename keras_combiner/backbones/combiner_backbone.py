@@ -49,8 +49,8 @@ class CombinerBackbone(keras.Model):
         **kwargs: what else `keras_combiner.layers.CombinerEncoder` takes for its blocks, with the
             same defaults, for example `block_size`, `factorization`, `summary`, `activation`,
             `use_causal_mask` or `remat`; and `name` and `trainable`. `factorization` may also be a
-            list with one plan for each block, from the first to the last; decoding, for example,
-            then works if it works with every plan in it. One more normalization, with the
+            list with one plan for each block, from the first to the last; decoding needs plans that
+            all decode. One more normalization, with the
             same `layer_norm_epsilon`, follows the last block if `normalize_first`, and the
             embeddings if not. The learned position embeddings stay with `rotary`, too.
 

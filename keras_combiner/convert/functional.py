@@ -52,8 +52,8 @@ def swap_attention(model, factorization, sequence_length, positions, **options):
             return layer  # an operation of keras.ops
         make = _maker(layer)
         plan = {"factorization": plans.get(id(layer)), **options}
-        if plan["locality"] is None:
-            plan["locality"] = default_locality(getattr(layer, "num_heads", 1))
+        if id(layer) in plans and plan["locality"] is None:
+            plan["locality"] = default_locality(layer.num_heads)
         copy, transfer = make(layer, plan, sequence_length, positions)
         copies.append((layer, copy, transfer))
         return copy

@@ -25,11 +25,11 @@ class BytePairTokenizer(Tokenizer):
     """Turns texts into the ids of byte pairs, as GPT-2, RoBERTa, Longformer and ModernBERT do.
 
     Texts are split into words (letters, numbers or other characters, each with the blank before
-    them) and words into bytes, of which pairs are merged, those learned first first. So nothing is
-    unknown. `keras_combiner.convert.use_combiner` makes one of the files of a Hugging Face
-    checkpoint, with the same ids.
+    them), and words into bytes. Pairs of these are merged in the order in which they were learned.
+    So nothing is unknown. `keras_combiner.convert.use_combiner` makes one of the files of a Hugging
+    Face checkpoint, with the same ids.
 
-    What comes out of what goes in:
+    What becomes of unusual texts:
 
     - An empty text: start and end token. White space has tokens of its own.
     - Added tokens, such as `<mask>`, are found in texts and become their ids, as Hugging Face's
