@@ -46,13 +46,19 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish(session):
-    """What is imported by now stays: garbage collections skip it, and come less often.
+    """Collections of garbage come less often."""
+    look_only_at_what_is_new()
+    gc.set_threshold(10_000, 10, 10)
 
-    Keras collects for every layer that it quantizes, which took most of the time of such tests.
+
+def look_only_at_what_is_new():
+    """Collections of garbage skip what is imported by now, and what ended tests have left.
+
+    Among all of that a collection takes seconds, and Keras collects for every layer that it
+    quantizes.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 10, 10)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -81,17 +87,7 @@ def graphs_end_with_their_tests():
     for name in [x for x in gradients if x.startswith("CustomGradient-")]:
         del gradients[name]
     tf.random.set_seed(0)  # drops what TensorFlow has prepared, see `pytest_runtest_setup`
-
-
-@pytest.fixture(scope="module")
-def quick_collections():
-    """Collections of garbage look only at what is made from here on.
-
-    Among all that tests before have left, each of them takes a good part of a second, and Keras
-    collects for every layer that it quantizes.
-    """
-    gc.collect()
-    gc.freeze()
+    look_only_at_what_is_new()
 
 
 @pytest.fixture

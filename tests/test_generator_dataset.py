@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from keras_combiner.generator_dataset import generator_dataset
 
-pytestmark = pytest.mark.usefixtures("quick_collections")
 SCALAR = tf.TensorSpec([], "int32")
 
 

@@ -101,6 +101,7 @@ def test_a_block_has_one_plan():
         CombinerEncoder(2, 12, factorization=["fixed", "fixed"])
 
 
+@pytest.mark.slow
 def test_all_lengths_need_plans_for_all_lengths():
     def call(model, length):
         signature = [tf.TensorSpec([None, length], "int32")]

@@ -140,6 +140,7 @@ def test_overwrite_takes_away_what_the_new_model_does_not_have(tmp_path, monkeyp
     assert sorted(x.name for x in tmp_path.iterdir()) == ["bytes.keras", "labels.txt"]
 
 
+@pytest.mark.slow
 def test_calibrates_and_takes_lengths(trained, data, tmp_path, capsys):
     path = str(tmp_path / "model.tflite")
     options = ["--quantization", "int8", "--calibration-data", str(data)]

@@ -54,6 +54,7 @@ def test_all_is_kept_and_positions_go_on(options):
     np.testing.assert_allclose(shorter(IDS[:, :8]), source(IDS[:, :8]), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_another_plan_takes_the_same_weights():
     source = backbone(factorization=Fixed(4, part_size=2))
     changes = ({"block_size": 16}, {"factorization": "hierarchical"}, {"summary": "max"})

@@ -22,7 +22,7 @@ TOLERANCES = {
 
 
 # Of the two that are calibrated, every change has "int8".
-SLOW = ("int16x8",)
+SLOW = ("float16", "int4", "int16x8")
 
 
 def interpreter_of(path):

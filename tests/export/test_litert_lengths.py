@@ -29,6 +29,7 @@ def files(request, classifier, documents, litert_file, tmp_path_factory):
     return request.param, litert_file(request.param)[0], folder / "all.tflite"
 
 
+@pytest.mark.slow
 def test_signatures(files):
     interpreter = Interpreter(model_path=str(files[2]))
     lengths = {

@@ -72,6 +72,7 @@ def in_javascript(folder):
     return run
 
 
+@pytest.mark.slow
 def test_the_example_answers_as_classify_does(
     eager, folder, classifier, on_device, tmp_path, capsys
 ):

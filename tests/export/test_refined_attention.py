@@ -30,21 +30,13 @@ def model(make_classifier, request):
     return make_classifier("bytes", **{"num_layers": 1, **REFINEMENTS[request.param]})
 
 
-def every_refinement(quick=()):
-    """All refinements; the tests that are not slow have those of `quick` alone."""
-    return pytest.mark.parametrize(
-        "model",
-        [x if x in quick else pytest.param(x, marks=pytest.mark.slow) for x in REFINEMENTS],
-        indirect=True,
-        scope="module",
-    )
+# Quick tests convert every plan: tests/factorizations/test_every_plan_litert.py.
+pytestmark = pytest.mark.slow
+every_refinement = pytest.mark.parametrize("model", REFINEMENTS, indirect=True, scope="module")
 
 
-@every_refinement(quick=["first blocks", "plans by layer"])
-@pytest.mark.parametrize(
-    "quantization",
-    [x if x == "int8" else pytest.param(x, marks=pytest.mark.slow) for x in QUANTIZATIONS],
-)
+@every_refinement
+@pytest.mark.parametrize("quantization", QUANTIZATIONS)
 def test_litert(quantization, model, documents, tmp_path):
     report = export_litert(
         model,
@@ -57,19 +49,19 @@ def test_litert(quantization, model, documents, tmp_path):
     assert report.largest_difference < TOLERANCES[quantization]
 
 
-@every_refinement()
+@every_refinement
 def test_onnx(model, documents, tmp_path):
     report = export_onnx(model, tmp_path / "model.onnx", documents=documents, verbose=False)
     assert report.largest_difference < 1e-5
 
 
-@every_refinement()
+@every_refinement
 def test_saved_model(model, documents, tmp_path):
     report = export_saved_model(model, tmp_path / "1", documents=documents, verbose=False)
     assert report.largest_difference < 1e-5
 
 
-@every_refinement()
+@every_refinement
 def test_quantization_aware(model, documents, tmp_path):
     aware = quantization_aware(model)
     token_ids = aware.tokenizer(documents, aware.sequence_length)

@@ -49,6 +49,7 @@ def make(task, labels=None, **options):
     return model
 
 
+@pytest.mark.slow
 def test_saved_model(model, tmp_path):
     labels = LABELS[model.task.name]
     report = model.export_saved_model(tmp_path / "1", documents=TEXTS, labels=labels, verbose=False)
@@ -96,7 +97,8 @@ def test_litert(model, quantization, tmp_path):
     assert report.largest_difference == pytest.approx(np.abs(received - expected).max(), abs=1e-6)
 
 
-@pytest.mark.parametrize("quantization", ["int8", pytest.param("int16x8", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("quantization", ["int8", "int16x8"])
 def test_numbers_are_not_bound_by_those_of_the_calibration(quantization, tmp_path):
     model = make("regression", labels=[1e4 + x for x in LABELS["regression"]])
     path = tmp_path / "model.tflite"

@@ -81,6 +81,7 @@ def test_every_task_and_a_model_of_one_length(eager, task):
     np.testing.assert_allclose(received, expected, rtol=1e-6, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signature", ["serving_default", "serving_scores"])
 def test_a_saved_model_answers_as_classify_does(signature, signatures, answers, probabilities):
     assert max(x["windows"] for x in answers) > 8
@@ -148,6 +149,7 @@ def test_no_more_windows_at_a_time_for_a_longer_document(classifier, monkeypatch
     assert sum(sizes) == len(windows.documents) and max(sizes) == 8 == min(sizes[:-1])
 
 
+@pytest.mark.slow
 def test_scores_of_a_corpus_are_the_same(saved_model, classifier, answers):
     received = SavedModelScorer(saved_model, labels=classifier.labels).score(TEXTS)
     for row, answer in zip(received, answers, strict=True):
@@ -155,6 +157,7 @@ def test_scores_of_a_corpus_are_the_same(saved_model, classifier, answers):
         assert row | {"probabilities": answer["probabilities"]} == answer
 
 
+@pytest.mark.slow
 def test_the_server_answers_the_same(saved_model, classifier, answers):
     predictor = SavedModelPredictor(saved_model.parent)
     predictor.load()

@@ -154,9 +154,6 @@ QUICK = {
     "cost": cost,
     "parameters": parameters,
     "covers all": lambda name: "yes" if PLANS[name].covers_all else "no",
-    "any length": any_length,
-    "causal": causal,
-    "decoding": decoding,
 }
 
 
@@ -166,7 +163,7 @@ def quick_facts():
 
 
 def slow_facts():
-    """`{plan: {column: cell}}` of what takes longer: what is compiled or converted first."""
+    """`{plan: {column: cell}}` of what takes longer: what is computed, compiled or converted."""
     programs = {name: Program(name) for name in GROWING}
     memory = on_backend.call(
         "jax", temporary_bytes_of_all, list(programs.values()), GROWTH_LENGTHS, xla_flags=""
@@ -196,6 +193,9 @@ def slow_facts():
             "terms": terms(name),
             "memory": f"{long / short:.1f}",
             "LiteRT": litert(name),
+            "any length": any_length(name),
+            "causal": causal(name),
+            "decoding": decoding(name),
         }
         facts[name] |= {label: agrees(found, name) for label, found in results.items()}
     return facts

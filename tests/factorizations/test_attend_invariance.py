@@ -96,6 +96,7 @@ def test_dynamic_length_equals_static(plan, masked, causal, summary):
     assert dynamic.get_concrete_function().structured_outputs[0].shape.as_list()[1::2] == [2, 5]
 
 
+@pytest.mark.slow
 @both_ways
 def test_nothing_in_nothing_out_of_a_graph_for_any_length(causal):
     # A server may be handed an empty batch, whose padded rows have length 0. Users' functions go

@@ -96,7 +96,7 @@ def test_large_logits_stay_finite_and_rows_sum_to_one(plan, dtype, causal):
 DECODING = {name: plan for name, plan in LEARNED_PLANS.items() if plan.plan.decodes}
 
 
-@every_pair(plan=DECODING, slow=VARIANTS)
+@every_pair(plan=DECODING, slow=COMPILED_ALIKE)
 def test_decoding_equals_attending(plan):
     heads = reference.heads((1, 3, LENGTH, 4))
     options = {"summary": "gaussian", "locality": 4.0}

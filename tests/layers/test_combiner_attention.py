@@ -225,13 +225,9 @@ def test_mixed_precision_trains(eager, summary, dtype):
     assert all(w.dtype == "float32" for w in model.trainable_weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("summary", "causal"),
-    [
-        pytest.param("max", False, marks=pytest.mark.slow),
-        pytest.param("mean", False, marks=pytest.mark.slow),
-        ("variational", True),
-    ],
+    ("summary", "causal"), [("max", False), ("mean", False), ("variational", True)]
 )
 def test_xla_computes_the_same(summary, causal):
     models = []

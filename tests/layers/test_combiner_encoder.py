@@ -348,5 +348,6 @@ class EncoderChecks(TestCase):
     def test_pre_norm(self):
         self.check()
 
+    @pytest.mark.slow
     def test_post_norm(self):
         self.check(normalize_first=False, use_causal_mask=True, summary="variational", dropout=0.1)

@@ -144,7 +144,7 @@ def encoder(x):
         pytest.param(encoder, "int8", 127, marks=pytest.mark.slow),
     ],
 )
-def test_quantized_models(quick_collections, build, mode, levels, tmp_path):
+def test_quantized_models(build, mode, levels, tmp_path):
     x = keras.Input((LENGTH, FEATURES))
     model = keras.Model(x, build(x))
     expected = np.array(model(tokens()))

@@ -165,7 +165,7 @@ def test_gradients_are_the_same(options, training, causal):
     assert max(np.abs(x).max() for x in results[0]) > 1e-3
 
 
-@both_ways
+@pytest.mark.parametrize("causal", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_training_goes_the_same_way(eager, causal):
     trained = []
     for layer in pair():

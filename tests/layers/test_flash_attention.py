@@ -50,6 +50,7 @@ def backend(request):
     return request.param
 
 
+@pytest.mark.slow
 def test_the_fused_kernel_computes_the_same(backend):
     weights = {name: built(**options).get_weights() for name, (options, _, _) in CASES.items()}
     results = on_backend.call(backend, fused.of_cases, CASES, weights, tokens(), tokens(1), MASKS)

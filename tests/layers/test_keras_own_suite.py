@@ -75,7 +75,6 @@ def cases(test_case):
 # state of an optimizer into a model that has one.
 @pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict:UserWarning")
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer:UserWarning")
-@pytest.mark.usefixtures("quick_collections")
 class KerasOwnSuite(THEIRS.MultiHeadAttentionTest):
     def setUp(self):
         super().setUp()

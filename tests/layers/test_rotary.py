@@ -147,6 +147,7 @@ def test_mixed_precision_is_close():
     np.testing.assert_allclose(tf.cast(outputs, "float32"), expected, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_converts_to_litert_with_built_in_operators(tmp_path):
     layer = built(block_size=4, num_key_value_heads=1)
     x = keras.Input((LENGTH, FEATURES), batch_size=2, name="x")

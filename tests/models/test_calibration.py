@@ -65,7 +65,8 @@ def multi():
     return make("multi_label")
 
 
-@pytest.mark.parametrize("name", ["single", pytest.param("multi", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["single", "multi"])
 def test_every_road_has_the_temperature(name, request, tmp_path):
     model, texts, labels = request.getfixturevalue(name)
     before = model.predict(texts, verbose=0)

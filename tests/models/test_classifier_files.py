@@ -117,6 +117,7 @@ def test_load_refuses(classifier, tmp_path):
         LongDocumentClassifier.load(tmp_path / "broken.keras")
 
 
+@pytest.mark.slow
 def test_checkpoint_callback_saves_models_that_load(eager, tmp_path):
     model = make(tokenizer="bytes")
     path = tmp_path / "best.keras"
@@ -125,6 +126,7 @@ def test_checkpoint_callback_saves_models_that_load(eager, tmp_path):
     assert LongDocumentClassifier.load(path).labels == model.labels
 
 
+@pytest.mark.slow
 def test_a_plan_of_static_length(tmp_path):
     model = make(tokenizer="bytes", factorization="axial_vertical", static_length=True)
     assert model.input_shape == (None, 24)

@@ -189,7 +189,7 @@ def test_calibration_scales_all_logits(eager, head):
 
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method:UserWarning")
 @pytest.mark.parametrize("head", [BOTH, pytest.param({"lexical": True}, marks=pytest.mark.slow)])
-def test_keras_quantizes_what_it_can(quick_collections, head, tmp_path):
+def test_keras_quantizes_what_it_can(head, tmp_path):
     model = make(**head)
     expected = np.asarray(model(IDS))
     model.quantize("int8")

@@ -118,7 +118,7 @@ def learning_rates(model, *arguments, **options):
     return rates
 
 
-@pytest.mark.parametrize("source", ["lists", "token ids"])
+@pytest.mark.parametrize("source", ["lists", pytest.param("token ids", marks=pytest.mark.slow)])
 def test_own_recipe_warms_up_and_decays_in_every_fit(counted_steps, source):
     model = make(tokenizer="bytes")
     arguments = (MANY_TEXTS, MANY_LABELS)
@@ -134,7 +134,8 @@ def test_own_recipe_warms_up_and_decays_in_every_fit(counted_steps, source):
     assert model.optimizer.clipnorm == 1.0
 
 
-@pytest.mark.parametrize("source", ["lists", pytest.param("token ids", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("source", ["lists", "token ids"])
 def test_a_fit_traces_its_step_once(source, monkeypatch):
     traces = []
     step = LongDocumentClassifier.train_step
@@ -213,6 +214,7 @@ def test_default_recipe_is_taken_up_anew_after_loading(counted_steps, tmp_path):
     assert max(rates) == pytest.approx(2e-3, rel=0.02)
 
 
+@pytest.mark.slow
 def test_xla_trains_to_the_same_weights():
     results = []
     for jit_compile in (False, True):
@@ -233,9 +235,8 @@ def test_xla_trains_to_the_same_weights():
         np.testing.assert_allclose(first, second, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "dtype", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
 def test_mixed_precision_trains(eager, dtype):
     model = make(tokenizer="bytes", dtype=dtype)
     history = model.fit(MANY_TEXTS, MANY_LABELS, epochs=2, verbose=0)

@@ -43,6 +43,7 @@ class Count(callbacks.Callback):
         self.calls.append("predict batch")
 
 
+@pytest.mark.slow
 def test_steps_are_as_many_batches_of_the_first_documents(eager, shared, windowed, tmp_path):
     texts = [f"{'word ' * (7 - i % 5)}{i}" for i in range(10)]
     write_jsonl(tmp_path / "documents.jsonl", zip(texts, LABELS, strict=True))

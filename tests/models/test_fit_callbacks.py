@@ -100,6 +100,7 @@ class Stop(callbacks.Callback):
             raise InterruptedError
 
 
+@pytest.mark.slow
 def test_backup_and_restore_goes_on_where_it_was(eager, tmp_path):
     options = {"epochs": 2, "batch_size": 5, "seed": 1, "verbose": 0}
     # Keras keeps weights and the optimizer, but not what random layers would draw next.

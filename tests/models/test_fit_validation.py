@@ -8,6 +8,7 @@ import tensorflow as tf
 from tests.models.ten_texts import LABELS, TARGETS, TEXTS, make, make_masked_lm, token_ids, write
 
 
+@pytest.mark.slow
 def test_every_kind_of_validation_is_the_same(counted_steps, tmp_path):
     model = make()
     ids = token_ids(model)
@@ -148,6 +149,7 @@ def test_validation_is_evaluation(eager):
         assert history["val_accuracy"][0] == pytest.approx(results["accuracy"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_data_set_is_asked_for_its_kind_once_and_not_in_every_epoch(counted_steps):
     class Ids(keras.utils.PyDataset):
         def __len__(self):

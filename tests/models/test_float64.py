@@ -96,7 +96,7 @@ def test_exports_are_in_float32(dtype, floatx64, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method:UserWarning")
-def test_what_keras_has_quantized_is_refused_with_the_way(quick_collections, tmp_path):
+def test_what_keras_has_quantized_is_refused_with_the_way(tmp_path):
     model = make()
     model.quantize("int8")
     words = r"`quantize\('int8'\)` of Keras.*export_saved_model takes.*Load the model as it was"

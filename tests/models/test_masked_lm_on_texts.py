@@ -140,6 +140,7 @@ def test_all_of_a_long_text_is_read_unless_cut(long_texts, count):
     assert read == (text if long_texts == "windows" else text[:43])
 
 
+@pytest.mark.slow
 def test_masks_and_targets_under_other_recipes(eager):
     model = small(tokenizer=ByteTokenizer(mask_token=True), dtype="mixed_bfloat16")
     assert model.backbone.arguments["vocabulary_size"] == 260

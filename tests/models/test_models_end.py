@@ -7,7 +7,6 @@ import pytest
 
 from keras_combiner.models import CombinerMaskedLM, LongDocumentClassifier
 
-pytestmark = pytest.mark.usefixtures("quick_collections")
 TEXTS = ["red apples and green apples", "grey rocks and dark rocks"] * 4
 LABELS = ["fruit", "stone"] * 4
 SMALL = {
@@ -50,6 +49,7 @@ def test_a_classifier(use, eager):
     assert model() is None
 
 
+@pytest.mark.slow
 def test_a_language_model(eager):
     model = train(CombinerMaskedLM.from_texts(TEXTS, **SMALL), TEXTS, validation_split=0.5)
     model = weakref.ref(model)

@@ -50,6 +50,7 @@ def test_the_table_is_rounded_as_files_round_it(both, token_ids):
     np.testing.assert_array_equal(plain(token_ids), both(token_ids))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("callback", [MagnitudePruning(0.5), WeightClustering(4)])
 def test_table_and_kernel_are_pruned_and_clustered(both, data, callback):
     with eagerly():

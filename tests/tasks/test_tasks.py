@@ -36,6 +36,7 @@ def regression():
     return model
 
 
+@pytest.mark.slow
 def test_several_labels_are_learned(multi_label):
     assert multi_label.labels == ["a", "b"]
     results = multi_label.classify(TEXTS[:4])

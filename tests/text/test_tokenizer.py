@@ -170,6 +170,7 @@ def test_built_inside_a_function_outlives_it():
     assert built[0](TEXTS, 6).numpy().tolist() == IDS["wordpiece"]
 
 
+@pytest.mark.slow
 def test_in_a_dataset(case):
     tokenizer, expected = case
     dataset = tf.data.Dataset.from_tensor_slices(TEXTS).repeat(4).batch(3)

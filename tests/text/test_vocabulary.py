@@ -92,6 +92,7 @@ def test_counts_the_words_of_the_tokenizer():
     assert counts == collections.Counter([*words, "xa", "z" * 101])
 
 
+@pytest.mark.slow
 def test_batches_do_not_change_the_counts(addresses):
     short = addresses[0].split()[:1000]
     counts, num_texts = _count_words(short, lowercase=True)

@@ -74,6 +74,7 @@ def test_the_python_of_the_page(tmp_path, monkeypatch):
     assert (tmp_path / "runs/a/last.npz").is_file()
 
 
+@pytest.mark.slow
 def test_two_devices_train_as_one(tmp_path):
     one, two = on_two_devices("mirrored", tmp_path)
     training_program.assert_same(two, one, 1e-5)

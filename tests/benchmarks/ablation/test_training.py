@@ -23,6 +23,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_learned_summaries_are_measured_with_what_their_model_learned():
     figures = train("fixed", "deepset", 0, SETTINGS)

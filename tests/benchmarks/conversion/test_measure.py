@@ -1,11 +1,13 @@
 """What conversion keeps, and its cost in terms, are measured as the page says."""
 
 import numpy as np
+import pytest
 
 from benchmarks.conversion import measure
 from keras_combiner import CombinerBackbone
 
 
+@pytest.mark.slow
 def test_every_row_is_a_plan():
     for row in (measure.FULL, *measure.PLANS, *measure.OTHERS):
         backbone = CombinerBackbone(

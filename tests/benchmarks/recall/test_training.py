@@ -7,6 +7,7 @@ import pytest
 from benchmarks.recall import training
 from benchmarks.recall.rows import (
     BIDIRECTIONAL,
+    CAUSAL,
     DIRECTIONS,
     FULL,
     QUESTIONS,
@@ -130,7 +131,9 @@ def test_only_queries_count():
 
 
 @pytest.mark.usefixtures("eager")
-@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize(
+    "direction", [x if x == CAUSAL else pytest.param(x, marks=pytest.mark.slow) for x in DIRECTIONS]
+)
 def test_a_whole_run(direction):
     figures = training.train(direction, "fixed, 1 opened by 1", 0, SETTINGS)
     assert list(figures) == ["192"]
