@@ -9,13 +9,17 @@ TRUNCATED = "full attention, truncated"
 FULL = "full attention"
 WINDOW = "sliding window"
 BIGBIRD = "BigBird"
-DEFAULT = "Combiner fixed, variational"
+VARIATIONAL = "Combiner fixed, variational"
 FIRST_BLOCK = "Combiner fixed, first block, locality"
+DEFAULT = "Combiner fixed, lexical"  # what LongDocumentClassifier.from_texts makes
+LABEL_LEXICAL = "Combiner fixed, lexical, pooling by label"
 # Combiner's rows: the plan and the summary.
 COMBINER = {
     "Combiner fixed, max": ("fixed", "max"),
-    DEFAULT: ("fixed", "variational"),
+    VARIATIONAL: ("fixed", "variational"),
     FIRST_BLOCK: ("first block", "variational"),
+    DEFAULT: ("fixed", "variational"),
+    LABEL_LEXICAL: ("fixed", "variational"),
     "Combiner logsparse": ("logsparse", "variational"),
     "Combiner axial_rowmajor": ("axial_rowmajor", "variational"),
     "Combiner mixture": ("mixture", "variational"),

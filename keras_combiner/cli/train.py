@@ -1,5 +1,6 @@
 """`keras-combiner train`: documents and their classes in, a model and a report out."""
 
+import argparse
 import dataclasses
 import shlex
 from pathlib import Path
@@ -74,9 +75,9 @@ def add_parser(subparsers):
     )
     model.add_argument(
         "--lexical",
-        action="store_true",
+        action=argparse.BooleanOptionalAction,
         help="add a linear model of the tokens that a document has, in any order, to the "
-        "transformer",
+        "transformer (default: yes; with --pretrained no)",
     )
     training = parser.add_argument_group("training")
     training_arguments.add_epochs(training)
@@ -170,12 +171,8 @@ def _untrained(documents, arguments):
     from keras_combiner.models import LongDocumentClassifier
 
     labels = documents.labels_to_learn()
-    kind = {
-        "task": documents.counts.task,
-        "long_texts": arguments.long_texts,
-        "lexical": arguments.lexical,
-    }
-    for name in ("pooling", "token_dropout"):
+    kind = {"task": documents.counts.task, "long_texts": arguments.long_texts}
+    for name in ("pooling", "lexical", "token_dropout"):
         if getattr(arguments, name) is not None:
             kind[name] = getattr(arguments, name)
     if arguments.pretrained:

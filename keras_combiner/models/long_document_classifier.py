@@ -146,7 +146,7 @@ class LongDocumentClassifier(DocumentModel):
         task="single_label",
         long_texts="truncate",
         pooling="mean",
-        lexical=False,
+        lexical=True,
         **kwargs,
     ):
         """Builds an untrained classifier for these texts and labels.
@@ -167,7 +167,8 @@ class LongDocumentClassifier(DocumentModel):
             task: "single_label", "multi_label" or "regression".
             long_texts: "truncate" or "windows", how texts longer than `sequence_length` are read.
             pooling: "mean" or "label", as in the constructor.
-            lexical: bool or regularizer, as in the constructor.
+            lexical: bool or regularizer, as in the constructor. With random weights the linear
+                model keeps a classifier from falling behind a bag of words where documents are few.
             **kwargs: what else `CombinerBackbone` takes, for example `block_size`.
 
         Returns:
