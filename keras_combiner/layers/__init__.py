@@ -7,6 +7,7 @@ from keras_combiner.layers.dense_per_label import DensePerLabel
 from keras_combiner.layers.gelu_approximate import gelu_approximate
 from keras_combiner.layers.label_attention_pooling import LabelAttentionPooling
 from keras_combiner.layers.masked_average_pooling import MaskedAveragePooling
+from keras_combiner.layers.sum_of_branches import SumOfBranches
 from keras_combiner.layers.token_and_position_embedding import TokenAndPositionEmbedding
 from keras_combiner.layers.token_dropout import TokenDropout
 
@@ -17,6 +18,7 @@ __all__ = [
     "DensePerLabel",
     "LabelAttentionPooling",
     "MaskedAveragePooling",
+    "SumOfBranches",
     "TokenAndPositionEmbedding",
     "TokenDropout",
     "gelu_approximate",

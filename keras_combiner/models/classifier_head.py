@@ -11,10 +11,14 @@ from keras_combiner.layers import (
     DensePerLabel,
     LabelAttentionPooling,
     MaskedAveragePooling,
+    SumOfBranches,
 )
 from keras_combiner.tasks.task import Task
 
 POOLINGS = ("mean", "label")
+# A transformer soon knows few documents by heart, and nothing is left to learn for the bag of
+# tokens beside it: for this share of the documents of a step the bag answers alone.
+ALONE = 0.5
 
 
 def check_head(pooling, lexical):
@@ -91,6 +95,6 @@ class ClassifierHead:
             dtype=dtype,
             name="lexical",
         )
-        total = keras.layers.Add(dtype=dtype, name="logits")([logits, bag(token_ids)])
+        total = SumOfBranches(ALONE, dtype=dtype, name="logits")([logits, bag(token_ids)])
         activation = self.task.activation
         return keras.layers.Activation(activation, dtype=logits.dtype, name="activation")(total)
