@@ -52,7 +52,7 @@ def _rows(name, figures):
 
 
 def _comparisons(name, figures):
-    """Whether the classifier's default is better than every row that is not Combiner's."""
+    """Whether the layer's default is better than every row that is not Combiner's."""
     rows, count = figures["rows"][name], figures["data"][name]["documents"]["test"]
     lines = []
     for peer in rows:

@@ -9,17 +9,13 @@ TRUNCATED = "full attention, truncated"
 FULL = "full attention"
 WINDOW = "sliding window"
 BIGBIRD = "BigBird"
-VARIATIONAL = "Combiner fixed, variational"
+DEFAULT = "Combiner fixed, variational"
 FIRST_BLOCK = "Combiner fixed, first block, locality"
-DEFAULT = "Combiner fixed, lexical"  # what LongDocumentClassifier.from_texts makes
-LABEL_LEXICAL = "Combiner fixed, lexical, pooling by label"
 # Combiner's rows: the plan and the summary.
 COMBINER = {
     "Combiner fixed, max": ("fixed", "max"),
-    VARIATIONAL: ("fixed", "variational"),
-    FIRST_BLOCK: ("first block", "variational"),
     DEFAULT: ("fixed", "variational"),
-    LABEL_LEXICAL: ("fixed", "variational"),
+    FIRST_BLOCK: ("first block", "variational"),
     "Combiner logsparse": ("logsparse", "variational"),
     "Combiner axial_rowmajor": ("axial_rowmajor", "variational"),
     "Combiner mixture": ("mixture", "variational"),

@@ -1,6 +1,6 @@
 """What all rows of the quality benchmark share, and less of it for a quick look."""
 
-from benchmarks.quality.rows import DEFAULT, FIRST_BLOCK, LABEL_LEXICAL
+from benchmarks.quality.rows import FIRST_BLOCK
 
 SETTINGS = {
     "limit_seconds": 700,
@@ -13,11 +13,7 @@ SETTINGS = {
     "block_size": 64,
     "hierarchical_block_size": 16,
     # What single rows have of their own: the runs of all others do not depend on it.
-    "rows": {
-        FIRST_BLOCK: {"first_blocks": 1, "locality": 6.0},
-        DEFAULT: {"lexical": True},
-        LABEL_LEXICAL: {"lexical": True, "pooling": "label"},
-    },
+    "rows": {FIRST_BLOCK: {"first_blocks": 1, "locality": 6.0}},
     "learning_rate": 2e-3,
     "datasets": {
         "sotu_era": {

@@ -66,15 +66,12 @@ def length_of(row, settings, dataset):
 def classifier(row, dataset, settings, vocabulary_size, num_classes, attention_of=attention_of):
     """Returns a functional model, token ids `[batch, length_of(row)]` to `[batch, num_classes]`.
 
-    All rows have the same weights but those of the attention and of the head; that which reads
-    fewer tokens too, positions of which it then does not use.
+    All rows have the same weights but those of the attention; that which reads fewer tokens too,
+    positions of which it then does not use.
     """
     import keras
 
     from keras_combiner.layers import (
-        BagOfTokens,
-        DensePerLabel,
-        LabelAttentionPooling,
         MaskedAveragePooling,
         TokenAndPositionEmbedding,
         TokenDropout,
@@ -82,8 +79,8 @@ def classifier(row, dataset, settings, vocabulary_size, num_classes, attention_o
 
     details = settings["datasets"][dataset]
     token_ids = keras.Input((length_of(row, settings, dataset),), dtype="int32")
-    kept = TokenDropout(details["token_dropout"])(token_ids)
-    x = TokenAndPositionEmbedding(vocabulary_size, details["length"], settings["hidden_dim"])(kept)
+    x = TokenDropout(details["token_dropout"])(token_ids)
+    x = TokenAndPositionEmbedding(vocabulary_size, details["length"], settings["hidden_dim"])(x)
 
     def add(x, sublayers):
         y = keras.layers.LayerNormalization()(x)
@@ -97,15 +94,9 @@ def classifier(row, dataset, settings, vocabulary_size, num_classes, attention_o
             x = add(x, [lambda y, attend=attention: attend(y, y)])
         inner = keras.layers.Dense(settings["intermediate_dim"], activation="gelu")
         x = add(x, [inner, keras.layers.Dense(settings["hidden_dim"])])
-    x, own = keras.layers.LayerNormalization()(x), settings["rows"].get(row, {})
-    if own.get("pooling") == "label":
-        x, last = LabelAttentionPooling(num_classes)(x), DensePerLabel(num_classes)
-    else:
-        x, last = MaskedAveragePooling()(x), keras.layers.Dense(num_classes)
-    logits = last(keras.layers.Dropout(settings["dropout"])(x))
-    if own.get("lexical"):
-        logits = keras.layers.Add()([logits, BagOfTokens(vocabulary_size, num_classes)(kept)])
-    return keras.Model(token_ids, logits)
+    x = MaskedAveragePooling()(keras.layers.LayerNormalization()(x))
+    x = keras.layers.Dropout(settings["dropout"])(x)
+    return keras.Model(token_ids, keras.layers.Dense(num_classes)(x))
 
 
 def compiled(model):

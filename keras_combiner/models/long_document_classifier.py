@@ -63,7 +63,8 @@ class LongDocumentClassifier(DocumentModel):
             label, weighted by its own attention; see `keras_combiner.layers.LabelAttentionPooling`.
         lexical: bool, whether a linear model of the document's token ids adds its logits to those
             of the transformer ("wide and deep"), see `keras_combiner.layers.BagOfTokens`; or a
-            `keras.regularizers.Regularizer` of its table, which means True.
+            `keras.regularizers.Regularizer` of its table, which means True. In training it answers
+            alone for half of the documents of a step: `keras_combiner.layers.SumOfBranches`.
         **kwargs: `name` and `trainable`.
 
     Raises:

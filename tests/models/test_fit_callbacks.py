@@ -104,7 +104,9 @@ class Stop(callbacks.Callback):
 def test_backup_and_restore_goes_on_where_it_was(eager, tmp_path):
     options = {"epochs": 2, "batch_size": 5, "seed": 1, "verbose": 0}
     # Keras keeps weights and the optimizer, but not what random layers would draw next.
-    whole, stopped, resumed = (make(dropout=0.0, token_dropout=0.0) for _ in range(3))
+    whole, stopped, resumed = (
+        make(dropout=0.0, token_dropout=0.0, lexical=False) for _ in range(3)
+    )
     for model in (stopped, resumed):
         model.set_weights(whole.get_weights())
     whole.fit(TEXTS, LABELS, **options)

@@ -21,6 +21,7 @@ def fitted(batch_size, gradient_accumulation_steps):
         tokenizer="bytes",
         dropout=0.0,
         token_dropout=0.0,
+        lexical=False,
         verbose=False,
     )
     optimizer = keras.optimizers.Adam(

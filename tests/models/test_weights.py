@@ -22,7 +22,7 @@ WEIGHTS = [1.0, 0.5, 2.0, 0.0]
 
 def make(task="single_label", labels=CLASSES, **options):
     keras.utils.set_random_seed(3)
-    without = {"dropout": 0.0, "token_dropout": 0.0}
+    without = {"dropout": 0.0, "token_dropout": 0.0, "lexical": False}
     return LongDocumentClassifier.from_texts(
         TEXTS, labels, task=task, **{**SMALL, **without, **options}
     )

@@ -13,6 +13,7 @@ SMALL = {
     "verbose": False,
     "dropout": 0.0,
     "token_dropout": 0.0,
+    "lexical": False,
 }
 TEXTS = ["aaaa aaaa", "bbbb bbbb", "aaaa bbbb", "cccc cccc"] * 8
 SEVERAL = [["a"], ["b"], ["a", "b"], []] * 8

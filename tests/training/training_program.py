@@ -31,7 +31,7 @@ def train(callbacks=(), eager=False, several=False, weights=None, classes="balan
         hidden_dim=16,
         intermediate_dim=16,
         num_heads=2,
-        **{"dropout": 0.0, "token_dropout": 0.0, **options},
+        **{"dropout": 0.0, "token_dropout": 0.0, "lexical": False, **options},
     )
     if eager:
         optimizer = keras.optimizers.AdamW(0.01, clipnorm=0.1, gradient_accumulation_steps=2)
