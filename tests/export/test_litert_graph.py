@@ -60,7 +60,7 @@ PARTITIONS = 9
 
 @pytest.fixture(scope="module")
 def two_layers(make_classifier):
-    return make_classifier("wordpiece", num_layers=2)
+    return make_classifier("wordpiece", num_layers=2, lexical=False)
 
 
 # In these kinds the same operators compute, on other weights.

@@ -29,7 +29,7 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def classifier(make_classifier):
-    return make_classifier("wordpiece", num_layers=1, long_texts="windows")
+    return make_classifier("wordpiece", num_layers=1, long_texts="windows", lexical=False)
 
 
 @pytest.fixture(scope="module")

@@ -92,7 +92,7 @@ def test_what_is_read_is_counted(long_texts):
         assert documents.unknown[[0, 1, 3]].tolist() == [1, 0, 2]
 
 
-def test_training_is_refused_above_one_half_and_warned_of_above_a_twentieth(eager, classifier):
+def test_training_is_refused_above_one_half_and_warned_of_above_a_twentieth(classifier):
     texts = ["a b c a b c a b c z"] * 8
     validation = (["a a a a a a a z"], ["x"])
     with pytest.warns(UnknownTokensWarning) as caught:

@@ -35,6 +35,7 @@ def classifier(data):
         vocabulary_size=60,
         dropout=0.0,
         token_dropout=0.0,
+        lexical=False,
         verbose=False,
     )
     model.learning_rate = 1e-2
