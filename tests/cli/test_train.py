@@ -94,6 +94,7 @@ def test_folders_bytes_validation_data_and_overwrite(tmp_path, capsys, monkeypat
             *("--tokenizer", "bytes", "--sequence-length", "32", "--block-size", "8"),
             *("--summary", "max", "--epochs", "2", "--batch-size", "8"),
             *("--factorization", "window", "fixed", "--first-blocks", "1", "--locality", "1.5"),
+            "--no-lexical",
         ]
     )
     assert code == 0
@@ -108,7 +109,9 @@ def test_folders_bytes_validation_data_and_overwrite(tmp_path, capsys, monkeypat
     names = {path.name for path in output.iterdir()}
     plots = {"training.png", "confusion.png"}
     assert names == {"model.keras", "labels.txt", "report.json", "notes.txt", "checkpoints"} | plots
-    backbone = arguments.load_model(output).backbone
+    classifier = arguments.load_model(output)
+    assert classifier.lexical is False
+    backbone = classifier.backbone
     assert [backbone.arguments[x] for x in ("block_size", "locality")] == [8, 1.5]
     window, fixed = (backbone.get_layer(f"encoder_{i}").attention.plan for i in range(2))
     assert window.get_config() == Window(8).get_config()

@@ -137,6 +137,18 @@ def test_new_ones_start_as_the_mean_does():
         np.testing.assert_allclose(model(IDS), plain(IDS), atol=1e-6)
 
 
+def test_random_weights_have_a_bag_of_tokens_unless_asked_not_to():
+    model = make()
+    assert model.lexical is True
+    assert model.get_layer("logits").rate == 0.5
+    for plain in (
+        make(lexical=False),
+        LongDocumentClassifier(model.backbone, model.tokenizer, model.labels),
+    ):
+        assert plain.lexical is False
+        assert "lexical" not in [layer.name for layer in plain.layers]
+
+
 def test_are_saved_copied_and_trained(eager, tmp_path):
     model = make(**BOTH)
     before = [np.array(x) for x in model.trainable_weights]
