@@ -8,15 +8,13 @@ from keras_combiner.export import export_litert, run_litert
 from keras_combiner.export.quantization import CALIBRATED
 from tests.export.litert_graph import Graph
 
+pytestmark = pytest.mark.slow
+
 LENGTHS = (16, 40, 24)
 TOLERANCES = {"float32": 1e-4, "dynamic_int8": 0.05, "int8": 0.1, "int4": 0.5}
-QUICK = ("dynamic_int8",)
 
 
-@pytest.fixture(
-    scope="module",
-    params=[x if x in QUICK else pytest.param(x, marks=pytest.mark.slow) for x in TOLERANCES],
-)
+@pytest.fixture(scope="module", params=TOLERANCES)
 def files(request, classifier, documents, litert_file, tmp_path_factory):
     """Quantization, and the paths of two files: of one length, and of several."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -29,7 +27,6 @@ def files(request, classifier, documents, litert_file, tmp_path_factory):
     return request.param, litert_file(request.param)[0], folder / "all.tflite"
 
 
-@pytest.mark.slow
 def test_signatures(files):
     interpreter = Interpreter(model_path=str(files[2]))
     lengths = {
@@ -71,7 +68,6 @@ def test_other_lengths_are_refused(files):
         run_litert(files[2], np.ones((1, 17), "int32"))
 
 
-@pytest.mark.slow
 def test_one_length_may_be_shorter_than_the_models(byte_classifier, tmp_path):
     path = tmp_path / "model.tflite"
     report = export_litert(byte_classifier, path, sequence_lengths=[20], documents=["a king"])
@@ -92,7 +88,6 @@ def test_other_lengths_of_a_model_of_one_are_refused(model_of_one_length, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
 def test_a_model_of_one_length_has_one(model_of_one_length, tmp_path):
     path = tmp_path / "model.tflite"
     report = export_litert(model_of_one_length, path, sequence_lengths=[40], documents=["a king"])

@@ -17,6 +17,8 @@ from keras_combiner.export.tflite_editors.metadata import tokenizer_of
 from tests.eagerly import eagerly
 from tests.export.test_windows import TEXTS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 LENGTHS = [40, 16]
 
@@ -72,7 +74,6 @@ def in_javascript(folder):
     return run
 
 
-@pytest.mark.slow
 def test_the_example_answers_as_classify_does(
     eager, folder, classifier, on_device, tmp_path, capsys
 ):

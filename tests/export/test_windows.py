@@ -96,6 +96,7 @@ def test_a_saved_model_answers_as_classify_does(signature, signatures, answers, 
         np.testing.assert_allclose(alone[0], row, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_token_ids_of_any_length(signatures, classifier, probabilities):
     serve = signatures["serving_token_ids"]
     token_ids = classifier.tokenizer.encode(TEXTS).to_tensor()
