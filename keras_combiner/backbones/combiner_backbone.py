@@ -1,12 +1,20 @@
 """CombinerBackbone: token ids to one vector a token."""
 
+import dataclasses
+
 import keras
 
 from keras_combiner import factorizations
 from keras_combiner.backbones.arguments import check_keywords
+from keras_combiner.backbones.options_by_layer import LISTS, options_by_layer
 from keras_combiner.backbones.trainable_layers import model_from_config, trainable_layers
 from keras_combiner.factorizations import blocks
-from keras_combiner.layers import CombinerEncoder, TokenAndPositionEmbedding, dtype_policies
+from keras_combiner.layers import (
+    CombinerEncoder,
+    TokenAndPositionEmbedding,
+    dtype_policies,
+    normalization,
+)
 from keras_combiner.layers.dropout import Dropout
 from keras_combiner.layers.encoder_options import EncoderOptions
 
@@ -45,19 +53,23 @@ class CombinerBackbone(keras.Model):
         static_length: bool, whether documents always have exactly `sequence_length` token ids,
             padding included. Plans other than "fixed" and "window" need it wherever the length of
             a batch is not known beforehand, as in `fit` on a tf.data.Dataset, or in an export.
+        use_position_embeddings: bool, whether there are learned position embeddings; models with
+            `rotary` attention may do without.
+        normalize_embeddings: bool, whether embeddings are normalized. If None, they are unless
+            `normalize_first`. Pre-norm blocks on normalized embeddings are those of ModernBERT:
+            the first block has no other normalization before its attention.
         dtype: dtype or dtype policy of the layers.
         **kwargs: what else `keras_combiner.layers.CombinerEncoder` takes for its blocks, with the
             same defaults, for example `block_size`, `factorization`, `summary`, `activation`,
-            `use_causal_mask` or `remat`; and `name` and `trainable`. `factorization` may also be a
-            list with one plan for each block, from the first to the last; decoding needs plans that
-            all decode. One more normalization, with the
-            same `layer_norm_epsilon`, follows the last block if `normalize_first`, and the
-            embeddings if not. The learned position embeddings stay with `rotary`, too.
+            `use_causal_mask` or `remat`; and `name` and `trainable`. `factorization` and
+            `rotary_base` may also be lists with one value for each block, from the first to the
+            last; decoding needs plans that all decode. If `normalize_first`, one more normalization
+            like those of the blocks follows the last one.
 
     Raises:
         TypeError: for an unknown argument.
-        ValueError: if `num_layers` is less than 1, for a list of more or fewer plans than that,
-            and for what the layers refuse.
+        ValueError: if `num_layers` is less than 1, for a list of more or fewer values than
+            that, and for what the layers refuse.
 
     Example:
 
@@ -78,39 +90,52 @@ class CombinerBackbone(keras.Model):
         dropout=0.1,
         *,
         static_length=False,
+        use_position_embeddings=True,
+        normalize_embeddings=None,
         dtype=None,
         **kwargs,
     ):
         of_encoders = {x: kwargs.pop(x) for x in EncoderOptions.names() if x in kwargs}
         check_keywords(self, kwargs)
         blocks.check_size("num_layers", num_layers, "the number of encoder blocks")
-        factorization = factorizations.deserialize(
-            of_encoders.pop("factorization", EncoderOptions.factorization)
-        )
-        of_layers = [
-            EncoderOptions(
-                num_heads, intermediate_dim, dropout=dropout, factorization=plan, **of_encoders
-            )
-            for plan in factorizations.by_layer(factorization, num_layers)
-        ]
-        options = of_layers[0]  # all have the same but for the plans
+        of_encoders |= {
+            "num_heads": num_heads,
+            "intermediate_dim": intermediate_dim,
+            "dropout": dropout,
+            "factorization": factorizations.deserialize(
+                of_encoders.get("factorization", EncoderOptions.factorization)
+            ),
+        }
+        of_layers = options_by_layer(num_layers, of_encoders)
+        options = of_layers[0]  # all have the same but for what is a list
+        if normalize_embeddings is None:
+            normalize_embeddings = not options.normalize_first
         dtype = keras.dtype_policies.get(dtype)
         length = sequence_length if static_length else None
         token_ids = keras.Input((length,), dtype="int32", name="token_ids")
         embedding = TokenAndPositionEmbedding(
-            vocabulary_size, sequence_length, hidden_dim, dtype=dtype, name="embedding"
+            vocabulary_size,
+            sequence_length,
+            hidden_dim,
+            use_position_embeddings=use_position_embeddings,
+            dtype=dtype,
+            name="embedding",
         )
-        norm = keras.layers.LayerNormalization(
-            epsilon=options.layer_norm_epsilon, dtype=dtype, name="norm"
-        )
+
+        def normalized(x, name):
+            epsilon = options.layer_norm_epsilon
+            return normalization.make(options.normalization, epsilon, dtype=dtype, name=name)(x)
+
         x = embedding(token_ids)
-        if not options.normalize_first:
-            x = norm(x)
+        if normalize_embeddings:
+            x = normalized(x, "embedding_norm" if options.normalize_first else "norm")
         x = Dropout(dropout, dtype=dtype, name="embedding_dropout")(x)
+        if normalize_embeddings and options.normalize_first:
+            of_layers[0] = dataclasses.replace(options, use_attention_norm=False)
         for i, of_layer in enumerate(of_layers):
             x = CombinerEncoder(**of_layer.arguments(), dtype=dtype, name=f"encoder_{i}")(x)
         if options.normalize_first:
-            x = norm(x)
+            x = normalized(x, "norm")
         super().__init__(inputs=token_ids, outputs=x, **kwargs)
         # Not as attributes: `summary` would hide the method of keras.Model.
         self.arguments = {
@@ -119,8 +144,10 @@ class CombinerBackbone(keras.Model):
             "num_layers": num_layers,
             "hidden_dim": hidden_dim,
             **options.arguments(),
-            "factorization": factorization,
+            **{name: of_encoders[name] for name in LISTS if name in of_encoders},
             "static_length": static_length,
+            "use_position_embeddings": use_position_embeddings,
+            "normalize_embeddings": normalize_embeddings,
             "dtype": dtype,
         }
         self.options = options
@@ -168,8 +195,7 @@ class CombinerBackbone(keras.Model):
         max_length = longest if max_length is None else max_length
         if isinstance(max_length, int) and max_length > longest:
             raise ValueError(
-                f"`max_length` must be at most {longest} (sequence_length), there are no positions "
-                f"beyond. Received: {max_length}."
+                f"`max_length` must be at most {longest} (sequence_length). Received: {max_length}."
             )
         return {
             encoder.name: encoder.initial_cache(batch_size, max_length)
@@ -210,13 +236,13 @@ class CombinerBackbone(keras.Model):
         True
         """
         normalize_first = self.arguments["normalize_first"]
-        norm = self.get_layer("norm")
         x = self.embedding.decode(token_ids, position)
-        x = x if normalize_first else norm(x)
+        if self.arguments["normalize_embeddings"]:
+            x = self.get_layer("embedding_norm" if normalize_first else "norm")(x)
         new_cache = {}
         for encoder in self._encoders():
             x, new_cache[encoder.name] = encoder.decode(x, cache[encoder.name], position)
-        return (norm(x) if normalize_first else x), new_cache
+        return (self.get_layer("norm")(x) if normalize_first else x), new_cache
 
     def _encoders(self):
         # No attribute or property: files name weights by the attribute that leads to them.
@@ -228,6 +254,7 @@ class CombinerBackbone(keras.Model):
             **self.arguments,
             **self.options.get_config(),
             "factorization": factorizations.serialize(self.arguments["factorization"]),
+            "rotary_base": self.arguments["rotary_base"],
             "dtype": dtype_policies.serialize(self, self.arguments["dtype"]),
             "name": self.name,
             "trainable": self.trainable,

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import keras
 
+from keras_combiner import factorizations
 from keras_combiner.backbones import CombinerBackbone
-from keras_combiner.convert.positions import extend_positions
+from keras_combiner.convert.positions import check_method, extend_positions
 from keras_combiner.keras_files import load_model
 
 MODEL_FILE = "model.keras"
@@ -27,6 +28,14 @@ class CombinerWeights:
     backbone: CombinerBackbone
     pad_token_id: int = 0
 
+    @property
+    def local_plans(self):
+        """list, for each layer its plan if that covers near tokens only, or None; or empty."""
+        plans = self.backbone.arguments["factorization"]
+        if not isinstance(plans, list):
+            return []
+        return [None if factorizations.get(x).covers_all else x for x in plans]
+
     def to_backbone(self, sequence_length, positions, **options):
         """Builds a backbone with these weights.
 
@@ -43,15 +52,18 @@ class CombinerWeights:
             ValueError: if this one is quantized, and for what the backbone or `extend_positions`
                 refuses.
         """
-        table = keras.ops.convert_to_numpy(self.backbone.embedding.position_embeddings)
-        table = extend_positions(table, sequence_length, positions)
+        check_method(positions)
+        table = self.backbone.embedding.position_embeddings
+        if table is not None:
+            table = keras.ops.convert_to_numpy(table)
+            table = extend_positions(table, sequence_length, positions)
         arguments = {**self.backbone.arguments, "sequence_length": sequence_length, **options}
         backbone = CombinerBackbone(**arguments)
         source_backbone = _without_lora(self.backbone)
         known = {_place(x, source_backbone): x for x in source_backbone.weights}
         for weight in backbone.weights:
             source = known.get(_place(weight, backbone))
-            if weight is backbone.embedding.position_embeddings:
+            if table is not None and weight is backbone.embedding.position_embeddings:
                 weight.assign(table)
             elif source is not None and "int" in source.dtype:
                 raise ValueError(

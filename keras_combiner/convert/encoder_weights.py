@@ -1,4 +1,4 @@
-"""EncoderWeights: what every BERT-like encoder is made of, whoever wrote it."""
+"""EncoderWeights: what every pretrained encoder is made of, whoever wrote it."""
 
 import dataclasses
 from collections.abc import Callable
@@ -6,43 +6,55 @@ from collections.abc import Callable
 import numpy as np
 
 from keras_combiner.backbones import CombinerBackbone
-from keras_combiner.convert.positions import extend_positions
+from keras_combiner.convert.positions import check_method, extend_positions
+from keras_combiner.factorizations import Factorization
 
 SUBLAYERS = (
     *("query", "key", "value", "attention_output", "attention_norm"),
-    *("feedforward_intermediate", "feedforward_output", "feedforward_norm"),
+    *("feedforward_intermediate", "feedforward_gate", "feedforward_output", "feedforward_norm"),
 )
 
 
 @dataclasses.dataclass
 class EncoderWeights:
-    """The weights of a post-norm encoder, in the shapes that our layers have.
+    """The weights of an encoder, in the shapes that our layers have.
 
-    Legend: V token ids, P positions, F features, H heads, D = F / H, I intermediate features.
+    Legend: V token ids, P positions, F features, H heads, K key and value heads, D head dim,
+    I intermediate features.
 
     Attributes:
         token_embeddings: float array `[V, F]`.
-        position_embeddings: float array `[P, F]`; the embedding of the first token type, which
-            every token of a single text has, is added to it.
-        embedding_norm: pair of float arrays `[F]`, scale and offset.
-        layers: list of dicts, one a block, from each name of `SUBLAYERS` to its weights: kernel
-            and bias, or scale and offset. Kernels are `[F, H, D]` for query, key and value,
-            `[H, D, F]` for the attention's output, `[F, I]` and `[I, F]` for the feed-forward
-            network.
+        position_embeddings: float array `[P, F]`, or None if there are none; the embedding of the
+            first token type, which every token of a single text has, is added to it (or, without
+            positions, to the token embeddings).
+        embedding_norm: tuple of float arrays `[F]`, scale and, if normalizations have one, offset;
+            or None if the embeddings are not normalized.
+        layers: list of dicts, one a block, from names of `SUBLAYERS` to weights, tuples of arrays:
+            kernel and, with `use_bias`, bias; or as in `embedding_norm`. Kernels are `[F, H, D]`
+            for query, `[F, K, D]` for key and value, `[H, D, F]` for the attention's output,
+            `[F, I]` for the feed-forward network and its gate, `[I, F]` for its output. Without an
+            "attention_norm" attention has none.
+        final_norm: as `embedding_norm`, of a pre-norm encoder; None if it is post-norm.
         activation: str or callable, of the feed-forward network.
         layer_norm_epsilon: float.
         dropout: float, dropout rate.
         pad_token_id: int, the source's padding. Ours is 0: the two ids are swapped.
+        local_plans: list of `Factorization` or None, for every block its plan if it attends to
+            near tokens only, and None if it attends to the whole text. Empty if all do that.
+        options: dict, what else `CombinerBackbone` takes for such an encoder.
     """
 
     token_embeddings: np.ndarray
-    position_embeddings: np.ndarray
-    embedding_norm: tuple[np.ndarray, np.ndarray]
-    layers: list[dict[str, tuple[np.ndarray, np.ndarray]]]
+    position_embeddings: np.ndarray | None
+    embedding_norm: tuple[np.ndarray, ...] | None
+    layers: list[dict[str, tuple[np.ndarray, ...]]]
+    final_norm: tuple[np.ndarray, ...] | None = None
     activation: str | Callable = "gelu"
     layer_norm_epsilon: float = 1e-12
     dropout: float = 0.1
     pad_token_id: int = 0
+    local_plans: list[Factorization | None] = dataclasses.field(default_factory=list)
+    options: dict = dataclasses.field(default_factory=dict)
 
     @property
     def num_heads(self):
@@ -63,8 +75,12 @@ class EncoderWeights:
         Raises:
             ValueError: for what the backbone or `extend_positions` refuses.
         """
-        position_embeddings = extend_positions(self.position_embeddings, sequence_length, positions)
+        check_method(positions)
+        table = self.position_embeddings
+        if table is not None:
+            table = extend_positions(table, sequence_length, positions)
         vocabulary_size, hidden_dim = self.token_embeddings.shape
+        is_pre_norm = self.final_norm is not None
         backbone = CombinerBackbone(
             vocabulary_size,
             sequence_length,
@@ -72,31 +88,45 @@ class EncoderWeights:
             num_heads=self.num_heads,
             hidden_dim=hidden_dim,
             intermediate_dim=self.layers[0]["feedforward_intermediate"][0].shape[1],
-            normalize_first=False,
+            normalize_first=is_pre_norm,
+            normalize_embeddings=self.embedding_norm is not None,
+            use_position_embeddings=table is not None,
             layer_norm_epsilon=self.layer_norm_epsilon,
-            **{"activation": self.activation, "dropout": self.dropout, **options},
+            **{
+                "activation": self.activation,
+                "dropout": self.dropout,
+                **self.options,
+                **options,
+            },
         )
         token_embeddings = swap_with_first(self.token_embeddings, self.pad_token_id)
         backbone.embedding.token_embedding.embeddings.assign(token_embeddings)
-        backbone.embedding.position_embeddings.assign(position_embeddings)
-        _assign(backbone.get_layer("norm"), self.embedding_norm)
+        if table is not None:
+            backbone.embedding.position_embeddings.assign(table)
+        if self.embedding_norm is not None:
+            name = "embedding_norm" if is_pre_norm else "norm"
+            _assign(backbone.get_layer(name), self.embedding_norm)
         for i, layer in enumerate(self.layers):
             assign_block(backbone.get_layer(f"encoder_{i}"), layer)
+        if is_pre_norm:
+            _assign(backbone.get_layer("norm"), self.final_norm)
         return backbone
 
 
 def assign_block(encoder, weights):
     """Assigns a block's weights, a dict as in `EncoderWeights`, to a built `CombinerEncoder`."""
     attention = encoder.attention
-    sublayers = {
+    of_attention = {
         "query": attention.query_dense,
         "key": attention.key_dense,
         "value": attention.value_dense,
         "attention_output": attention.output_dense,
-        **{name: getattr(encoder, name) for name in SUBLAYERS if hasattr(encoder, name)},
     }
     for name in SUBLAYERS:
-        _assign(sublayers[name], weights[name])
+        layer = of_attention.get(name, getattr(encoder, name, None))
+        # A block without a gate, or whose attention has no normalization, has no such layer.
+        if layer is not None or name in weights:
+            _assign(layer, weights[name])
 
 
 def _assign(layer, arrays):
@@ -116,3 +146,33 @@ def swap_with_first(rows, i):
         rows[0] = rows[i]
         rows[i] = first
     return rows
+
+
+def into_heads(arrays, num_heads):
+    """Splits the outputs of a dense layer: `[F, H D]` and `[H D]` to `[F, H, D]` and `[H, D]`.
+
+    >>> kernel, bias = into_heads((np.ones((8, 6)), np.ones(6)), num_heads=2)
+    >>> kernel.shape, bias.shape
+    ((8, 2, 3), (2, 3))
+    """
+    return tuple(x.reshape((*x.shape[:-1], num_heads, -1)) for x in arrays)
+
+
+def out_of_heads(arrays, num_heads):
+    """Splits the inputs of a dense layer: `[H D, F]` and `[F]` to `[H, D, F]` and `[F]`.
+
+    >>> kernel, bias = out_of_heads((np.ones((6, 8)), np.ones(8)), num_heads=2)
+    >>> kernel.shape, bias.shape
+    ((2, 3, 8), (8,))
+    """
+    kernel, *bias = arrays
+    return (kernel.reshape((num_heads, -1, kernel.shape[1])), *bias)
+
+
+def split_outputs(arrays, parts):
+    """Splits the outputs of a dense layer that computes several: a list of kernels and biases.
+
+    >>> [kernel.shape for kernel, bias in split_outputs((np.ones((8, 6)), np.ones(6)), 3)]
+    [(8, 2), (8, 2), (8, 2)]
+    """
+    return list(zip(*(np.split(x, parts, axis=-1) for x in arrays), strict=True))

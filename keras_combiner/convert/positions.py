@@ -34,10 +34,7 @@ def extend_positions(table, length, method="tile"):
     """
     if not isinstance(length, int) or isinstance(length, bool) or length < 1:
         raise ValueError(f"`sequence_length` must be an int of at least 1. Received: {length!r}.")
-    if method not in METHODS:
-        raise ValueError(
-            f"`positions` must be one of {', '.join(map(repr, METHODS))}. Received: {method!r}."
-        )
+    check_method(method)
     known = len(table)
     if length <= known:
         return table[:length]
@@ -48,3 +45,11 @@ def extend_positions(table, length, method="tile"):
     share = (places - below)[:, np.newaxis]
     above = table[np.minimum(below + 1, known - 1)]
     return ((1 - share) * table[below] + share * above).astype(table.dtype)
+
+
+def check_method(method):
+    """Raises a ValueError for a method that is not one of `METHODS`."""
+    if method not in METHODS:
+        raise ValueError(
+            f"`positions` must be one of {', '.join(map(repr, METHODS))}. Received: {method!r}."
+        )

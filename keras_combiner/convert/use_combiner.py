@@ -5,12 +5,8 @@ from pathlib import Path
 
 import keras
 
-from keras_combiner.convert.combiner_weights import (
-    CombinerWeights,
-    as_combiner,
-    read_combiner,
-)
-from keras_combiner.convert.defaults import DEFAULT_SUMMARY, default_locality, default_plan
+from keras_combiner.convert.combiner_weights import as_combiner, read_combiner
+from keras_combiner.convert.conversion_plan import conversion_plan
 from keras_combiner.convert.functional import swap_attention
 from keras_combiner.convert.hugging_face import read_hugging_face
 from keras_combiner.convert.keras_hub import BACKBONES, is_keras_hub, read_keras_hub
@@ -40,8 +36,9 @@ def use_combiner(
     Args:
         source: one of
 
-            - a directory with a Hugging Face checkpoint of the family of BERT, RoBERTa or
-              DistilBERT: config.json, model.safetensors, vocab.txt or tokenizer.json;
+            - a directory with a Hugging Face checkpoint of one of the families in
+              docs/pretrained.md, such as ModernBERT, BERT or RoBERTa: config.json,
+              model.safetensors, vocab.txt or tokenizer.json;
             - what `keras-combiner pretrain` or `train` wrote: its directory, or a .keras file; or
               a `CombinerBackbone`, or a model of this package with one;
             - a checkpoint of Model Garden's `BertEncoderV2` or `BertEncoder`: its prefix (without
@@ -51,19 +48,22 @@ def use_combiner(
             - any other functional or Sequential Keras model with `MultiHeadAttention`, or with
               KerasHub's `TransformerEncoder`.
         factorization: str or `keras_combiner.factorizations.Factorization`, the plan of all
-            layers; or a list of these, one for each layer, from the first to the last (of any
-            other Keras model: for each layer that is replaced, in the order of `model.layers`,
-            those of a nested model in its place). If None, "fixed" in blocks of `block_size`
-            tokens, each of which reads the first block of the text, too, and opens 8 parts of 16
-            tokens (or of the largest divisor that both have); of a model of this package, its own.
+            layers that attend to the whole text. Layers that attend to near tokens only, as in
+            ModernBERT, keep their windows, exactly (if all layers are such, as in Longformer, the
+            plan takes the place of all). Or a list of these, one for each layer, from the first to
+            the last (of any other Keras model: for each layer that is replaced, in the order of
+            `model.layers`, those of a nested model in its place). If None, "fixed" in blocks of
+            `block_size` tokens, each of which reads the first block of the text, too, and opens 8
+            parts of 16 tokens (or of the largest divisor that both have), beside the windows that
+            there are; of a model of this package, its own.
         block_size: see `keras_combiner.layers.CombinerAttention`. If None, 64; of a model of this
             package, its own. Without `factorization`, plans of such a model that are objects keep
-            all but their `block_size`.
+            all but their `block_size`; in a list, windows stay as they are.
         summary: see `keras_combiner.layers.CombinerAttention`. If None, "gaussian"; of a model of
             this package, its own.
         sequence_length: int, the longest document, in tokens.
-        positions: "tile" or "interpolate", how the position table is extended; see
-            `keras_combiner.convert.extend_positions`.
+        positions: "tile" or "interpolate", how the position table is extended, if there is one;
+            see `keras_combiner.convert.extend_positions`.
         tokenizer: a `keras_combiner.text.Tokenizer`, a tokenizer of KerasHub's with word pieces,
             or a vocabulary (list of str, or the path of a vocab.txt). If None, that of the source:
             the vocab.txt or tokenizer.json of its directory, or the tokenizer of the model or task.
@@ -100,25 +100,7 @@ def use_combiner(
             f"use_combiner has no option {', '.join(unknown)}. It has: {', '.join(OPTIONS)}."
         )
     weights, found = _read(source, with_tokenizer=tokenizer is None)
-    plan = {
-        "factorization": factorization,
-        "block_size": block_size,
-        "summary": summary,
-        "locality": locality,
-    }
-    if isinstance(weights, CombinerWeights):
-        if factorization is None and block_size is not None:
-            its_own = weights.backbone.arguments["factorization"]
-            plan["factorization"] = _in_blocks_of(block_size, its_own)
-        plan = {name: x for name, x in plan.items() if x is not None}
-    else:
-        block_size = 64 if block_size is None else block_size
-        plan = {
-            "factorization": default_plan(block_size) if factorization is None else factorization,
-            "block_size": block_size,
-            "summary": DEFAULT_SUMMARY if summary is None else summary,
-            "locality": locality,
-        }
+    plan = conversion_plan(weights, factorization, block_size, summary, locality)
     tokenizer = found if tokenizer is None else tokenizer
     if weights is None:
         if options:
@@ -130,8 +112,6 @@ def use_combiner(
             _backbone(source), sequence_length=sequence_length, positions=positions, **plan
         )
         return model, as_tokenizer(tokenizer)
-    if "locality" in plan and plan["locality"] is None:
-        plan["locality"] = default_locality(weights.num_heads)
     tokenizer = as_tokenizer(tokenizer, weights.pad_token_id)
     backbone = weights.to_backbone(sequence_length, positions, **plan, **options)
     _check_fits(tokenizer, backbone.arguments["vocabulary_size"])
@@ -146,28 +126,6 @@ def _check_fits(tokenizer, vocabulary_size):
             f"{vocabulary_size} only: this is not the vocabulary that it was trained with. Pass "
             "that one as `tokenizer`."
         )
-
-
-def _in_blocks_of(block_size, factorization):
-    """The plan, or plans by layer, of a model of this package with blocks of another size."""
-    if isinstance(factorization, list):
-        return [_in_blocks_of(block_size, x) for x in factorization]
-    if isinstance(factorization, str):
-        return factorization  # a name takes the size from the layer
-    config = factorization.get_config()
-    if "block_size" not in config or factorization.plans:
-        raise ValueError(
-            f"The model has the plan {type(factorization).__name__}, which `block_size` alone "
-            "cannot change. Pass `factorization` as well, the plan that the model is to have. "
-            f"Received: block_size={block_size}."
-        )
-    try:
-        return type(factorization).from_config({**config, "block_size": block_size})
-    except ValueError as error:
-        raise ValueError(
-            f"`block_size` alone cannot change the plan of the model: {error} Or pass "
-            "`factorization` as well, the plan that the model is to have."
-        ) from error
 
 
 def _read(source, with_tokenizer):

@@ -49,7 +49,9 @@ def convert(call, embedding, quantization, lengths, token_ids=None, learns_range
             content = converter.convert()
         except Exception as error:
             raise RuntimeError(_explain(error)) from error
-        positions = keras.ops.convert_to_numpy(embedding.position_embeddings)
+        positions = embedding.position_embeddings
+        if positions is not None:
+            positions = keras.ops.convert_to_numpy(positions)
         content = use_embedding_lookup(content, positions)
         by_signature = {x: token_ids[y] for x, y in length_of.items() if token_ids}
         content = quantize(content, quantization, by_signature, learns_ranges)

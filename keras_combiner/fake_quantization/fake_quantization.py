@@ -66,7 +66,8 @@ def apply(model, ranges, weights_are_quantized):
         elif isinstance(layer, TokenAndPositionEmbedding):
             refuse_changed(layer.token_embedding)
             tables = [layer.token_embedding.embeddings, layer.position_embeddings]
-            _quantize_weights(layer, [(x, _as_a_whole) for x in tables], weights_are_quantized)
+            tables = [(x, _as_a_whole) for x in tables if x is not None]
+            _quantize_weights(layer, tables, weights_are_quantized)
         elif isinstance(layer, BagOfTokens):
             _quantize_weights(layer, [(layer.embeddings, _as_a_whole)], weights_are_quantized)
         elif isinstance(layer, CombinerAttention):

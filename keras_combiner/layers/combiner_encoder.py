@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_combiner.layers import dtype_policies
+from keras_combiner.layers import dtype_policies, normalization
 from keras_combiner.layers.combiner_attention import CombinerAttention
 from keras_combiner.layers.dropout import Dropout
 from keras_combiner.layers.encoder_options import EncoderOptions
@@ -14,9 +14,9 @@ from keras_combiner.layers.rematerialization import rematerialized
 class CombinerEncoder(keras.layers.Layer):
     """Transformer block for long sequences: CombinerAttention, then a feed-forward network.
 
-    Both sublayers have dropout on their output, a residual connection and a layer
-    normalization, which comes before the sublayer (`normalize_first=True`, pre-norm) or after the
-    addition (post-norm, as in BERT).
+    Both sublayers have dropout on their output, a residual connection and a normalization, which
+    comes before the sublayer (`normalize_first=True`, pre-norm) or after the addition (post-norm,
+    as in BERT).
 
     Masking: the implicit Keras mask of the input, or `mask`, is what CombinerAttention takes as
     its padding mask; it is passed on.
@@ -45,6 +45,13 @@ class CombinerEncoder(keras.layers.Layer):
         kernel_regularizer: regularizer of their kernels, or None.
         bias_regularizer: regularizer of their biases, or None.
         locality: see `CombinerAttention`.
+        use_bias: bool, whether attention and feed-forward network have biases.
+        use_gated_activation: bool, whether the feed-forward network has a gate (a gated linear
+            unit, GLU): what is activated is multiplied by a second projection of the same width,
+            as in ModernBERT (GeGLU, with the activation "gelu") and Llama (SwiGLU, "silu").
+        normalization: str, "layer_norm", "layer_norm_no_offset" (which only scales) or "rms_norm".
+        use_attention_norm: bool, whether attention has its normalization. A pre-norm block does
+            without it if its input is normalized already.
         **kwargs: `name`, `dtype` and what else `keras.layers.Layer` takes.
 
     Call arguments:
@@ -73,7 +80,8 @@ class CombinerEncoder(keras.layers.Layer):
 
     Reference:
         Vaswani et al., "Attention Is All You Need", 2017, section 3; attention as in
-        `CombinerAttention`.
+        `CombinerAttention`. Gated feed-forward networks: Shazeer, "GLU Variants Improve
+        Transformer", 2020, https://arxiv.org/abs/2002.05202.
     """
 
     def __init__(
@@ -98,6 +106,10 @@ class CombinerEncoder(keras.layers.Layer):
         kernel_regularizer=None,
         bias_regularizer=None,
         locality=0.0,
+        use_bias=True,
+        use_gated_activation=False,
+        normalization="layer_norm",
+        use_attention_norm=True,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -123,6 +135,10 @@ class CombinerEncoder(keras.layers.Layer):
             bias_initializer=bias_initializer,
             kernel_regularizer=kernel_regularizer,
             bias_regularizer=bias_regularizer,
+            use_bias=use_bias,
+            use_gated_activation=use_gated_activation,
+            normalization=normalization,
+            use_attention_norm=use_attention_norm,
         )
         for name, value in self.options.arguments().items():
             setattr(self, name, value)  # as every layer of Keras has its arguments
@@ -148,27 +164,39 @@ class CombinerEncoder(keras.layers.Layer):
                 "do so twice. Leave it out, or take another plan. Received: "
                 f"factorization={options.factorization!r}."
             )
-        self.attention_norm = self._layer_norm("attention_norm")
-        self.attention_norm.build(input_shape)
+        self.attention_norm = None
+        if options.use_attention_norm:
+            self.attention_norm = self._norm("attention_norm")
+            self.attention_norm.build(input_shape)
+        is_gated = options.use_gated_activation
         self.feedforward_intermediate = self._dense(
-            "feedforward_intermediate", options.intermediate_dim, options.activation
+            "feedforward_intermediate",
+            options.intermediate_dim,
+            None if is_gated else options.activation,
         )
         self.feedforward_intermediate.build(input_shape)
+        if is_gated:
+            self.feedforward_gate = self._dense(
+                "feedforward_gate", options.intermediate_dim, options.activation
+            )
+            self.feedforward_gate.build(input_shape)
         self.feedforward_output = self._dense("feedforward_output", features)
         self.feedforward_output.build((*input_shape[:-1], options.intermediate_dim))
-        self.feedforward_norm = self._layer_norm("feedforward_norm")
+        self.feedforward_norm = self._norm("feedforward_norm")
         self.feedforward_norm.build(input_shape)
         self.dropout_layer = Dropout(options.dropout, dtype=self.dtype_policy, name="dropout")
 
-    def _layer_norm(self, name):
-        return keras.layers.LayerNormalization(
-            epsilon=self.options.layer_norm_epsilon, dtype=self.dtype_policy, name=name
+    def _norm(self, name):
+        options = self.options
+        return normalization.make(
+            options.normalization, options.layer_norm_epsilon, dtype=self.dtype_policy, name=name
         )
 
     def _dense(self, name, units, activation=None):
         return keras.layers.Dense(
             units,
             activation=activation,
+            use_bias=self.options.use_bias,
             **self.options.for_weights(),
             dtype=dtype_policies.of_sublayer(self, name),
             name=name,
@@ -207,9 +235,13 @@ class CombinerEncoder(keras.layers.Layer):
         return (x, scores) if return_attention_scores else x
 
     def _feed_forward(self, x):
-        return self.feedforward_output(self.feedforward_intermediate(x))
+        hidden = self.feedforward_intermediate(x)
+        if self.options.use_gated_activation:
+            hidden = hidden * self.feedforward_gate(x)
+        return self.feedforward_output(hidden)
 
     def _residual(self, x, sublayer, norm, training):
+        norm = _identity if norm is None else norm
         if self.options.normalize_first:
             return x + self.dropout_layer(sublayer(norm(x)), training=training)
         return norm(x + self.dropout_layer(sublayer(x), training=training))
@@ -281,3 +313,7 @@ class CombinerEncoder(keras.layers.Layer):
             "dtype": dtype_policies.serialize(self, self.dtype_policy),
             **self.options.get_config(),
         }
+
+
+def _identity(x):
+    return x

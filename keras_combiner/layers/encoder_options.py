@@ -8,6 +8,7 @@ import keras
 from keras_combiner import factorizations
 from keras_combiner.factorizations import summaries
 from keras_combiner.factorizations.factorization import check_locality
+from keras_combiner.layers import normalization
 from keras_combiner.layers.combiner_attention import check_heads
 
 
@@ -48,6 +49,10 @@ class EncoderOptions:
     kernel_regularizer: keras.Regularizer | None = None
     bias_regularizer: keras.Regularizer | None = None
     locality: float = 0.0
+    use_bias: bool = True
+    use_gated_activation: bool = False
+    normalization: str = "layer_norm"
+    use_attention_norm: bool = True
 
     def __post_init__(self):
         for name in ("num_heads", "intermediate_dim"):
@@ -64,6 +69,7 @@ class EncoderOptions:
             object.__setattr__(self, name, value)
         factorizations.get(self.factorization, self.block_size)  # refuses a wrong block size
         summaries.check(self.summary)
+        normalization.check(self.normalization)
         check_locality(self.locality, self.num_heads)
         check_heads(self.num_heads, self.num_key_value_heads)
 
@@ -88,6 +94,7 @@ class EncoderOptions:
             "num_key_value_heads": self.num_key_value_heads,
             "rotary": self.rotary,
             "rotary_base": self.rotary_base,
+            "use_bias": self.use_bias,
             **self.for_weights(),
         }
 

@@ -10,13 +10,17 @@ from keras_combiner.layers import dtype_policies
 class TokenAndPositionEmbedding(keras.layers.Layer):
     """Sum of a learned token embedding and a learned position embedding.
 
+    `use_position_embeddings=False` leaves the second out, for models that know positions otherwise
+    (rotary attention).
+
     Masking: id 0 is padding; the output carries the implicit Keras mask `token_ids != 0`.
 
     Args:
         vocabulary_size: int, number of token ids.
-        sequence_length: int, the longest sequence that has positions.
+        sequence_length: int, the longest sequence.
         embedding_dim: int, number of features.
         embeddings_initializer: initializer of both tables.
+        use_position_embeddings: bool, whether there are position embeddings.
         **kwargs: `name`, `dtype` and what else `keras.layers.Layer` takes.
 
     Call arguments:
@@ -44,6 +48,7 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
         sequence_length,
         embedding_dim,
         embeddings_initializer="uniform",
+        use_position_embeddings=True,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -60,9 +65,10 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
         self.sequence_length = sequence_length
         self.embedding_dim = embedding_dim
         self.embeddings_initializer = keras.initializers.get(embeddings_initializer)
+        self.use_position_embeddings = use_position_embeddings
 
     def build(self, input_shape):
-        """Creates both tables."""
+        """Creates the tables."""
         policy = dtype_policies.of_sublayer(self, "token_embedding")
         # Language models turn it around: vectors to logits, in float32 at least.
         self.token_embedding = _TokenEmbedding(
@@ -76,20 +82,24 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
         )
         self.token_embedding.supports_masking = True  # vectors come with a mask
         self.token_embedding.build(input_shape)
-        self.position_embeddings = self.add_weight(
-            shape=(self.sequence_length, self.embedding_dim),
-            initializer=_with_another_seed(self.embeddings_initializer),
-            name="position_embeddings",
-        )
+        self.position_embeddings = None
+        if self.use_position_embeddings:
+            self.position_embeddings = self.add_weight(
+                shape=(self.sequence_length, self.embedding_dim),
+                initializer=_with_another_seed(self.embeddings_initializer),
+                name="position_embeddings",
+            )
 
     def call(self, token_ids):
         """See the class docstring."""
         self._check_length(token_ids.shape)
-        length = ops.shape(token_ids)[1]
-        positions = ops.cast(self.position_embeddings, self.compute_dtype)
         # A quantized table may return float32, whatever its policy says.
         tokens = self.token_embedding(self._with_negative_ids_out_of_range(token_ids))
         tokens = ops.cast(tokens, self.compute_dtype)
+        if self.position_embeddings is None:
+            return tokens
+        length = ops.shape(token_ids)[1]
+        positions = ops.cast(self.position_embeddings, self.compute_dtype)
         return tokens + ops.expand_dims(positions[:length], 0)
 
     def decode(self, token_ids, position):
@@ -102,8 +112,10 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
         Returns:
             float tensor `[batch, embedding_dim]`.
         """
-        here = ops.take(self.position_embeddings, ops.cast(position, "int32"), axis=0)
         tokens = self.token_embedding(self._with_negative_ids_out_of_range(token_ids))
+        if self.position_embeddings is None:
+            return tokens
+        here = ops.take(self.position_embeddings, ops.cast(position, "int32"), axis=0)
         return tokens + ops.expand_dims(ops.cast(here, tokens.dtype), 0)
 
     def _with_negative_ids_out_of_range(self, token_ids):
@@ -114,9 +126,9 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
     def _check_length(self, shape):
         if shape[1] is not None and shape[1] > self.sequence_length:
             raise ValueError(
-                f"Expected at most {self.sequence_length} token ids (sequence_length), there are "
-                f"no positions beyond. Received: shape {tuple(shape)}. Cut the documents, or build "
-                "the model with a larger sequence_length."
+                f"Expected at most {self.sequence_length} token ids (sequence_length). Received: "
+                f"shape {tuple(shape)}. Cut the documents, or build the model with a larger "
+                "sequence_length."
             )
 
     def compute_mask(self, token_ids, previous_mask=None):
@@ -137,6 +149,7 @@ class TokenAndPositionEmbedding(keras.layers.Layer):
             "sequence_length": self.sequence_length,
             "embedding_dim": self.embedding_dim,
             "embeddings_initializer": keras.initializers.serialize(self.embeddings_initializer),
+            "use_position_embeddings": self.use_position_embeddings,
         }
 
 

@@ -3,13 +3,14 @@
 import keras
 
 # Shapes: query, key, value `[features, heads, dim]`, attention_output `[heads, dim, features]`,
-# the feed-forward `[features, intermediate]` and back, tables `[tokens or positions, features]`.
+# the feed-forward and its gate `[features, intermediate]` and back, tables
+# `[tokens or positions, features]`.
 _SHARDED = {
     r"(.*/)?(query|key|value|gate)/kernel$": (None, "model", None),
     r"(.*/)?(query|key|value|gate)/bias$": ("model", None),
     r"(.*/)?attention_output/kernel$": ("model", None, None),
-    r"(.*/)?feedforward_intermediate/kernel$": (None, "model"),
-    r"(.*/)?feedforward_intermediate/bias$": ("model",),
+    r"(.*/)?feedforward_(intermediate|gate)/kernel$": (None, "model"),
+    r"(.*/)?feedforward_(intermediate|gate)/bias$": ("model",),
     r"(.*/)?feedforward_output/kernel$": ("model", None),
     r"(.*/)?token_embedding/embeddings$": (None, "model"),
     r"(.*/)?embedding/position_embeddings$": (None, "model"),

@@ -30,7 +30,7 @@ def use_embedding_lookup(content, position_embeddings):
     Args:
         content: bytes of the file.
         position_embeddings: float array `[rows, features]`, the table whose first rows are a
-            constant.
+            constant; None if there is none.
 
     Returns:
         bytes of a file that computes the same. Equal constants are kept once, and every tensor has
@@ -39,7 +39,8 @@ def use_embedding_lookup(content, position_embeddings):
     model = read_model(content)
     for subgraph in model.subgraphs:
         _look_up_gathered(model, subgraph)
-        _look_up_constant(model, subgraph, np.asarray(position_embeddings, "float32"))
+        if position_embeddings is not None:
+            _look_up_constant(model, subgraph, np.asarray(position_embeddings, "float32"))
     _share_buffers(model)
     _make_names_unique(model)
     return write_model(model)

@@ -1,0 +1,162 @@
+"""The tensors of a Hugging Face checkpoint, of which every one of the encoder has to be used."""
+
+import json
+
+import numpy as np
+
+
+class CheckpointTensors:
+    """The tensors of a checkpoint by name, whatever the model around the encoder is called.
+
+    Args:
+        folder: `pathlib.Path` of the directory.
+        landmarks: str, ends of names of which the checkpoint has exactly one tensor; what stands
+            before it, stands before all names of the encoder.
+
+    Raises:
+        ImportError: if safetensors is missing.
+        FileNotFoundError: if a file is missing.
+        ValueError: if there is no such tensor, or more than one.
+    """
+
+    def __init__(self, folder, *landmarks):
+        safe_open = import_safe_open()
+        index = folder / "model.safetensors.index.json"
+        if index.exists():
+            files = sorted(set(read_json(index)["weight_map"].values()))
+        else:
+            files = ["model.safetensors"]
+        self._files = {}
+        for file in files:
+            check_exists(folder / file)
+            opened = safe_open(folder / file, framework="numpy")
+            self._files.update(dict.fromkeys(opened.keys(), opened))
+        roots = [x.removesuffix(y) for y in landmarks for x in self._files if x.endswith(y)]
+        if len(roots) != 1:
+            raise ValueError(
+                f"Expected one tensor whose name ends in {' or '.join(landmarks)} in {folder}. "
+                f"Received {len(roots)}."
+            )
+        self._folder = folder
+        self._root = roots[0]
+        self._read = set()
+
+    def has(self, name):
+        """Says whether the encoder has a tensor of that name."""
+        return self._root + name in self._files
+
+    def __getitem__(self, name):
+        name = self._root + name
+        if name not in self._files:
+            raise ValueError(
+                f"Expected a tensor {name}, as config.json says. The checkpoint has none. Save the "
+                "model again with save_pretrained."
+            )
+        self._read.add(name)
+        return np.asarray(self._files[name].get_tensor(name)).astype("float32")
+
+    def of_shape(self, name, *shape):
+        """Returns a tensor, float array of that shape.
+
+        Raises:
+            ValueError: if it is missing or of another shape.
+        """
+        tensor = self[name]
+        if tensor.shape != shape:
+            raise ValueError(
+                f"Expected the tensor {self._root}{name} in {self._folder} to have the shape "
+                f"{list(shape)}, as config.json says. Received: {list(tensor.shape)}."
+            )
+        return tensor
+
+    def dense(self, name, outputs, inputs, has_bias, use_bias=None):
+        """Kernel `[inputs, outputs]` and bias `[outputs]` of a dense layer.
+
+        Args:
+            name: str, what stands before ".weight" and ".bias".
+            outputs: int, features of the layer's outputs.
+            inputs: int, features of its inputs.
+            has_bias: bool, whether there is a bias.
+            use_bias: bool, whether ours has one, which is zero where there is none; `has_bias` if
+                None.
+
+        Returns:
+            tuple of one or two float arrays.
+        """
+        arrays = (self.of_shape(f"{name}.weight", outputs, inputs).T,)
+        if has_bias:
+            return (*arrays, self.of_shape(f"{name}.bias", outputs))
+        return (*arrays, np.zeros(outputs, "float32")) if use_bias else arrays
+
+    def scale(self, name, features, has_offset):
+        """Scale and, if there is one, offset of a normalization, float arrays `[features]`."""
+        names = ("weight", "bias") if has_offset else ("weight",)
+        return tuple(self.of_shape(f"{name}.{x}", features) for x in names)
+
+    def norm(self, name):
+        """Scale and offset; old checkpoints call them gamma and beta."""
+        if self.has(f"{name}.gamma"):
+            return self[f"{name}.gamma"], self[f"{name}.beta"]
+        return self[f"{name}.weight"], self[f"{name}.bias"]
+
+    def refuse_unread(self, *beside_the_point):
+        """Refuses a checkpoint whose encoder has tensors that were not read.
+
+        Args:
+            *beside_the_point: str, parts of names of tensors that hidden states do not hang on.
+
+        Raises:
+            ValueError: if there is one.
+        """
+        unread = [
+            name
+            for name in sorted(self._files)
+            if name.startswith(self._root)
+            and name not in self._read
+            and not any(x in name[len(self._root) :] for x in beside_the_point)
+        ]
+        if unread:
+            raise ValueError(
+                f"The checkpoint in {self._folder} has {len(unread)} tensors that an encoder as in "
+                f"its config.json does not have: {', '.join(unread[:3])}. Either config.json is "
+                "not that of this model, or the model has parts that cannot be converted."
+            )
+
+
+def import_safe_open():
+    """Imports what reads model.safetensors.
+
+    Returns:
+        The class `safetensors.safe_open`.
+
+    Raises:
+        ImportError: if safetensors is missing (extra "pretrained").
+    """
+    try:
+        from safetensors import safe_open
+    except ImportError as error:
+        raise ImportError(
+            "Hugging Face checkpoints are read with safetensors: "
+            "pip install 'keras_combiner[pretrained]'."
+        ) from error
+    return safe_open
+
+
+def read_json(path):
+    """Returns what a JSON file of a checkpoint holds.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+    """
+    check_exists(path)
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def check_exists(path):
+    """Raises a FileNotFoundError if a file of a checkpoint is missing."""
+    if not path.exists():
+        raise FileNotFoundError(
+            f"A Hugging Face checkpoint has config.json and model.safetensors. There is no {path}. "
+            "A pytorch_model.bin becomes a model.safetensors when Transformers loads the model "
+            "and saves it with save_pretrained."
+        )
