@@ -2,8 +2,9 @@
 
 import math
 
+from keras_combiner.convert.block_tensors import into_heads, out_of_heads
 from keras_combiner.convert.checkpoint_tensors import CheckpointTensors
-from keras_combiner.convert.encoder_weights import EncoderWeights, into_heads, out_of_heads
+from keras_combiner.convert.encoder_weights import EncoderWeights
 from keras_combiner.factorizations import Window
 
 # What differs between families: names of weights, and where positions start.

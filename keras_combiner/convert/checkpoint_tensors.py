@@ -69,24 +69,14 @@ class CheckpointTensors:
             )
         return tensor
 
-    def dense(self, name, outputs, inputs, has_bias, use_bias=None):
-        """Kernel `[inputs, outputs]` and bias `[outputs]` of a dense layer.
+    def token_embeddings(self, name, config, features):
+        """The table of token embeddings `[vocab_size, features]` of a config, a float array."""
+        return self.of_shape(f"{name}.weight", config.integer("vocab_size"), features)
 
-        Args:
-            name: str, what stands before ".weight" and ".bias".
-            outputs: int, features of the layer's outputs.
-            inputs: int, features of its inputs.
-            has_bias: bool, whether there is a bias.
-            use_bias: bool, whether ours has one, which is zero where there is none; `has_bias` if
-                None.
-
-        Returns:
-            tuple of one or two float arrays.
-        """
-        arrays = (self.of_shape(f"{name}.weight", outputs, inputs).T,)
-        if has_bias:
-            return (*arrays, self.of_shape(f"{name}.bias", outputs))
-        return (*arrays, np.zeros(outputs, "float32")) if use_bias else arrays
+    def dense(self, name, outputs, inputs, has_bias):
+        """Kernel `[inputs, outputs]` and, if there is one, bias `[outputs]` of a dense layer."""
+        kernel = self.of_shape(f"{name}.weight", outputs, inputs).T
+        return (kernel, self.of_shape(f"{name}.bias", outputs)) if has_bias else (kernel,)
 
     def scale(self, name, features, has_offset):
         """Scale and, if there is one, offset of a normalization, float arrays `[features]`."""

@@ -2,6 +2,7 @@
 
 from keras_combiner.convert.combiner_weights import CombinerWeights
 from keras_combiner.convert.defaults import DEFAULT_SUMMARY, default_locality, default_plan
+from keras_combiner.factorizations import Factorization
 
 
 def conversion_plan(weights, factorization, block_size, summary, locality):
@@ -27,16 +28,13 @@ def conversion_plan(weights, factorization, block_size, summary, locality):
         if factorization is not None:
             asked["factorization"] = _beside(weights.local_plans, factorization)
         elif block_size is not None:
+            _refuse_without_blocks(weights.local_plans, block_size)
             asked["factorization"] = _in_blocks_of(block_size, its_own)
         return {name: x for name, x in asked.items() if x is not None}
     local_plans = [] if weights is None else weights.local_plans
     if factorization is None and local_plans and None not in local_plans:
         if block_size is not None:
-            raise ValueError(
-                "All layers of this model attend within windows, which are kept: none has blocks. "
-                "Leave `block_size` out or, for another attention in all layers, pass "
-                f"`factorization` as well. Received: block_size={block_size}."
-            )
+            _refuse_without_blocks(local_plans, block_size)
         factorization = local_plans
     block_size = 64 if block_size is None else block_size
     if factorization is None:
@@ -49,6 +47,16 @@ def conversion_plan(weights, factorization, block_size, summary, locality):
         "summary": DEFAULT_SUMMARY if summary is None else summary,
         "locality": locality,
     }
+
+
+def _refuse_without_blocks(local_plans, block_size):
+    """Raises a ValueError if all layers have windows, which have a size of their own."""
+    if local_plans and all(isinstance(plan, Factorization) for plan in local_plans):
+        raise ValueError(
+            "All layers of this model attend within windows, which are kept: none has blocks. "
+            "Leave `block_size` out or, for another attention in all layers, pass "
+            f"`factorization` as well. Received: block_size={block_size}."
+        )
 
 
 def _beside(local_plans, factorization):

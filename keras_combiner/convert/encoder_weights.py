@@ -146,33 +146,3 @@ def swap_with_first(rows, i):
         rows[0] = rows[i]
         rows[i] = first
     return rows
-
-
-def into_heads(arrays, num_heads):
-    """Splits the outputs of a dense layer: `[F, H D]` and `[H D]` to `[F, H, D]` and `[H, D]`.
-
-    >>> kernel, bias = into_heads((np.ones((8, 6)), np.ones(6)), num_heads=2)
-    >>> kernel.shape, bias.shape
-    ((8, 2, 3), (2, 3))
-    """
-    return tuple(x.reshape((*x.shape[:-1], num_heads, -1)) for x in arrays)
-
-
-def out_of_heads(arrays, num_heads):
-    """Splits the inputs of a dense layer: `[H D, F]` and `[F]` to `[H, D, F]` and `[F]`.
-
-    >>> kernel, bias = out_of_heads((np.ones((6, 8)), np.ones(8)), num_heads=2)
-    >>> kernel.shape, bias.shape
-    ((2, 3, 8), (8,))
-    """
-    kernel, *bias = arrays
-    return (kernel.reshape((num_heads, -1, kernel.shape[1])), *bias)
-
-
-def split_outputs(arrays, parts):
-    """Splits the outputs of a dense layer that computes several: a list of kernels and biases.
-
-    >>> [kernel.shape for kernel, bias in split_outputs((np.ones((8, 6)), np.ones(6)), 3)]
-    [(8, 2), (8, 2), (8, 2)]
-    """
-    return list(zip(*(np.split(x, parts, axis=-1) for x in arrays), strict=True))

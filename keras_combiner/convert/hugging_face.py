@@ -5,10 +5,19 @@ from pathlib import Path
 from keras_combiner.convert.bert_checkpoint import BERT_TYPES, read_bert
 from keras_combiner.convert.checkpoint_config import CheckpointConfig
 from keras_combiner.convert.checkpoint_tensors import read_json
+from keras_combiner.convert.eurobert_checkpoint import read_eurobert
 from keras_combiner.convert.hugging_face_tokenizer import read_hugging_face_tokenizer
 from keras_combiner.convert.modernbert_checkpoint import read_modernbert
+from keras_combiner.convert.rotary_bert_checkpoint import read_gte, read_nomic
 
-_READERS = {**dict.fromkeys(BERT_TYPES, read_bert), "modernbert": read_modernbert}
+_READERS = {
+    **dict.fromkeys(BERT_TYPES, read_bert),
+    "modernbert": read_modernbert,
+    "gte": read_gte,
+    "new": read_gte,
+    "nomic_bert": read_nomic,
+    "eurobert": read_eurobert,
+}
 MODEL_TYPES = tuple(_READERS)
 
 

@@ -1,22 +1,26 @@
 """Checkpoints of ModernBERT, and of models built like it: mmBERT, Ettin's encoders."""
 
+from keras_combiner.convert.block_tensors import FEEDFORWARD, PROJECTIONS, BlockSizes, read_block
 from keras_combiner.convert.checkpoint_tensors import CheckpointTensors
-from keras_combiner.convert.encoder_weights import (
-    EncoderWeights,
-    into_heads,
-    out_of_heads,
-    split_outputs,
-)
+from keras_combiner.convert.encoder_weights import EncoderWeights
 from keras_combiner.convert.rotary_settings import base_of, refuse_scaling
 from keras_combiner.factorizations import Window
 
+_NAMES = {
+    "attention_norm": "layers.{}.attn_norm",
+    ("query", "key", "value"): "layers.{}.attn.Wqkv",
+    "attention_output": "layers.{}.attn.Wo",
+    "feedforward_norm": "layers.{}.mlp_norm",
+    # Ours activates the gate, as Llama does. The source calls these two "input" and "gate".
+    ("feedforward_gate", "feedforward_intermediate"): "layers.{}.mlp.Wi",
+    "feedforward_output": "layers.{}.mlp.Wo",
+}
 _GLOBAL, _LOCAL = "full_attention", "sliding_attention"
 # What the model does not read, or what belongs to its heads and to training.
 _BESIDE_THE_POINT = (
     *("position_embedding_type", "layer_norm_eps", "repad_logits_with_grad"),
     *("reference_compile", "deterministic_flash_attn", "sparse_prediction"),
     *("sparse_pred_ignore_index", "embedding_dropout", "attention_dropout"),
-    *("global_attn_every_n_layers", "global_rope_theta", "local_rope_theta"),
 )
 
 
@@ -40,65 +44,72 @@ def read_modernbert(folder, config):
         Warner et al., "Smarter, Better, Faster, Longer: A Modern Bidirectional Encoder", 2024,
         https://arxiv.org/abs/2412.13663, section 2.
     """
-    sizes = {
-        "features": config.integer("hidden_size", 768),
-        "intermediate": config.integer("intermediate_size", 1152),
-        "num_heads": config.integer("num_attention_heads", 12),
-    }
+    sizes = _sizes(config)
     num_layers = config.integer("num_hidden_layers", 22)
-    if sizes["features"] % sizes["num_heads"]:
-        raise config.error(
-            "num_attention_heads", f"a divisor of {sizes['features']}", sizes["num_heads"]
-        )
-    biases = {
-        "attention": config.flag("attention_bias", False),
-        "feedforward": config.flag("mlp_bias", False),
-        "norm": config.flag("norm_bias", False),
+    with_bias = {
+        *(PROJECTIONS if config.flag("attention_bias", False) else ()),
+        *(FEEDFORWARD if config.flag("mlp_bias", False) else ()),
     }
+    has_offset = config.flag("norm_bias", False)
     kinds = _kinds_of_layers(config, num_layers)
     bases = _rotary_bases(config)
     window = Window(config.integer("local_attention", 128))
-    activation = config.activation("hidden_activation", "gelu")
-    epsilon = config.number("norm_eps", 1e-5)
-    dropout = config.number("mlp_dropout", 0.0)
     tensors = CheckpointTensors(folder, "embeddings.tok_embeddings.weight")
-    tokens = tensors["embeddings.tok_embeddings.weight"]
-    pad_token_id = config.token_id("pad_token_id", 50283, len(tokens))
-    config.refuse_unread(_BESIDE_THE_POINT)
-    features, has_offset = sizes["features"], biases["norm"]
+    tokens = tensors.token_embeddings("embeddings.tok_embeddings", config, sizes.features)
+    layers = []
+    for i in range(num_layers):
+        names = {ours: theirs.format(i) for ours, theirs in _NAMES.items()}
+        if i == 0:
+            del names["attention_norm"]
+        layers.append(read_block(tensors, names, sizes, with_bias, has_offset))
     weights = EncoderWeights(
         token_embeddings=tokens,
         position_embeddings=None,
-        embedding_norm=tensors.scale("embeddings.norm", features, has_offset),
-        layers=[_read_block(tensors, i, biases, **sizes) for i in range(num_layers)],
-        final_norm=tensors.scale("final_norm", features, has_offset),
-        activation=activation,
-        layer_norm_epsilon=epsilon,
-        dropout=dropout,
-        pad_token_id=pad_token_id,
+        embedding_norm=tensors.scale("embeddings.norm", sizes.features, has_offset),
+        layers=layers,
+        final_norm=tensors.scale("final_norm", sizes.features, has_offset),
+        activation=config.activation("hidden_activation", "gelu"),
+        layer_norm_epsilon=config.number("norm_eps", 1e-5),
+        dropout=config.number("mlp_dropout", 0.0),
+        pad_token_id=config.token_id("pad_token_id", 50283, len(tokens)),
         local_plans=[window if kind == _LOCAL else None for kind in kinds],
         options={
             "rotary": True,
             "rotary_base": [bases[kind] for kind in kinds],
             "use_gated_activation": True,
-            "use_bias": biases["attention"] or biases["feedforward"],
+            "use_bias": bool(with_bias),
             "normalization": "layer_norm" if has_offset else "layer_norm_no_offset",
         },
     )
+    config.refuse_unread(_BESIDE_THE_POINT)
     tensors.refuse_unread("inv_freq")
     return weights
+
+
+def _sizes(config):
+    features, num_heads = (
+        config.integer("hidden_size", 768),
+        config.integer("num_attention_heads", 12),
+    )
+    if features % num_heads:
+        raise config.error("num_attention_heads", f"a divisor of {features}", num_heads)
+    intermediate = config.integer("intermediate_size", 1152)
+    return BlockSizes(features, intermediate, num_heads, num_heads, features // num_heads)
 
 
 def _kinds_of_layers(config, num_layers):
     """Whether each layer attends to everything, or to a window: a list of `layer_types`."""
     kinds = config.get("layer_types", None)
+    every = config.integer("global_attn_every_n_layers", 3)
+    by_number = [_LOCAL if i % every else _GLOBAL for i in range(num_layers)]
     if kinds is None:
-        every = config.integer("global_attn_every_n_layers", 3)
-        return [_LOCAL if i % every else _GLOBAL for i in range(num_layers)]
+        return by_number
     if not isinstance(kinds, list) or len(kinds) != num_layers or set(kinds) - {_GLOBAL, _LOCAL}:
         raise config.error(
             "layer_types", f"{num_layers} times {_GLOBAL!r} or {_LOCAL!r}, one for a layer", kinds
         )
+    if config.has("global_attn_every_n_layers") and kinds != by_number:
+        raise config.error("layer_types", f"as global_attn_every_n_layers={every} says", kinds)
     return kinds
 
 
@@ -129,32 +140,3 @@ def _rotary_bases(config):
             raise config.error(key, f"{base:g}, as {name} says", config.get(key))
         bases[kind] = base
     return bases
-
-
-def _read_block(tensors, i, biases, features, intermediate, num_heads):
-    """The weights of block i; the first one has no normalization before its attention."""
-    name, use_bias = f"layers.{i}", biases["attention"] or biases["feedforward"]
-
-    def dense(part, outputs, inputs, kind):
-        return tensors.dense(f"{name}.{part}", outputs, inputs, biases[kind], use_bias)
-
-    of_query, of_key, of_value = split_outputs(
-        dense("attn.Wqkv", 3 * features, features, "attention"), 3
-    )
-    gate, inner = split_outputs(dense("mlp.Wi", 2 * intermediate, features, "feedforward"), 2)
-    block = {
-        "query": into_heads(of_query, num_heads),
-        "key": into_heads(of_key, num_heads),
-        "value": into_heads(of_value, num_heads),
-        "attention_output": out_of_heads(
-            dense("attn.Wo", features, features, "attention"), num_heads
-        ),
-        # What is activated is the gate here, as in the layers of Llama; the source says "input".
-        "feedforward_gate": gate,
-        "feedforward_intermediate": inner,
-        "feedforward_output": dense("mlp.Wo", features, intermediate, "feedforward"),
-        "feedforward_norm": tensors.scale(f"{name}.mlp_norm", features, biases["norm"]),
-    }
-    if i:
-        block["attention_norm"] = tensors.scale(f"{name}.attn_norm", features, biases["norm"])
-    return block

@@ -71,5 +71,5 @@ def refuse_scaling(config):
     """Raises a ValueError for angles that are scaled, or that turn some features only."""
     config.expect("partial_rotary_factor", 1, None)
     scaling = config.get("rope_scaling", None)
-    if scaling is not None:
-        base_of(config, "rope_scaling", scaling)
+    if scaling is not None and base_of(config, "rope_scaling", scaling) is not None:
+        raise config.error("rope_scaling", "without rope_theta, which stands beside it", scaling)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_combiner.factorizations import Fixed
+from keras_combiner.factorizations import Fixed, Window
 from keras_combiner.layers import gelu_approximate
 from keras_combiner.models import SIZES, CombinerBackbone
 
@@ -32,6 +32,16 @@ OPTIONS = {
         "kernel_regularizer": "l2",
     },
     "plan object": {"factorization": Fixed(5), "summary": "mean"},
+    "as ModernBERT": {
+        "factorization": [Fixed(4, opened=1), Window(5)],
+        "rotary": True,
+        "rotary_base": [160000.0, 10000.0],
+        "use_bias": False,
+        "use_gated_activation": True,
+        "use_position_embeddings": False,
+        "normalization": "layer_norm_no_offset",
+        "normalize_embeddings": True,
+    },
 }
 every_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 

@@ -2,7 +2,7 @@
 
 Variances in summaries, whose squares have another range than queries; opened parts, which are
 chosen among what integers may have made equal; first blocks, and heads that favor what is direct;
-a window; and plans by layer.
+a window; plans by layer; and blocks like those of ModernBERT and of Llama, without positions.
 """
 
 import numpy as np
@@ -16,12 +16,27 @@ from keras_combiner.optimization import quantization_aware
 from tests.eagerly import eagerly
 from tests.export.test_export_litert import TOLERANCES
 
+MODERN = {
+    "rotary": True,
+    "use_bias": False,
+    "use_gated_activation": True,
+    "use_position_embeddings": False,
+}
 REFINEMENTS = {
     "gaussian": {"summary": "gaussian"},
     "opened": {"factorization": Fixed(8, part_size=4, opened=2)},
     "first blocks": {"factorization": Fixed(8, first_blocks=1), "locality": 6.0},
     "window": {"factorization": Window(7)},
     "plans by layer": {"factorization": [Window(7), Fixed(8, opened=1)], "num_layers": 2},
+    "as ModernBERT": {
+        **MODERN,
+        "num_layers": 2,
+        "factorization": [Fixed(8, part_size=4, opened=1), Window(7)],
+        "rotary_base": [1000.0, 100.0],
+        "normalization": "layer_norm_no_offset",
+        "normalize_embeddings": True,
+    },
+    "as Llama": {**MODERN, "normalization": "rms_norm", "activation": "silu"},
 }
 
 

@@ -14,6 +14,14 @@ from keras_combiner.layers import (
 )
 
 LENGTH, WORDS = 13, 20
+# Every second layer has the other options of a block.
+MODERN = {
+    "use_causal_mask": True,
+    "rotary": True,
+    "use_bias": False,
+    "use_gated_activation": True,
+    "normalization": "rms_norm",
+}
 
 
 def build(plans):
@@ -27,7 +35,7 @@ def build(plans):
             factorization=plan,
             block_size=4,
             summary=SUMMARIES[index % len(SUMMARIES)],
-            use_causal_mask=index % 2 == 1,
+            **(MODERN if index % 2 else {}),
         )(x)
     average = keras.layers.Dense(3)(MaskedAveragePooling()(x))
     by_label = DensePerLabel(3)(LabelAttentionPooling(3, "glorot_uniform")(x))

@@ -34,6 +34,11 @@ OPTIONS = {
     "causal": {"use_causal_mask": True},
     "variational": {"summary": "variational", "key_dim": 3},
     "rotary, grouped": {"rotary": True, "num_key_value_heads": 1},
+    "gated, no biases": {
+        "use_gated_activation": True,
+        "use_bias": False,
+        "normalization": "rms_norm",
+    },
     "mean, causal": {"summary": "mean", "use_causal_mask": True, "normalize_first": False},
 }
 every_option = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
@@ -351,3 +356,53 @@ class EncoderChecks(TestCase):
     @pytest.mark.slow
     def test_post_norm(self):
         self.check(normalize_first=False, use_causal_mask=True, summary="variational", dropout=0.1)
+
+
+@pytest.mark.parametrize("normalization", ["layer_norm", "layer_norm_no_offset", "rms_norm"])
+def test_normalizations_and_gates_by_hand(normalization):
+    layer = built(
+        normalization=normalization,
+        use_gated_activation=True,
+        use_bias=False,
+        activation="silu",
+        layer_norm_epsilon=1e-3,
+    )
+    assert not of_kind(layer, "bias")
+    x = tokens().astype("float64")
+
+    def normalized(x, norm):
+        scale, *offset = norm.get_weights()
+        if normalization != "rms_norm":
+            x = x - x.mean(-1, keepdims=True)
+        x = x / np.sqrt(np.mean(x**2, -1, keepdims=True) + 1e-3) * scale
+        assert len(offset) == (normalization == "layer_norm")
+        return x + sum(offset)
+
+    inner = normalized(x, layer.attention_norm).astype("float32")
+    x = x + np.array(layer.attention(inner, inner))
+    inner = normalized(x, layer.feedforward_norm)
+    (gate,), (value,), (output,) = (
+        getattr(layer, f"feedforward_{name}").get_weights()
+        for name in ("gate", "intermediate", "output")
+    )
+    gated = inner @ gate
+    expected = x + (gated / (1 + np.exp(-gated)) * (inner @ value)) @ output
+    np.testing.assert_allclose(layer(tokens()), expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("normalize_first", [False, True])
+def test_attention_may_have_no_normalization(normalize_first):
+    layer = built(use_attention_norm=False, normalize_first=normalize_first)
+    assert layer.attention_norm is None
+    assert not any("attention_norm" in x.path for x in layer.weights)
+    x = tokens() + np.array(layer.attention(tokens(), tokens()))
+    if normalize_first:
+        expected = x + feed_forward(normalize(x, layer.feedforward_norm), layer)
+    else:
+        expected = normalize(x + feed_forward(x, layer), layer.feedforward_norm)
+    np.testing.assert_allclose(layer(tokens()), expected, atol=1e-4)
+
+
+def test_an_unknown_normalization_is_refused():
+    with pytest.raises(ValueError, match=r"`normalization` must be one of 'layer_norm'.*'batch'"):
+        CombinerEncoder(2, 12, normalization="batch")

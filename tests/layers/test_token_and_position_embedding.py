@@ -134,3 +134,16 @@ class EmbeddingChecks(TestCase):
             expected_num_trainable_weights=2,
             supports_masking=True,
         )
+
+
+def test_without_position_embeddings():
+    layer = TokenAndPositionEmbedding(10, 6, 4, use_position_embeddings=False)
+    ids = np.array([[3, 1, 0], [3, 3, 2]])
+    outputs = np.array(layer(ids))
+    np.testing.assert_array_equal(outputs, np.array(layer.token_embedding.embeddings)[ids])
+    np.testing.assert_array_equal(layer.decode(ids[:, 1], 1), outputs[:, 1])
+    assert len(layer.weights) == 1
+    copy = TokenAndPositionEmbedding.from_config(layer.get_config())
+    assert not copy.use_position_embeddings
+    with pytest.raises(ValueError, match="at most 6 token ids"):
+        layer(np.ones((1, 7), "int32"))

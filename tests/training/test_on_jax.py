@@ -41,6 +41,12 @@ def test_every_large_weight_is_sharded_and_no_small_one():
     }
 
 
+def test_gates_are_sharded_as_what_they_multiply():
+    layouts = layout_map(mesh(2, 2))
+    assert layouts["encoder_0/feedforward_gate/kernel"].axes == (None, "model")
+    assert layouts["encoder_0/feedforward_gate/bias"].axes == ("model",)
+
+
 def test_the_axis_has_the_name_that_the_mesh_gives_it():
     layouts = layout_map(mesh(2, names=["heads"]), axis="heads")
     assert layouts["query/kernel"].axes == (None, "heads", None)

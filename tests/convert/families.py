@@ -1,0 +1,106 @@
+"""Models of Transformers with random weights, one of each family, to be converted."""
+
+import functools
+import json
+
+import numpy as np
+
+SIZES = {
+    "vocab_size": 60,
+    "hidden_size": 16,
+    "intermediate_size": 20,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 130,
+}
+# What the configuration of each family is made with, besides `SIZES`.
+FAMILIES = {
+    "modernbert": {
+        "pad_token_id": 3,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "cls_token_id": 1,
+        "sep_token_id": 2,
+        "local_attention": 6,
+    },
+    "longformer": {"attention_window": [6, 8, 6, 10], "layer_norm_eps": 1e-5},
+    "big_bird": {"hidden_act": "gelu_new"},
+    "gte": {"rope_parameters": {"rope_type": "default", "rope_theta": 500.0}},
+    "nomic_bert": {},
+    "eurobert": {
+        "pad_token_id": 3,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 6,
+        "mask_token_id": 4,
+    },
+}
+PADDING = {"modernbert": 3, "longformer": 1, "big_bird": 0, "gte": 1, "nomic_bert": 0}
+PADDING["eurobert"] = 3
+
+
+@functools.cache
+def import_transformers():
+    """The module `transformers`, which then warns of nothing."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    return transformers
+
+
+def save(folder, family, **options):
+    """Saves a model of a family with random weights, and returns it."""
+    import torch
+
+    transformers = import_transformers()
+    torch.manual_seed(0)
+    config = transformers.AutoConfig.for_model(family, **{**SIZES, **FAMILIES[family], **options})
+    model = transformers.AutoModel.from_config(config).eval()
+    for name, weight in model.named_parameters():
+        is_scale = "norm" in name.lower() and name.endswith("weight")
+        torch.nn.init.normal_(weight, mean=1.0 if is_scale else 0.0, std=0.3)
+    model.save_pretrained(folder)
+    return model
+
+
+def change_config(folder, remove=(), **changes):
+    """Rewrites the config.json of a directory."""
+    path = folder / "config.json"
+    config = {**json.loads(path.read_text()), **changes}
+    path.write_text(json.dumps({x: y for x, y in config.items() if x not in remove}))
+
+
+def draw_ids(length, padding, seed=0):
+    """Token ids `[3, length]` of the source: one text to the end, one padded, one of one token."""
+    generator = np.random.default_rng(seed)
+    ids = generator.integers(0, SIZES["vocab_size"] - 1, size=(3, length))
+    ids += ids >= padding  # none of them is padding
+    ids[1, length // 2 + 1 :] = padding
+    ids[2, 1:] = padding
+    return ids
+
+
+def as_ours(ids, padding):
+    """Ids of the source as those of the converted model, in which padding is 0."""
+    return np.where(ids == padding, 0, np.where(ids == 0, padding, ids)).astype("int32")
+
+
+def hidden_states(model, ids, padding):
+    """The last hidden states of a model of Transformers."""
+    import torch
+
+    with torch.no_grad():
+        outputs = model(torch.tensor(ids), attention_mask=torch.tensor(ids != padding).long())
+    return outputs.last_hidden_state.numpy()
+
+
+def check_equal(backbone, model, padding, lengths=(37, 53), atol=1e-4):
+    """Asserts that hidden states are the source's, at lengths of no multiple, with padding."""
+    for length in lengths:
+        ids = draw_ids(length, padding)
+        expected = hidden_states(model, ids, padding)
+        received = np.array(backbone(as_ours(ids, padding)))
+        valid = ids != padding
+        np.testing.assert_allclose(received[valid], expected[valid], atol=atol)

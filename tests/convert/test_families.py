@@ -1,0 +1,372 @@
+"""Every family of encoders has the hidden states of Transformers' own model of it."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_combiner import CombinerBackbone
+from keras_combiner.convert import use_combiner
+from keras_combiner.factorizations import Fixed, Window
+from tests.convert import families
+
+pytest.importorskip("transformers")
+pytest.importorskip("torch")
+
+# As the first versions of Transformers with ModernBERT wrote it.
+OF_VERSION_4 = {
+    "global_attn_every_n_layers": 2,
+    "global_rope_theta": 160000.0,
+    "local_rope_theta": 10000.0,
+    "position_embedding_type": "absolute",
+    "torch_dtype": "float32",
+    "gradient_checkpointing": False,
+}
+MODERNBERT = {
+    "default": {},
+    "biases": {"attention_bias": True, "mlp_bias": True, "norm_bias": True},
+    "one bias": {"mlp_bias": True, "hidden_activation": "silu", "norm_eps": 1e-3},
+    "layer types": {
+        "layer_types": ["sliding_attention", *["full_attention"] * 2, "sliding_attention"],
+        "local_attention": 9,
+        "rope_parameters": {
+            "full_attention": {"rope_type": "default", "rope_theta": 700.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 30.0},
+        },
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Function of a family: the directory of a random model, and the model. Do not change it."""
+    made = {}
+
+    def get(family):
+        if family not in made:
+            folder = tmp_path_factory.mktemp(family)
+            made[family] = folder, families.save(folder, family)
+        return made[family]
+
+    return get
+
+
+def as_it_is(family):
+    """Arguments with which nothing is approximated."""
+    return {} if family == "longformer" else {"block_size": 64}
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_hidden_states_are_those_of_transformers(family, saved):
+    folder, model = saved(family)
+    backbone, tokenizer = use_combiner(folder, sequence_length=64, **as_it_is(family))
+    assert tokenizer is None  # none was saved
+    families.check_equal(backbone, model, families.PADDING[family])
+
+
+@pytest.mark.parametrize("options", MODERNBERT.values(), ids=MODERNBERT)
+def test_modernbert_with_other_settings(options, tmp_path):
+    model = families.save(tmp_path, "modernbert", **options)
+    backbone, _ = use_combiner(tmp_path, sequence_length=64, block_size=64)
+    families.check_equal(backbone, model, 3)
+
+
+def test_modernbert_in_the_words_of_transformers_4(tmp_path):
+    model = families.save(tmp_path, "modernbert", global_attn_every_n_layers=2)
+    kinds = json.loads((tmp_path / "config.json").read_text())["layer_types"]
+    assert kinds == ["full_attention", "sliding_attention"] * 2
+    families.change_config(tmp_path, remove=["layer_types", "rope_parameters"], **OF_VERSION_4)
+    backbone, _ = use_combiner(tmp_path, sequence_length=64, block_size=64)
+    assert backbone.arguments["rotary_base"] == [160000.0, 10000.0] * 2
+    families.check_equal(backbone, model, 3)
+    families.change_config(tmp_path, local_rope_theta=None)  # as the global one
+    backbone, _ = use_combiner(tmp_path, sequence_length=64)
+    assert backbone.arguments["rotary_base"] == [160000.0] * 4
+
+
+def test_only_layers_that_see_everything_are_replaced(saved):
+    folder, _ = saved("modernbert")
+
+    def plans(**options):
+        backbone, _ = use_combiner(folder, sequence_length=64, **options)
+        return [backbone.get_layer(f"encoder_{i}").attention.plan for i in range(4)]
+
+    default = plans()
+    assert [type(x) for x in default] == [Fixed, Window, Window, Fixed]
+    assert (default[0].block_size, default[0].opened, default[1].size) == (64, 8, 6)
+    chosen = plans(factorization="hierarchical", block_size=8)
+    assert [type(x).__name__ for x in chosen] == [
+        "Hierarchical",
+        "Window",
+        "Window",
+        "Hierarchical",
+    ]
+    assert [x.block_size for x in plans(factorization=["fixed"] * 4, block_size=8)] == [8] * 4
+
+
+def test_windows_stay_when_a_converted_model_is_converted_again(saved):
+    folder, model = saved("modernbert")
+    source, _ = use_combiner(folder, sequence_length=16)
+    for options in ({"block_size": 128}, {"factorization": Fixed(128)}):
+        backbone, _ = use_combiner(source, sequence_length=80, locality=0.0, **options)
+        families.check_equal(backbone, model, 3)
+        assert backbone.get_layer("encoder_1").attention.plan.size == 6
+
+
+def test_a_longformer_has_windows_unless_told_otherwise(saved):
+    folder, model = saved("longformer")
+    backbone, _ = use_combiner(folder, sequence_length=64)
+    sizes = [backbone.get_layer(f"encoder_{i}").attention.plan.size for i in range(4)]
+    assert sizes == [6, 8, 6, 10]
+    with pytest.raises(ValueError, match=r"attend within windows, which are kept.*block_size=32"):
+        use_combiner(folder, block_size=32)
+    full, _ = use_combiner(folder, "fixed", sequence_length=64, block_size=64)
+    families.check_equal(full, model, 1, lengths=(4,))  # all of it within the smallest window
+    ids = families.as_ours(families.draw_ids(37, 1), 1)
+    assert np.abs(np.array(full(ids)) - np.array(backbone(ids)))[0].max() > 1e-2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["longformer", "big_bird"])
+def test_4096_positions_of_its_own(family, tmp_path):
+    options = {"longformer": {"attention_window": 64}, "big_bird": {}}[family]
+    if family == "big_bird":
+        options = {"attention_type": "original_full"}
+    positions = 4098 if family == "longformer" else 4096
+    model = families.save(
+        tmp_path, family, max_position_embeddings=positions, num_hidden_layers=2, **options
+    )
+    plan = {} if family == "longformer" else {"block_size": 4096}
+    backbone, _ = use_combiner(tmp_path, sequence_length=4096, **plan)
+    families.check_equal(backbone, model, families.PADDING[family], lengths=(4095, 4096))
+
+
+def test_big_birds_embeddings_may_be_rescaled(tmp_path):
+    model = families.save(tmp_path, "big_bird", rescale_embeddings=True)
+    backbone, _ = use_combiner(tmp_path, sequence_length=64, block_size=64)
+    families.check_equal(backbone, model, 0)
+
+
+@pytest.mark.parametrize("family", ["modernbert", "gte", "eurobert"])
+def test_a_model_with_a_head_and_files_in_parts(family, saved, tmp_path):
+    transformers = families.import_transformers()
+    folder, model = saved(family)
+    config = transformers.AutoConfig.from_pretrained(folder)
+    whole = transformers.AutoModelForSequenceClassification.from_config(config)
+    getattr(whole, whole.base_model_prefix).load_state_dict(model.state_dict())
+    whole.save_pretrained(tmp_path, max_shard_size="8KB")
+    assert (tmp_path / "model.safetensors.index.json").exists()
+    backbone, _ = use_combiner(tmp_path, sequence_length=64, block_size=64)
+    families.check_equal(backbone, model, families.PADDING[family])
+
+
+@pytest.mark.parametrize("family", ["gte", "nomic_bert"])
+def test_names_of_tensors_in_transformers_and_as_published(family, saved, tmp_path):
+    from safetensors import safe_open
+
+    folder, model = saved(family)
+    model.save_pretrained(tmp_path, save_original_format=False)
+
+    def names(folder):
+        with safe_open(folder / "model.safetensors", framework="numpy") as file:
+            return set(file.keys())
+
+    assert "layers.0.self_attn.q_proj.weight" in names(tmp_path)
+    assert "layers.0.self_attn.q_proj.weight" not in names(folder)
+    backbone, _ = use_combiner(tmp_path, sequence_length=64, block_size=64)
+    families.check_equal(backbone, model, families.PADDING[family])
+
+
+def test_gte_and_nomic_with_settings_as_published(saved, tmp_path):
+    folder, model = saved("gte")
+    (tmp_path / "model.safetensors").symlink_to(folder / "model.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    del config["rope_parameters"]
+    published = {
+        "model_type": "new",
+        "layer_norm_type": "layer_norm",
+        "position_embedding_type": "rope",
+        "rope_theta": 500.0,
+        "rope_scaling": None,
+        "logn_attention_scale": False,
+        "logn_attention_clip1": False,
+        "pack_qkv": True,
+        "unpad_inputs": False,
+        "use_memory_efficient_attention": False,
+    }
+    (tmp_path / "config.json").write_text(json.dumps({**config, **published}))
+    backbone, _ = use_combiner(tmp_path, sequence_length=64, block_size=64)
+    families.check_equal(backbone, model, 1)
+
+
+PUBLISHED_NOMIC = {
+    "model_type": "nomic_bert",
+    "vocab_size": 60,
+    "n_embd": 16,
+    "n_inner": 20,
+    "n_head": 2,
+    "n_layer": 4,
+    "n_positions": 8192,
+    "type_vocab_size": 2,
+    "activation_function": "swiglu",
+    "layer_norm_epsilon": 1e-12,
+    "rotary_emb_base": 1000,
+    "rotary_emb_fraction": 1.0,
+    "rotary_emb_interleaved": False,
+    "rotary_emb_scale_base": None,
+    "rotary_scaling_factor": None,
+    "qkv_proj_bias": False,
+    "mlp_fc1_bias": False,
+    "mlp_fc2_bias": False,
+    "prenorm": False,
+    "parallel_block": False,
+    "causal": False,
+    "use_rms_norm": False,
+    "resid_pdrop": 0.0,
+    "use_flash_attn": True,
+}
+
+
+def test_nomic_with_settings_as_published(saved, tmp_path):
+    folder, model = saved("nomic_bert")
+    (tmp_path / "model.safetensors").symlink_to(folder / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(PUBLISHED_NOMIC))
+    backbone, _ = use_combiner(tmp_path, sequence_length=64, block_size=64)
+    families.check_equal(backbone, model, 0)
+
+
+REFUSED = {
+    "modernbert": [
+        ({"rope_parameters": {"rope_theta": 1e4}}, "rope_parameters in .* by kind of layer"),
+        (
+            {"rope_parameters": {"full_attention": {"rope_type": "yarn", "factor": 2.0}}},
+            r"rope_parameters\.full_attention\.rope_type in .* \"default\".*Received: \"yarn\"",
+        ),
+        ({"rope_scaling": {"type": "linear", "factor": 2}}, r"rope_scaling\.rope_type"),
+        ({"partial_rotary_factor": 0.5}, "partial_rotary_factor in .* to be 1"),
+        ({"global_rope_theta": 5.0}, "global_rope_theta in .* 160000, as rope_parameters"),
+        ({"global_attn_every_n_layers": 2}, "as global_attn_every_n_layers=2 says"),
+        ({"layer_types": ["full_attention"]}, "layer_types in .* 4 times 'full_attention'"),
+        ({"layer_types": ["chunked_attention"] * 4}, "layer_types in .*chunked"),
+        ({"local_attention": 0}, "local_attention in .* an int of at least 1"),
+        ({"hidden_activation": "mish"}, "hidden_activation in .* an activation of gelu"),
+        ({"norm_bias": None}, "norm_bias in .* true or false. Received: null"),
+        ({"norm_bias": True}, r"Expected a tensor embeddings\.norm\.bias"),
+        ({"num_attention_heads": 3}, "num_attention_heads in .* a divisor of 16"),
+        ({"intermediate_size": 21}, r"layers\.0\.mlp\.Wi\.weight .* \[42, 16\].* \[40, 16\]"),
+        ({"num_hidden_layers": 3, "layer_types": None}, r"5 tensors .*: layers\.3\.attn\.Wo"),
+        ({"num_hidden_layers": 5, "layer_types": None}, r"Expected a tensor layers\.4"),
+        ({"vocab_size": 61}, r"embeddings\.tok_embeddings\.weight .* \[61, 16\]"),
+        ({"pad_token_id": None}, "pad_token_id in .* a token id, from 0 to 59. Received: null"),
+        ({"pad_token_id": 60}, "pad_token_id in .* Received: 60"),
+        ({"is_causal": True}, "is_causal in .* to be false"),
+        ({"attention_gate": "sigmoid"}, 'says attention_gate: "sigmoid", and it is not known'),
+        ({"quantization_config": {"bits": 4}}, "says quantization_config"),
+    ],
+    "longformer": [
+        ({"attention_window": [6, 8]}, "attention_window in .* one for each of 4 layers"),
+        ({"attention_window": 0}, "attention_window in .* an int above 0"),
+    ],
+    "big_bird": [({"rescale_embeddings": 1}, "rescale_embeddings in .* true or false")],
+    "gte": [
+        ({"rope_scaling": {"type": "ntk", "factor": 8.0}}, r"rope_scaling\.rope_type .*\"ntk\""),
+        ({"logn_attention_scale": True}, "logn_attention_scale in .* to be false"),
+        ({"layer_norm_type": "rms_norm"}, 'layer_norm_type in .* to be "layer_norm"'),
+        ({"rope_theta": 7.0}, "rope_theta in .* 500, as rope_parameters says"),
+        ({"odd": 1}, "says odd: 1"),
+    ],
+    "nomic_bert": [
+        ({"num_experts": 8}, "says num_experts: 8"),
+        ({**PUBLISHED_NOMIC, "moe_every_n_layers": 2}, "moe_every_n_layers in .* to be 0"),
+        ({**PUBLISHED_NOMIC, "prenorm": True}, "prenorm in .* to be false"),
+        ({**PUBLISHED_NOMIC, "activation_function": "gelu"}, "activation_function in .* swiglu"),
+        ({**PUBLISHED_NOMIC, "rotary_scaling_factor": 2}, "rotary_scaling_factor in .* null"),
+        ({**PUBLISHED_NOMIC, "qkv_proj_bias": True}, r"Expected a tensor .*Wqkv\.bias"),
+    ],
+    "eurobert": [
+        ({"rope_parameters": {"rope_type": "llama3", "factor": 2.0}}, "rope_type in .*llama3"),
+        ({"head_dim": 8}, r"q_proj\.weight .* \[16, 16\]"),
+        ({"attention_bias": True}, r"Expected a tensor .*q_proj\.bias"),
+        ({"odd": 1}, "says odd: 1"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "words"),
+    [(family, *case) for family, cases in REFUSED.items() for case in cases],
+)
+def test_what_is_not_understood_is_refused(family, changes, words, saved, tmp_path):
+    folder, _ = saved(family)
+    (tmp_path / "model.safetensors").symlink_to(folder / "model.safetensors")
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    families.change_config(tmp_path, **changes)
+    with pytest.raises(ValueError, match=words):
+        use_combiner(tmp_path)
+
+
+def other_values(value):
+    """What a setting may be instead: of its own kind, of another one, and left out."""
+    if isinstance(value, bool):
+        return [not value, None]
+    if isinstance(value, int):
+        return [value + 1, 2 * value, None]
+    if isinstance(value, float):
+        return [value / 2 + 0.25, 10 * value, None]
+    if isinstance(value, str):
+        return ["silu", "relative_key", None]
+    if isinstance(value, list):
+        return [value[::-1], value[:-1], None]
+    if isinstance(value, dict):
+        return [{}, None]
+    return [1, True, "gelu"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "family", [x for x in families.FAMILIES if x not in ("longformer", "big_bird")]
+)
+def test_every_other_setting_is_refused_or_understood(family, saved, tmp_path):
+    """No setting may change the model of Transformers and leave ours as it is."""
+    transformers = families.import_transformers()
+    folder, _ = saved(family)
+    (tmp_path / "model.safetensors").symlink_to(folder / "model.safetensors")
+    stored = json.loads((folder / "config.json").read_text())
+    understood = 0
+    for name, value in stored.items():
+        for other in other_values(value):
+            (tmp_path / "config.json").write_text(json.dumps({**stored, name: other}))
+            try:
+                backbone, _ = use_combiner(tmp_path, sequence_length=64, block_size=64)
+            except ValueError:
+                continue
+            try:
+                model = transformers.AutoModel.from_pretrained(tmp_path).eval()
+            except Exception:
+                continue  # Transformers cannot make anything of it
+            padding = model.config.pad_token_id
+            families.check_equal(backbone, model, padding, lengths=(21,))
+            understood += 1
+            keras.backend.clear_session()
+    assert understood > 10
+
+
+@pytest.mark.parametrize("family", ["modernbert", "eurobert"])
+def test_config_and_file_round_trip(family, saved, tmp_path):
+    backbone, _ = use_combiner(saved(family)[0], sequence_length=64, block_size=8)
+    config = json.loads(json.dumps(backbone.get_config()))
+    assert CombinerBackbone.from_config(config).get_config() == backbone.get_config()
+    backbone.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    ids = families.as_ours(families.draw_ids(37, 3), 3)
+    np.testing.assert_array_equal(loaded(ids), backbone(ids))
+    names = {x.path.split("/", 1)[1] for x in backbone.weights}
+    assert "embedding/position_embeddings" not in names
+    assert not any("bias" in x or "beta" in x for x in names)
+    if family == "modernbert":
+        assert {x for x in names if "attention_norm" in x} == {
+            f"encoder_{i}/attention_norm/gamma" for i in (1, 2, 3)
+        }
+    else:
+        assert "encoder_0/attention_norm/scale" in names and "embedding_norm/scale" not in names
