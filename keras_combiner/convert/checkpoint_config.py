@@ -39,6 +39,7 @@ _BESIDE_THE_POINT = {
     *("num_return_sequences", "output_scores", "return_dict_in_generate", "suppress_tokens"),
     *("remove_invalid_values", "exponential_decay_length_penalty", "begin_suppress_tokens"),
 }
+_OTHER_TOKENS = ("bos_token_id", "cls_token_id", "eos_token_id", "mask_token_id", "sep_token_id")
 # What no encoder of ours is, with what it then says.
 _ONLY = {
     "is_decoder": (False, None),
@@ -120,12 +121,27 @@ class CheckpointConfig:
         if value not in values:
             raise self.error(name, json.dumps(values[0]), value)
 
-    def token_id(self, name, default, vocabulary_size):
-        """Returns a setting that is the id of a token."""
-        value = self.get(name, default)
-        is_int = isinstance(value, int) and not isinstance(value, bool)
-        if not is_int or not 0 <= value < vocabulary_size:
-            raise self.error(name, f"a token id, from 0 to {vocabulary_size - 1}", value)
+    def padding(self, default, vocabulary_size):
+        """Returns `pad_token_id`; None if it is null, or the id of a token that texts have as well.
+
+        Raises:
+            ValueError: if it is not a token id.
+        """
+        value = self.get("pad_token_id", default)
+        if value is None:
+            return None
+        if (
+            not isinstance(value, int)
+            or isinstance(value, bool)
+            or not 0 <= value < vocabulary_size
+        ):
+            raise self.error(
+                "pad_token_id", f"a token id, from 0 to {vocabulary_size - 1}, or null", value
+            )
+        for name in _OTHER_TOKENS:
+            ids = self._content.get(name)
+            if value in (ids if isinstance(ids, list) else [ids]):
+                return None
         return value
 
     def error(self, name, expected, value):

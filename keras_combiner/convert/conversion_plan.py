@@ -22,19 +22,18 @@ def conversion_plan(weights, factorization, block_size, summary, locality):
     Raises:
         ValueError: for a `block_size` without a plan that has blocks.
     """
+    local_plans = [] if weights is None else weights.local_plans
+    if factorization is None and block_size is not None:
+        _refuse_without_blocks(local_plans, block_size)
     asked = {"block_size": block_size, "summary": summary, "locality": locality}
     if isinstance(weights, CombinerWeights):
         its_own = weights.backbone.arguments["factorization"]
         if factorization is not None:
-            asked["factorization"] = _beside(weights.local_plans, factorization)
+            asked["factorization"] = _beside(local_plans, factorization)
         elif block_size is not None:
-            _refuse_without_blocks(weights.local_plans, block_size)
             asked["factorization"] = _in_blocks_of(block_size, its_own)
         return {name: x for name, x in asked.items() if x is not None}
-    local_plans = [] if weights is None else weights.local_plans
     if factorization is None and local_plans and None not in local_plans:
-        if block_size is not None:
-            _refuse_without_blocks(local_plans, block_size)
         factorization = local_plans
     block_size = 64 if block_size is None else block_size
     if factorization is None:

@@ -38,7 +38,8 @@ class EncoderWeights:
         activation: str or callable, of the feed-forward network.
         layer_norm_epsilon: float.
         dropout: float, dropout rate.
-        pad_token_id: int, the source's padding. Ours is 0: the two ids are swapped.
+        pad_token_id: int, the source's padding. Ours is 0: the two ids are swapped. None if the
+            source has none of its own: 0 is then a new id, and what was 0 there becomes V.
         local_plans: list of `Factorization` or None, for every block its plan if it attends to
             near tokens only, and None if it attends to the whole text. Empty if all do that.
         options: dict, what else `CombinerBackbone` takes for such an encoder.
@@ -52,7 +53,7 @@ class EncoderWeights:
     activation: str | Callable = "gelu"
     layer_norm_epsilon: float = 1e-12
     dropout: float = 0.1
-    pad_token_id: int = 0
+    pad_token_id: int | None = 0
     local_plans: list[Factorization | None] = dataclasses.field(default_factory=list)
     options: dict = dataclasses.field(default_factory=dict)
 
@@ -79,7 +80,8 @@ class EncoderWeights:
         table = self.position_embeddings
         if table is not None:
             table = extend_positions(table, sequence_length, positions)
-        vocabulary_size, hidden_dim = self.token_embeddings.shape
+        token_embeddings = with_padding_first(self.token_embeddings, self.pad_token_id)
+        vocabulary_size, hidden_dim = token_embeddings.shape
         is_pre_norm = self.final_norm is not None
         backbone = CombinerBackbone(
             vocabulary_size,
@@ -99,7 +101,6 @@ class EncoderWeights:
                 **options,
             },
         )
-        token_embeddings = swap_with_first(self.token_embeddings, self.pad_token_id)
         backbone.embedding.token_embedding.embeddings.assign(token_embeddings)
         if table is not None:
             backbone.embedding.position_embeddings.assign(table)
@@ -132,6 +133,19 @@ def assign_block(encoder, weights):
 def _assign(layer, arrays):
     for weight, array in zip(layer.weights, arrays, strict=True):
         weight.assign(array)
+
+
+def with_padding_first(table, pad_token_id):
+    """The token embeddings of a source as ours, see `EncoderWeights.pad_token_id`.
+
+    >>> with_padding_first(np.array([[1.0], [2.0], [3.0]]), 1)[:, 0].tolist()
+    [2.0, 1.0, 3.0]
+    >>> with_padding_first(np.array([[1.0], [2.0], [3.0]]), None)[:, 0].tolist()
+    [0.0, 2.0, 3.0, 1.0]
+    """
+    if pad_token_id is None:
+        return np.concatenate([np.zeros_like(table[:1]), table[1:], table[:1]])
+    return swap_with_first(table, pad_token_id)
 
 
 def swap_with_first(rows, i):

@@ -72,7 +72,7 @@ def read_eurobert(folder, config):
         activation=config.activation("hidden_act", "silu"),
         layer_norm_epsilon=config.number("rms_norm_eps", 1e-5),
         dropout=config.number("hidden_dropout", 0.0),
-        pad_token_id=config.token_id("pad_token_id", 128001, len(tokens)),
+        pad_token_id=config.padding(128001, len(tokens)),
         options={
             "rotary": True,
             "rotary_base": rotary_base(config, 10000.0),

@@ -33,7 +33,8 @@ def read_hugging_face(folder, with_tokenizer=True):
 
     Returns:
         Pair `(EncoderWeights, Tokenizer)`; None in place of the tokenizer if it was not asked for,
-        or `read_hugging_face_tokenizer` returns None.
+        if the model has no id for padding alone,
+        or if `read_hugging_face_tokenizer` returns None.
 
     Raises:
         ImportError: if safetensors is missing.
@@ -53,6 +54,7 @@ def read_hugging_face(folder, with_tokenizer=True):
             f"{folder / 'config.json'} is {model_type!r}."
         )
     weights = _READERS[model_type](folder, config)
-    if not with_tokenizer:
+    # Texts would have to have an id that no file has for padding.
+    if not with_tokenizer or weights.pad_token_id is None:
         return weights, None
     return weights, read_hugging_face_tokenizer(folder, weights.pad_token_id)

@@ -71,7 +71,7 @@ def read_modernbert(folder, config):
         activation=config.activation("hidden_activation", "gelu"),
         layer_norm_epsilon=config.number("norm_eps", 1e-5),
         dropout=config.number("mlp_dropout", 0.0),
-        pad_token_id=config.token_id("pad_token_id", 50283, len(tokens)),
+        pad_token_id=config.padding(50283, len(tokens)),
         local_plans=[window if kind == _LOCAL else None for kind in kinds],
         options={
             "rotary": True,

@@ -203,7 +203,7 @@ def _read(
         activation=activation,
         layer_norm_epsilon=epsilon,
         dropout=dropout,
-        pad_token_id=config.token_id("pad_token_id", default_padding, len(tokens)),
+        pad_token_id=config.padding(default_padding, len(tokens)),
         options={
             "rotary": True,
             "rotary_base": base,

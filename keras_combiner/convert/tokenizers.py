@@ -18,7 +18,8 @@ def as_tokenizer(source, pad_token_id=0):
     Args:
         source: `Tokenizer`, which is returned as it is; a tokenizer of KerasHub's with word
             pieces; list of str or path of a vocab.txt, of an uncased model; or None.
-        pad_token_id: int, the id of the padding there; its place in the vocabulary becomes 0.
+        pad_token_id: int, the id of the padding there; its place in the vocabulary becomes 0. None
+            if it has none.
 
     Returns:
         `Tokenizer`, or None if `source` is None.
@@ -31,6 +32,12 @@ def as_tokenizer(source, pad_token_id=0):
     """
     if source is None or isinstance(source, Tokenizer):
         return source
+    if pad_token_id is None:
+        raise ValueError(
+            "The model has no id for padding alone, and a vocabulary none for 0, which is padding "
+            "here. Pass a keras_combiner.text.Tokenizer as `tokenizer`, with the ids of the model "
+            "but for 0, which became the last one."
+        )
     options = {}
     if is_keras_hub(source, "WordPieceTokenizer"):
         _check_keras_hub(source)

@@ -87,12 +87,12 @@ def as_ours(ids, padding):
     return np.where(ids == padding, 0, np.where(ids == 0, padding, ids)).astype("int32")
 
 
-def hidden_states(model, ids, padding):
-    """The last hidden states of a model of Transformers."""
+def hidden_states(model, ids, valid):
+    """The last hidden states of a model of Transformers, of ids that count where `valid`."""
     import torch
 
     with torch.no_grad():
-        outputs = model(torch.tensor(ids), attention_mask=torch.tensor(ids != padding).long())
+        outputs = model(torch.tensor(ids), attention_mask=torch.tensor(valid).long())
     return outputs.last_hidden_state.numpy()
 
 
@@ -100,7 +100,7 @@ def check_equal(backbone, model, padding, lengths=(37, 53), atol=1e-4):
     """Asserts that hidden states are the source's, at lengths of no multiple, with padding."""
     for length in lengths:
         ids = draw_ids(length, padding)
-        expected = hidden_states(model, ids, padding)
-        received = np.array(backbone(as_ours(ids, padding)))
         valid = ids != padding
+        expected = hidden_states(model, ids, valid)
+        received = np.array(backbone(as_ours(ids, padding)))
         np.testing.assert_allclose(received[valid], expected[valid], atol=atol)

@@ -149,6 +149,6 @@ def test_windows_among_plans_by_layer_stay_unless_there_is_a_list():
     # Where there are windows alone, a plan takes the place of all.
     source = backbone(factorization=[Window(5), Window(5)])
     assert plans() == [window, window]
-    with pytest.raises(ValueError, match="none has blocks.*block_size=16"):
+    with pytest.raises(ValueError, match=r"none has blocks.*block_size=16"):
         plans(block_size=16)
     assert plans(factorization=Fixed(16)) == [fixed, fixed]

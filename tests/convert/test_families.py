@@ -236,6 +236,22 @@ def test_nomic_with_settings_as_published(saved, tmp_path):
     families.check_equal(backbone, model, 0)
 
 
+@pytest.mark.parametrize("options", [{"eos_token_id": 3}, {"pad_token_id": None}])
+def test_without_an_id_for_padding_alone_0_is_a_new_one(options, tmp_path):
+    model = families.save(tmp_path, "eurobert", **options)
+    backbone, tokenizer = use_combiner(tmp_path, sequence_length=64, block_size=64)
+    assert tokenizer is None
+    assert backbone.arguments["vocabulary_size"] == 61
+    ids = np.random.default_rng(0).integers(0, 60, size=(2, 37))
+    ids[0, :2] = 0, 3
+    valid = np.arange(37) < np.array([[37], [20]])
+    expected = families.hidden_states(model, ids, valid)
+    ours = np.where(valid, np.where(ids == 0, 60, ids), 0).astype("int32")
+    np.testing.assert_allclose(np.array(backbone(ours))[valid], expected[valid], atol=1e-4)
+    with pytest.raises(ValueError, match="no id for padding alone"):
+        use_combiner(tmp_path, tokenizer=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a"])
+
+
 REFUSED = {
     "modernbert": [
         ({"rope_parameters": {"rope_theta": 1e4}}, "rope_parameters in .* by kind of layer"),
@@ -258,8 +274,10 @@ REFUSED = {
         ({"num_hidden_layers": 3, "layer_types": None}, r"5 tensors .*: layers\.3\.attn\.Wo"),
         ({"num_hidden_layers": 5, "layer_types": None}, r"Expected a tensor layers\.4"),
         ({"vocab_size": 61}, r"embeddings\.tok_embeddings\.weight .* \[61, 16\]"),
-        ({"pad_token_id": None}, "pad_token_id in .* a token id, from 0 to 59. Received: null"),
-        ({"pad_token_id": 60}, "pad_token_id in .* Received: 60"),
+        (
+            {"pad_token_id": 60},
+            r"pad_token_id in .* a token id, from 0 to 59, or null\. Received: 60",
+        ),
         ({"is_causal": True}, "is_causal in .* to be false"),
         ({"attention_gate": "sigmoid"}, 'says attention_gate: "sigmoid", and it is not known'),
         ({"quantization_config": {"bits": 4}}, "says quantization_config"),
