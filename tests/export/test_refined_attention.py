@@ -36,6 +36,7 @@ REFINEMENTS = {
         "normalization": "layer_norm_no_offset",
         "normalize_embeddings": True,
     },
+    "as GTE": {**MODERN, "use_bias": True, "normalize_first": False},
     "as Llama": {**MODERN, "normalization": "rms_norm", "activation": "silu"},
 }
 
