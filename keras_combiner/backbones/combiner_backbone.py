@@ -61,10 +61,10 @@ class CombinerBackbone(keras.Model):
         dtype: dtype or dtype policy of the layers.
         **kwargs: what else `keras_combiner.layers.CombinerEncoder` takes for its blocks, with the
             same defaults, for example `block_size`, `factorization`, `summary`, `activation`,
-            `use_causal_mask` or `remat`; and `name` and `trainable`. `factorization` and
-            `rotary_base` may also be lists with one value for each block, from the first to the
-            last; decoding needs plans that all decode. If `normalize_first`, one more normalization
-            like those of the blocks follows the last one.
+            `use_causal_mask` or `remat`; and `name` and `trainable`. `factorization`,
+            `rotary_base` and `rotary_scaling_factor` may also be lists with one value for each
+            block, from the first to the last; decoding needs plans that all decode. If
+            `normalize_first`, one more normalization like those of the blocks follows the last one.
 
     Raises:
         TypeError: for an unknown argument.
@@ -254,7 +254,7 @@ class CombinerBackbone(keras.Model):
             **self.arguments,
             **self.options.get_config(),
             "factorization": factorizations.serialize(self.arguments["factorization"]),
-            "rotary_base": self.arguments["rotary_base"],
+            **{name: self.arguments[name] for name in ("rotary_base", "rotary_scaling_factor")},
             "dtype": dtype_policies.serialize(self, self.arguments["dtype"]),
             "name": self.name,
             "trainable": self.trainable,

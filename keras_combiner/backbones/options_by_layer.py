@@ -3,8 +3,9 @@
 from keras_combiner import factorizations
 from keras_combiner.layers.encoder_options import EncoderOptions
 
+_NUMBERS = ("rotary_base", "rotary_scaling_factor")
 # Options of a backbone that may be lists.
-LISTS = ("factorization", "rotary_base")
+LISTS = ("factorization", *_NUMBERS)
 
 
 def options_by_layer(num_layers, options):
@@ -12,8 +13,8 @@ def options_by_layer(num_layers, options):
 
     Args:
         num_layers: int, number of blocks.
-        options: dict, arguments of `keras_combiner.layers.CombinerEncoder`. `factorization` and
-            `rotary_base` may be lists, with one value for each block, from the first to the last.
+        options: dict, arguments of `keras_combiner.layers.CombinerEncoder`. Those in `LISTS` may be
+            lists, with one value for each block, from the first to the last.
 
     Returns:
         list of `num_layers` `EncoderOptions`.
@@ -30,16 +31,23 @@ def options_by_layer(num_layers, options):
     (160000.0, 10000.0)
     """
     plans = options.get("factorization", EncoderOptions.factorization)
-    bases = options.get("rotary_base", EncoderOptions.rotary_base)
-    if not isinstance(bases, list | tuple):
-        bases = [bases] * num_layers
-    elif len(bases) != num_layers:
-        raise ValueError(
-            f"A list as `rotary_base` must have one number for each layer, {num_layers} in all. "
-            f"Received: {len(bases)}, {list(bases)!r}. Give as many, or a single number for all "
-            "layers."
-        )
+    by_layer = {"factorization": factorizations.by_layer(plans, num_layers)}
+    for name in _NUMBERS:
+        numbers = options.get(name, getattr(EncoderOptions, name))
+        by_layer[name] = _as_list(name, numbers, num_layers)
     return [
-        EncoderOptions(**{**options, "factorization": plan, "rotary_base": base})
-        for plan, base in zip(factorizations.by_layer(plans, num_layers), bases, strict=True)
+        EncoderOptions(**{**options, **{name: values[i] for name, values in by_layer.items()}})
+        for i in range(num_layers)
     ]
+
+
+def _as_list(name, numbers, num_layers):
+    if not isinstance(numbers, list | tuple):
+        return [numbers] * num_layers
+    if len(numbers) != num_layers:
+        raise ValueError(
+            f"A list as `{name}` must have one number for each layer, {num_layers} in all. "
+            f"Received: {len(numbers)}, {list(numbers)!r}. Give as many, or a single number for "
+            "all layers."
+        )
+    return list(numbers)

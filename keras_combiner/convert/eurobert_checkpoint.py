@@ -3,7 +3,7 @@
 from keras_combiner.convert.block_tensors import FEEDFORWARD, PROJECTIONS, BlockSizes, read_block
 from keras_combiner.convert.checkpoint_tensors import CheckpointTensors
 from keras_combiner.convert.encoder_weights import EncoderWeights
-from keras_combiner.convert.rotary_settings import rotary_base
+from keras_combiner.convert.rotary_settings import read_rotation
 
 _NAMES = {
     "attention_norm": "layers.{}.input_layernorm",
@@ -52,6 +52,7 @@ def read_eurobert(folder, config):
         *(PROJECTIONS if config.flag("attention_bias", False) else ()),
         *(FEEDFORWARD if config.flag("mlp_bias", False) else ()),
     }
+    rotation = read_rotation(config, 10000.0, sizes.head_dim)
     tensors = CheckpointTensors(folder, "embed_tokens.weight")
     tokens = tensors.token_embeddings("embed_tokens", config, features)
     weights = EncoderWeights(
@@ -75,7 +76,8 @@ def read_eurobert(folder, config):
         pad_token_id=config.padding(128001, len(tokens)),
         options={
             "rotary": True,
-            "rotary_base": rotary_base(config, 10000.0),
+            "rotary_base": rotation.base,
+            "rotary_scaling_factor": rotation.scaling_factor,
             "use_gated_activation": True,
             "use_bias": bool(with_bias),
             "normalization": "rms_norm",

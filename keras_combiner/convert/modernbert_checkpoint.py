@@ -3,7 +3,7 @@
 from keras_combiner.convert.block_tensors import FEEDFORWARD, PROJECTIONS, BlockSizes, read_block
 from keras_combiner.convert.checkpoint_tensors import CheckpointTensors
 from keras_combiner.convert.encoder_weights import EncoderWeights
-from keras_combiner.convert.rotary_settings import base_of, refuse_scaling
+from keras_combiner.convert.rotary_settings import rotation_of
 from keras_combiner.factorizations import Window
 
 _NAMES = {
@@ -52,7 +52,7 @@ def read_modernbert(folder, config):
     }
     has_offset = config.flag("norm_bias", False)
     kinds = _kinds_of_layers(config, num_layers)
-    bases = _rotary_bases(config)
+    rotations = _rotations(config, sizes.head_dim)
     window = Window(config.integer("local_attention", 128))
     tensors = CheckpointTensors(folder, "embeddings.tok_embeddings.weight")
     tokens = tensors.token_embeddings("embeddings.tok_embeddings", config, sizes.features)
@@ -75,7 +75,8 @@ def read_modernbert(folder, config):
         local_plans=[window if kind == _LOCAL else None for kind in kinds],
         options={
             "rotary": True,
-            "rotary_base": [bases[kind] for kind in kinds],
+            "rotary_base": [rotations[kind].base for kind in kinds],
+            "rotary_scaling_factor": [rotations[kind].scaling_factor for kind in kinds],
             "use_gated_activation": True,
             "use_bias": bool(with_bias),
             "normalization": "layer_norm" if has_offset else "layer_norm_no_offset",
@@ -113,30 +114,32 @@ def _kinds_of_layers(config, num_layers):
     return kinds
 
 
-def _rotary_bases(config):
-    """The bases of the angles by kind of layer, a dict."""
-    refuse_scaling(config)
-    base = config.number("global_rope_theta", 160000.0, least=1)
-    bases = {_GLOBAL: base, _LOCAL: 10000.0}
-    if config.has("local_rope_theta"):
-        # Null stands for the other one, as in Transformers 4.
-        local = config.get("local_rope_theta")
-        bases[_LOCAL] = config.checked_number(
-            "local_rope_theta", base if local is None else local, least=1
-        )
-    parameters = config.get("rope_parameters", None)
-    if parameters is None:
-        return bases
-    if not isinstance(parameters, dict) or set(parameters) - set(bases):
+def _rotations(config, head_dim):
+    """How each kind of layer rotates queries and keys, a dict of `Rotation`."""
+    config.expect("partial_rotary_factor", 1, None)
+    config.expect("rope_scaling", None)
+    of_global = config.number("global_rope_theta", 160000.0, least=1)
+    of_local = config.get("local_rope_theta", 10000.0)
+    # Null stands for the other one, as in Transformers 4.
+    of_local = (
+        of_global if of_local is None else config.number("local_rope_theta", 10000.0, least=1)
+    )
+    parameters = config.get("rope_parameters", None) or {}
+    if not isinstance(parameters, dict) or set(parameters) - {_GLOBAL, _LOCAL}:
         raise config.error(
             "rope_parameters", f"by kind of layer, {_GLOBAL} and {_LOCAL}", parameters
         )
-    for kind, key in ((_GLOBAL, "global_rope_theta"), (_LOCAL, "local_rope_theta")):
-        name = f"rope_parameters.{kind}"
-        base = None if parameters.get(kind) is None else base_of(config, name, parameters[kind])
-        if base is None:
-            continue
-        if config.has(key) and bases[kind] != base:
-            raise config.error(key, f"{base:g}, as {name} says", config.get(key))
-        bases[kind] = base
-    return bases
+    return {
+        kind: rotation_of(
+            config,
+            f"rope_parameters.{kind}",
+            parameters.get(kind),
+            base,
+            head_dim,
+            base_is_said=config.has(key),
+        )
+        for kind, base, key in (
+            (_GLOBAL, of_global, "global_rope_theta"),
+            (_LOCAL, of_local, "local_rope_theta"),
+        )
+    }

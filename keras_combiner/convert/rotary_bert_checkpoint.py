@@ -5,7 +5,7 @@ import functools
 from keras_combiner.convert.block_tensors import PROJECTIONS, BlockSizes, read_block
 from keras_combiner.convert.checkpoint_tensors import CheckpointTensors
 from keras_combiner.convert.encoder_weights import EncoderWeights
-from keras_combiner.convert.rotary_settings import refuse_scaling, rotary_base
+from keras_combiner.convert.rotary_settings import Rotation, read_rotation
 
 _TOKENS = "embeddings.word_embeddings"
 # As Transformers 5 has them, and as they were published (and are still written).
@@ -59,7 +59,7 @@ def read_gte(folder, config):
         `EncoderWeights`.
 
     Raises:
-        ValueError: for settings or tensors that are not understood, such as scaled angles.
+        ValueError: for settings or tensors that are not understood.
 
     Reference:
         Zhang et al., "mGTE: Generalized Long-Context Text Representation and Reranking Models for
@@ -68,14 +68,15 @@ def read_gte(folder, config):
     config.expect("layer_norm_type", "layer_norm")
     config.expect("position_embedding_type", "rope")
     config.expect("logn_attention_scale", False)
+    sizes = _sizes(config)
     return _read(
         folder,
         config,
-        sizes=_sizes(config),
+        sizes=sizes,
         names=_GTE_NAMES,
         norm_name="embeddings.LayerNorm",
         with_bias={*PROJECTIONS, "feedforward_output"},
-        base=rotary_base(config, 160000.0),
+        rotation=read_rotation(config, 160000.0, sizes.head_dim),
         activation=config.activation("hidden_act", "gelu"),
         epsilon=config.number("layer_norm_eps", 1e-12),
         default_dropout=0.1,
@@ -106,10 +107,11 @@ def read_nomic(folder, config):
         read, default_dropout=0.0, default_padding=0, beside_the_point=_OF_NOMIC
     )
     if not config.has("n_embd"):
+        sizes = _sizes(config)
         return read(
-            sizes=_sizes(config),
+            sizes=sizes,
             with_bias=set(),
-            base=rotary_base(config, 1000.0),
+            rotation=read_rotation(config, 1000.0, sizes.head_dim),
             activation=config.activation("hidden_act", "silu"),
             epsilon=config.number("layer_norm_eps", 1e-12),
         )
@@ -128,14 +130,13 @@ def read_nomic(folder, config):
             features, config.integer("n_inner"), num_heads, num_heads, features // num_heads
         ),
         with_bias={x for name, layers in biases.items() if config.flag(name) for x in layers},
-        base=config.number("rotary_emb_base", 10000.0, least=1),
+        rotation=Rotation(config.number("rotary_emb_base", 10000.0, least=1)),
         activation=_GATES[gate],
         epsilon=config.number("layer_norm_epsilon", 1e-12),
     )
 
 
 def _check_published_nomic(config):
-    refuse_scaling(config)
     for name in ("prenorm", "parallel_block", "parallel_block_tied_norm", "use_rms_norm", "causal"):
         config.expect(name, False)
     config.expect("rotary_emb_fraction", 1.0)
@@ -165,7 +166,7 @@ def _read(
     names,
     norm_name,
     with_bias,
-    base,
+    rotation,
     activation,
     epsilon,
     default_dropout,
@@ -206,7 +207,8 @@ def _read(
         pad_token_id=config.padding(default_padding, len(tokens)),
         options={
             "rotary": True,
-            "rotary_base": base,
+            "rotary_base": rotation.base,
+            "rotary_scaling_factor": rotation.scaling_factor,
             "use_gated_activation": True,
             "use_bias": bool(with_bias),
             **sizes.options(),

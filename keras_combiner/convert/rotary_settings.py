@@ -1,75 +1,106 @@
 """The rotary positions of a Hugging Face checkpoint, in the words of Transformers 4 and 5."""
 
 import json
+import typing
 
-_KNOWN = {"rope_type", "type", "rope_theta", "partial_rotary_factor"}
+# By the kind of scaling, what describes it.
+_KNOWN = {
+    "default": {"rope_type", "type", "rope_theta", "partial_rotary_factor"},
+    "linear": {"rope_type", "type", "rope_theta", "partial_rotary_factor", "factor"},
+}
+_KNOWN["ntk"] = _KNOWN["linear"]
 
 
-def rotary_base(config, default):
-    """Reads the base of the angles of a model whose layers all have the same.
+class Rotation(typing.NamedTuple):
+    """How queries and keys are rotated, see `keras_combiner.layers.rotary.rotate`.
+
+    Attributes:
+        base: float.
+        scaling_factor: float.
+    """
+
+    base: float
+    scaling_factor: float = 1.0
+
+
+def read_rotation(config, base, head_dim):
+    """Reads the rotation of a model whose layers all have the same.
 
     Transformers 5 writes `rope_parameters`, Transformers 4 `rope_theta` and `rope_scaling`.
 
     Args:
         config: `CheckpointConfig`.
-        default: float, the family's base, where none is said.
+        base: float, the family's base, where none is said.
+        head_dim: int, features of a head.
 
     Returns:
-        float.
+        `Rotation`.
 
     Raises:
-        ValueError: for angles that are scaled, and where the two disagree.
+        ValueError: for angles that are scaled otherwise, and where two settings disagree.
     """
-    refuse_scaling(config)
-    parameters = config.get("rope_parameters", None)
+    config.expect("partial_rotary_factor", 1, None)
+    base = config.number("rope_theta", base, least=1)
+    scaling, parameters = config.get("rope_scaling", None), config.get("rope_parameters", None)
+    if None not in (scaling, parameters):
+        raise config.error("rope_scaling", "null, since there are rope_parameters", scaling)
     if parameters is None:
-        return config.number("rope_theta", default, least=1)
-    base = base_of(config, "rope_parameters", parameters)
-    if base is None:
-        return config.number("rope_theta", default, least=1)
-    if config.get("rope_theta", base) != base:
-        raise config.error(
-            "rope_theta", f"{base:g}, as rope_parameters says", config.get("rope_theta")
-        )
-    return base
+        if scaling is None:
+            return Rotation(base)
+        return rotation_of(config, "rope_scaling", scaling, base, head_dim)
+    said = config.has("rope_theta")
+    return rotation_of(config, "rope_parameters", parameters, base, head_dim, base_is_said=said)
 
 
-def base_of(config, name, parameters):
-    """Reads the base in a part of the settings that describes rotary positions.
+def rotation_of(config, name, parameters, base, head_dim, base_is_said=True):
+    """Reads the rotation that a part of the settings describes.
 
     Args:
         config: `CheckpointConfig`.
         name: str, where the part stands, for messages.
-        parameters: dict, the part.
+        parameters: dict, the part; or None, if it says nothing.
+        base: float, the base that is said elsewhere, or the family's.
+        head_dim: int, features of a head.
+        base_is_said: bool, whether the base is said elsewhere, so that another one is refused.
 
     Returns:
-        float, or None if there is no base in it.
+        `Rotation`.
 
     Raises:
-        ValueError: for angles that are scaled, and for what is not known.
+        ValueError: for angles that are scaled otherwise, for another base than is said elsewhere,
+            and for what is not known.
+
+    Reference:
+        "linear" divides positions. "ntk" is what GTE was published with: the base is multiplied and
+        positions are divided, so that the slowest pair of features turns as far as with "linear"
+        and the others hardly less than before (https://kexue.fm/archives/9706, equation 6).
     """
+    if parameters is None:
+        return Rotation(base)
     if not isinstance(parameters, dict):
-        raise config.error(
-            name, 'such as {"rope_type": "default", "rope_theta": 10000}', parameters
-        )
+        example = 'such as {"rope_type": "default", "rope_theta": 10000}'
+        raise config.error(name, example, parameters)
     kind = parameters.get("rope_type", parameters.get("type", "default"))
-    if kind != "default":
-        raise config.error(f"{name}.rope_type", '"default" (angles that are not scaled)', kind)
-    share = parameters.get("partial_rotary_factor")
-    if share not in (None, 1):
-        raise config.error(f"{name}.partial_rotary_factor", "1 (all features rotate)", share)
-    unknown = sorted(set(parameters) - _KNOWN)
+    if kind not in _KNOWN:
+        known = ", ".join(json.dumps(x) for x in _KNOWN)
+        raise config.error(f"{name}.rope_type", f"one of {known}", kind)
+    if parameters.get("partial_rotary_factor") not in (None, 1):
+        value = parameters["partial_rotary_factor"]
+        raise config.error(f"{name}.partial_rotary_factor", "1 (all features rotate)", value)
+    unknown = sorted(set(parameters) - _KNOWN[kind])
     if unknown:
-        raise config.error(
-            name, f"without {json.dumps(unknown[0])}, which is not known", parameters
-        )
-    base = parameters.get("rope_theta")
-    return None if base is None else config.checked_number(f"{name}.rope_theta", base, least=1)
-
-
-def refuse_scaling(config):
-    """Raises a ValueError for angles that are scaled, or that turn some features only."""
-    config.expect("partial_rotary_factor", 1, None)
-    scaling = config.get("rope_scaling", None)
-    if scaling is not None and base_of(config, "rope_scaling", scaling) is not None:
-        raise config.error("rope_scaling", "without rope_theta, which stands beside it", scaling)
+        what = f"without {json.dumps(unknown[0])}, which is not known"
+        raise config.error(name, what, parameters)
+    if parameters.get("rope_theta") is not None:
+        found = config.checked_number(f"{name}.rope_theta", parameters["rope_theta"], least=1)
+        if base_is_said and found != base:
+            raise config.error(
+                f"{name}.rope_theta", f"{base:g}, which is also said elsewhere", found
+            )
+        base = found
+    if kind == "default":
+        return Rotation(base)
+    factor = config.checked_number(f"{name}.factor", parameters.get("factor"), least=1)
+    if kind == "linear":
+        return Rotation(base, factor)
+    return Rotation(base * factor, factor ** (2 / head_dim))

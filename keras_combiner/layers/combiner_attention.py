@@ -59,6 +59,7 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         rotary: bool, whether to rotate queries and keys by angles that grow with the position,
             counted from the first position of a sequence that is not masked.
         rotary_base: float, base of these angles; see `keras_combiner.layers.rotary.rotate`.
+        rotary_scaling_factor: float, by which positions are divided before; see there.
         flash_attention: bool, whether the backend's fused kernel computes the attention. It can on
             JAX and PyTorch, where all attention is direct (such as the plan "fixed" with
             `block_size >= length`), no scores are asked for, no dropout is active and `value_dim`
@@ -127,6 +128,7 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         num_key_value_heads=None,
         rotary=False,
         rotary_base=10000.0,
+        rotary_scaling_factor=1.0,
         flash_attention=None,
         **kwargs,
     ):
@@ -161,10 +163,11 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         check_locality(locality, num_heads)
         check_heads(num_heads, num_key_value_heads)
         if rotary:
-            rotary_embedding.check(key_dim, rotary_base)
+            rotary_embedding.check(key_dim, rotary_base, rotary_scaling_factor)
         self.num_key_value_heads = num_key_value_heads
         self.rotary = rotary
         self.rotary_base = rotary_base
+        self.rotary_scaling_factor = rotary_scaling_factor
         self.factorization = factorizations.deserialize(factorization)
         self.plan = factorizations.get(self.factorization, block_size)
         self.block_size = block_size
@@ -309,7 +312,8 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
         value = _heads_first(self._value_dense(value))
         if self.rotary:
             query, key = (
-                rotary_embedding.rotate(x, positions, self.rotary_base) for x in (query, key)
+                rotary_embedding.rotate(x, positions, self.rotary_base, self.rotary_scaling_factor)
+                for x in (query, key)
             )
         return query, key, value
 
@@ -516,6 +520,7 @@ class CombinerAttention(keras.layers.MultiHeadAttention):
             "num_key_value_heads": self.num_key_value_heads,
             "rotary": self.rotary,
             "rotary_base": self.rotary_base,
+            "rotary_scaling_factor": self.rotary_scaling_factor,
         }
 
 

@@ -37,6 +37,7 @@ class CombinerEncoder(keras.layers.Layer):
         num_key_value_heads: see `CombinerAttention`.
         rotary: see `CombinerAttention`.
         rotary_base: see `CombinerAttention`.
+        rotary_scaling_factor: see `CombinerAttention`.
         remat: bool, whether training keeps only the block's input and computes the rest again for
             the gradient (rematerialization): less memory, more time, the same numbers. A call that
             returns attention scores keeps everything.
@@ -110,6 +111,7 @@ class CombinerEncoder(keras.layers.Layer):
         use_gated_activation=False,
         normalization="layer_norm",
         use_attention_norm=True,
+        rotary_scaling_factor=1.0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -130,6 +132,7 @@ class CombinerEncoder(keras.layers.Layer):
             num_key_value_heads=num_key_value_heads,
             rotary=rotary,
             rotary_base=rotary_base,
+            rotary_scaling_factor=rotary_scaling_factor,
             remat=remat,
             kernel_initializer=kernel_initializer,
             bias_initializer=bias_initializer,

@@ -53,6 +53,7 @@ class EncoderOptions:
     use_gated_activation: bool = False
     normalization: str = "layer_norm"
     use_attention_norm: bool = True
+    rotary_scaling_factor: float = 1.0
 
     def __post_init__(self):
         for name in ("num_heads", "intermediate_dim"):
@@ -94,6 +95,7 @@ class EncoderOptions:
             "num_key_value_heads": self.num_key_value_heads,
             "rotary": self.rotary,
             "rotary_base": self.rotary_base,
+            "rotary_scaling_factor": self.rotary_scaling_factor,
             "use_bias": self.use_bias,
             **self.for_weights(),
         }

@@ -200,6 +200,33 @@ def test_gte_and_nomic_with_settings_as_published(saved, tmp_path):
     families.check_equal(backbone, model, 1)
 
 
+@pytest.mark.parametrize("family", ["gte", "modernbert", "eurobert"])
+def test_angles_that_are_scaled(family, tmp_path):
+    linear = {"rope_type": "linear", "factor": 4.0, "rope_theta": 70.0}
+    parameters = linear
+    if family == "modernbert":
+        plain = {"rope_type": "default", "rope_theta": 20.0}
+        parameters = {"full_attention": linear, "sliding_attention": plain}
+    model = families.save(tmp_path, family, rope_parameters=parameters)
+    backbone, _ = use_combiner(tmp_path, sequence_length=64, block_size=64)
+    families.check_equal(backbone, model, families.PADDING[family])
+
+
+def test_angles_as_gte_was_published_with(tmp_path):
+    """What Transformers calls linear, of another base, has the frequencies of "ntk"."""
+    same = {"rope_type": "linear", "factor": 8.0 ** (2 / 8), "rope_theta": 8.0 * 300.0}
+    model = families.save(tmp_path, "gte", rope_parameters=same)
+    ntk = {"rope_theta": 300.0, "rope_scaling": {"type": "ntk", "factor": 8.0}}
+    families.change_config(tmp_path, remove=["rope_parameters"], model_type="new", **ntk)
+    backbone, _ = use_combiner(tmp_path, sequence_length=64, block_size=64)
+    families.check_equal(backbone, model, 1)
+    # The formula, by hand: base * factor, and all frequencies divided by factor ** (2 / D).
+    attention = backbone.get_layer("encoder_0").attention
+    exponents = np.arange(4) / 4
+    found = attention.rotary_base**-exponents / attention.rotary_scaling_factor
+    np.testing.assert_allclose(found, (300 * 8.0) ** -exponents / 8 ** (2 / 8), rtol=1e-9)
+
+
 PUBLISHED_NOMIC = {
     "model_type": "nomic_bert",
     "vocab_size": 60,
@@ -257,11 +284,14 @@ REFUSED = {
         ({"rope_parameters": {"rope_theta": 1e4}}, "rope_parameters in .* by kind of layer"),
         (
             {"rope_parameters": {"full_attention": {"rope_type": "yarn", "factor": 2.0}}},
-            r"rope_parameters\.full_attention\.rope_type in .* \"default\".*Received: \"yarn\"",
+            r"rope_parameters\.full_attention\.rope_type in .* one of \"default\".*: \"yarn\"",
         ),
-        ({"rope_scaling": {"type": "linear", "factor": 2}}, r"rope_scaling\.rope_type"),
+        ({"rope_scaling": {"type": "linear", "factor": 2}}, "rope_scaling in .* to be null"),
         ({"partial_rotary_factor": 0.5}, "partial_rotary_factor in .* to be 1"),
-        ({"global_rope_theta": 5.0}, "global_rope_theta in .* 160000, as rope_parameters"),
+        (
+            {"global_rope_theta": 5.0},
+            r"full_attention\.rope_theta in .* to be 5, which is also said.* 160000",
+        ),
         ({"global_attn_every_n_layers": 2}, "as global_attn_every_n_layers=2 says"),
         ({"layer_types": ["full_attention"]}, "layer_types in .* 4 times 'full_attention'"),
         ({"layer_types": ["chunked_attention"] * 4}, "layer_types in .*chunked"),
@@ -288,10 +318,13 @@ REFUSED = {
     ],
     "big_bird": [({"rescale_embeddings": 1}, "rescale_embeddings in .* true or false")],
     "gte": [
-        ({"rope_scaling": {"type": "ntk", "factor": 8.0}}, r"rope_scaling\.rope_type .*\"ntk\""),
+        ({"rope_scaling": {"type": "linear", "factor": 8.0}}, "null, since there are rope_par"),
+        ({"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}}, "rope_type in .*dynamic"),
+        ({"rope_parameters": {"rope_type": "linear", "odd": 2.0}}, 'without "odd", which is not'),
+        ({"rope_parameters": {"rope_type": "linear"}}, r"rope_parameters\.factor in .*: null"),
         ({"logn_attention_scale": True}, "logn_attention_scale in .* to be false"),
         ({"layer_norm_type": "rms_norm"}, 'layer_norm_type in .* to be "layer_norm"'),
-        ({"rope_theta": 7.0}, "rope_theta in .* 500, as rope_parameters says"),
+        ({"rope_theta": 7.0}, r"rope_parameters\.rope_theta in .* to be 7, which.*: 500"),
         ({"odd": 1}, "says odd: 1"),
     ],
     "nomic_bert": [

@@ -26,6 +26,7 @@ FULL_OPTIONS = {
     "num_key_value_heads": 1,
     "rotary": True,
     "rotary_base": 500.0,
+    "rotary_scaling_factor": 4.0,
     "kernel_initializer": keras.initializers.RandomNormal(stddev=0.3, seed=1),
     "bias_initializer": "ones",
     "kernel_regularizer": keras.regularizers.L2(0.1),

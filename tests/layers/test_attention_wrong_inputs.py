@@ -27,6 +27,10 @@ WRONG_ARGUMENTS = {
     "odd rotary": ({"rotary": True, "key_dim": 5}, "`key_dim` must be even.*key_dim=5"),
     "rotary_base": ({"rotary": True, "rotary_base": 0}, "`rotary_base`.*above 0.*0"),
     "rotary_base str": ({"rotary": True, "rotary_base": "1e4"}, "`rotary_base`.*'1e4'"),
+    "rotary_scaling_factor": (
+        {"rotary": True, "rotary_scaling_factor": -1.0},
+        "`rotary_scaling_factor`.*above 0.*-1",
+    ),
     "sliding_window": ({"sliding_window": 4}, "takes no `sliding_window`.*block_size"),
     "sliding_window 1": ({"sliding_window": 1}, "takes no `sliding_window`.*block_size"),
 }

@@ -40,6 +40,8 @@ def test_known_values():
     received = np.array(rotate(x, np.array([[angle]]), base=16)).ravel()
     np.testing.assert_allclose(received, expected, atol=1e-6)
     np.testing.assert_array_equal(rotate(x, np.zeros((1, 1))), x)
+    scaled = rotate(x, np.array([[5 * angle]]), base=16, scaling_factor=5.0)
+    np.testing.assert_allclose(np.array(scaled).ravel(), expected, atol=1e-6)
 
 
 @given(
