@@ -27,7 +27,9 @@ def make(kind, epsilon, **kwargs):
     """
     check(kind)
     if kind == "rms_norm":
-        return keras.layers.RMSNormalization(epsilon=epsilon, **kwargs)
+        layer = keras.layers.RMSNormalization(epsilon=epsilon, **kwargs)
+        layer.supports_masking = True  # as the other: a mask goes through
+        return layer
     return keras.layers.LayerNormalization(epsilon=epsilon, center=kind == "layer_norm", **kwargs)
 
 

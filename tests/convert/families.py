@@ -9,7 +9,7 @@ SIZES = {
     "vocab_size": 60,
     "hidden_size": 16,
     "intermediate_size": 20,
-    "num_hidden_layers": 4,
+    "num_hidden_layers": 3,
     "num_attention_heads": 2,
     "max_position_embeddings": 130,
 }
@@ -23,7 +23,7 @@ FAMILIES = {
         "sep_token_id": 2,
         "local_attention": 6,
     },
-    "longformer": {"attention_window": [6, 8, 6, 10], "layer_norm_eps": 1e-5},
+    "longformer": {"attention_window": [4, 8, 4], "layer_norm_eps": 1e-5},
     "big_bird": {"hidden_act": "gelu_new"},
     "gte": {"rope_parameters": {"rope_type": "default", "rope_theta": 500.0}},
     "nomic_bert": {},

@@ -28,7 +28,7 @@ MODERNBERT = {
     "biases": {"attention_bias": True, "mlp_bias": True, "norm_bias": True},
     "one bias": {"mlp_bias": True, "hidden_activation": "silu", "norm_eps": 1e-3},
     "layer types": {
-        "layer_types": ["sliding_attention", *["full_attention"] * 2, "sliding_attention"],
+        "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
         "local_attention": 9,
         "rope_parameters": {
             "full_attention": {"rope_type": "default", "rope_theta": 700.0},
@@ -65,7 +65,13 @@ def test_hidden_states_are_those_of_transformers(family, saved):
     families.check_equal(backbone, model, families.PADDING[family])
 
 
-@pytest.mark.parametrize("options", MODERNBERT.values(), ids=MODERNBERT)
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(y, id=x, marks=() if x == "biases" else pytest.mark.slow)
+        for x, y in MODERNBERT.items()
+    ],
+)
 def test_modernbert_with_other_settings(options, tmp_path):
     model = families.save(tmp_path, "modernbert", **options)
     backbone, _ = use_combiner(tmp_path, sequence_length=64, block_size=64)
@@ -75,14 +81,14 @@ def test_modernbert_with_other_settings(options, tmp_path):
 def test_modernbert_in_the_words_of_transformers_4(tmp_path):
     model = families.save(tmp_path, "modernbert", global_attn_every_n_layers=2)
     kinds = json.loads((tmp_path / "config.json").read_text())["layer_types"]
-    assert kinds == ["full_attention", "sliding_attention"] * 2
+    assert kinds == ["full_attention", "sliding_attention", "full_attention"]
     families.change_config(tmp_path, remove=["layer_types", "rope_parameters"], **OF_VERSION_4)
     backbone, _ = use_combiner(tmp_path, sequence_length=64, block_size=64)
-    assert backbone.arguments["rotary_base"] == [160000.0, 10000.0] * 2
+    assert backbone.arguments["rotary_base"] == [160000.0, 10000.0, 160000.0]
     families.check_equal(backbone, model, 3)
     families.change_config(tmp_path, local_rope_theta=None)  # as the global one
     backbone, _ = use_combiner(tmp_path, sequence_length=64)
-    assert backbone.arguments["rotary_base"] == [160000.0] * 4
+    assert backbone.arguments["rotary_base"] == [160000.0] * 3
 
 
 def test_only_layers_that_see_everything_are_replaced(saved):
@@ -90,21 +96,17 @@ def test_only_layers_that_see_everything_are_replaced(saved):
 
     def plans(**options):
         backbone, _ = use_combiner(folder, sequence_length=64, **options)
-        return [backbone.get_layer(f"encoder_{i}").attention.plan for i in range(4)]
+        return [backbone.get_layer(f"encoder_{i}").attention.plan for i in range(3)]
 
     default = plans()
-    assert [type(x) for x in default] == [Fixed, Window, Window, Fixed]
+    assert [type(x) for x in default] == [Fixed, Window, Window]
     assert (default[0].block_size, default[0].opened, default[1].size) == (64, 8, 6)
     chosen = plans(factorization="hierarchical", block_size=8)
-    assert [type(x).__name__ for x in chosen] == [
-        "Hierarchical",
-        "Window",
-        "Window",
-        "Hierarchical",
-    ]
-    assert [x.block_size for x in plans(factorization=["fixed"] * 4, block_size=8)] == [8] * 4
+    assert [type(x).__name__ for x in chosen] == ["Hierarchical", "Window", "Window"]
+    assert [x.block_size for x in plans(factorization=["fixed"] * 3, block_size=8)] == [8] * 3
 
 
+@pytest.mark.slow
 def test_windows_stay_when_a_converted_model_is_converted_again(saved):
     folder, model = saved("modernbert")
     source, _ = use_combiner(folder, sequence_length=16)
@@ -117,12 +119,12 @@ def test_windows_stay_when_a_converted_model_is_converted_again(saved):
 def test_a_longformer_has_windows_unless_told_otherwise(saved):
     folder, model = saved("longformer")
     backbone, _ = use_combiner(folder, sequence_length=64)
-    sizes = [backbone.get_layer(f"encoder_{i}").attention.plan.size for i in range(4)]
-    assert sizes == [6, 8, 6, 10]
+    sizes = [backbone.get_layer(f"encoder_{i}").attention.plan.size for i in range(3)]
+    assert sizes == [4, 8, 4]
     with pytest.raises(ValueError, match=r"attend within windows, which are kept.*block_size=32"):
         use_combiner(folder, block_size=32)
     full, _ = use_combiner(folder, "fixed", sequence_length=64, block_size=64)
-    families.check_equal(full, model, 1, lengths=(4,))  # all of it within the smallest window
+    families.check_equal(full, model, 1, lengths=(3,))  # all of it within the smallest window
     ids = families.as_ours(families.draw_ids(37, 1), 1)
     assert np.abs(np.array(full(ids)) - np.array(backbone(ids)))[0].max() > 1e-2
 
@@ -142,25 +144,28 @@ def test_4096_positions_of_its_own(family, tmp_path):
     families.check_equal(backbone, model, families.PADDING[family], lengths=(4095, 4096))
 
 
+@pytest.mark.slow
 def test_big_birds_embeddings_may_be_rescaled(tmp_path):
     model = families.save(tmp_path, "big_bird", rescale_embeddings=True)
     backbone, _ = use_combiner(tmp_path, sequence_length=64, block_size=64)
     families.check_equal(backbone, model, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["modernbert", "gte", "eurobert"])
 def test_a_model_with_a_head_and_files_in_parts(family, saved, tmp_path):
     transformers = families.import_transformers()
     folder, model = saved(family)
     config = transformers.AutoConfig.from_pretrained(folder)
     whole = transformers.AutoModelForSequenceClassification.from_config(config)
-    getattr(whole, whole.base_model_prefix).load_state_dict(model.state_dict())
+    getattr(whole, whole.base_model_prefix).load_state_dict(model.state_dict(), strict=False)
     whole.save_pretrained(tmp_path, max_shard_size="8KB")
     assert (tmp_path / "model.safetensors.index.json").exists()
     backbone, _ = use_combiner(tmp_path, sequence_length=64, block_size=64)
     families.check_equal(backbone, model, families.PADDING[family])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["gte", "nomic_bert"])
 def test_names_of_tensors_in_transformers_and_as_published(family, saved, tmp_path):
     from safetensors import safe_open
@@ -178,6 +183,7 @@ def test_names_of_tensors_in_transformers_and_as_published(family, saved, tmp_pa
     families.check_equal(backbone, model, families.PADDING[family])
 
 
+@pytest.mark.slow
 def test_gte_and_nomic_with_settings_as_published(saved, tmp_path):
     folder, model = saved("gte")
     (tmp_path / "model.safetensors").symlink_to(folder / "model.safetensors")
@@ -200,6 +206,7 @@ def test_gte_and_nomic_with_settings_as_published(saved, tmp_path):
     families.check_equal(backbone, model, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["gte", "modernbert", "eurobert"])
 def test_angles_that_are_scaled(family, tmp_path):
     linear = {"rope_type": "linear", "factor": 4.0, "rope_theta": 70.0}
@@ -233,7 +240,7 @@ PUBLISHED_NOMIC = {
     "n_embd": 16,
     "n_inner": 20,
     "n_head": 2,
-    "n_layer": 4,
+    "n_layer": 3,
     "n_positions": 8192,
     "type_vocab_size": 2,
     "activation_function": "swiglu",
@@ -255,6 +262,7 @@ PUBLISHED_NOMIC = {
 }
 
 
+@pytest.mark.slow
 def test_nomic_with_settings_as_published(saved, tmp_path):
     folder, model = saved("nomic_bert")
     (tmp_path / "model.safetensors").symlink_to(folder / "model.safetensors")
@@ -263,7 +271,9 @@ def test_nomic_with_settings_as_published(saved, tmp_path):
     families.check_equal(backbone, model, 0)
 
 
-@pytest.mark.parametrize("options", [{"eos_token_id": 3}, {"pad_token_id": None}])
+@pytest.mark.parametrize(
+    "options", [{"eos_token_id": 3}, pytest.param({"pad_token_id": None}, marks=pytest.mark.slow)]
+)
 def test_without_an_id_for_padding_alone_0_is_a_new_one(options, tmp_path):
     model = families.save(tmp_path, "eurobert", **options)
     backbone, tokenizer = use_combiner(tmp_path, sequence_length=64, block_size=64)
@@ -293,16 +303,16 @@ REFUSED = {
             r"full_attention\.rope_theta in .* to be 5, which is also said.* 160000",
         ),
         ({"global_attn_every_n_layers": 2}, "as global_attn_every_n_layers=2 says"),
-        ({"layer_types": ["full_attention"]}, "layer_types in .* 4 times 'full_attention'"),
-        ({"layer_types": ["chunked_attention"] * 4}, "layer_types in .*chunked"),
+        ({"layer_types": ["full_attention"]}, "layer_types in .* 3 times 'full_attention'"),
+        ({"layer_types": ["chunked_attention"] * 3}, "layer_types in .*chunked"),
         ({"local_attention": 0}, "local_attention in .* an int of at least 1"),
         ({"hidden_activation": "mish"}, "hidden_activation in .* an activation of gelu"),
         ({"norm_bias": None}, "norm_bias in .* true or false. Received: null"),
-        ({"norm_bias": True}, r"Expected a tensor embeddings\.norm\.bias"),
+        ({"norm_bias": True}, r"Expected a tensor layers\.0\.mlp_norm\.bias"),
         ({"num_attention_heads": 3}, "num_attention_heads in .* a divisor of 16"),
         ({"intermediate_size": 21}, r"layers\.0\.mlp\.Wi\.weight .* \[42, 16\].* \[40, 16\]"),
-        ({"num_hidden_layers": 3, "layer_types": None}, r"5 tensors .*: layers\.3\.attn\.Wo"),
-        ({"num_hidden_layers": 5, "layer_types": None}, r"Expected a tensor layers\.4"),
+        ({"num_hidden_layers": 2, "layer_types": None}, r"6 tensors .*: layers\.2\.attn\.Wo"),
+        ({"num_hidden_layers": 4, "layer_types": None}, r"Expected a tensor layers\.3"),
         ({"vocab_size": 61}, r"embeddings\.tok_embeddings\.weight .* \[61, 16\]"),
         (
             {"pad_token_id": 60},
@@ -313,7 +323,7 @@ REFUSED = {
         ({"quantization_config": {"bits": 4}}, "says quantization_config"),
     ],
     "longformer": [
-        ({"attention_window": [6, 8]}, "attention_window in .* one for each of 4 layers"),
+        ({"attention_window": [6, 8]}, "attention_window in .* one for each of 3 layers"),
         ({"attention_window": 0}, "attention_window in .* an int above 0"),
     ],
     "big_bird": [({"rescale_embeddings": 1}, "rescale_embeddings in .* true or false")],
@@ -403,7 +413,7 @@ def test_every_other_setting_is_refused_or_understood(family, saved, tmp_path):
     assert understood > 10
 
 
-@pytest.mark.parametrize("family", ["modernbert", "eurobert"])
+@pytest.mark.parametrize("family", ["modernbert", pytest.param("eurobert", marks=pytest.mark.slow)])
 def test_config_and_file_round_trip(family, saved, tmp_path):
     backbone, _ = use_combiner(saved(family)[0], sequence_length=64, block_size=8)
     config = json.loads(json.dumps(backbone.get_config()))
@@ -412,12 +422,12 @@ def test_config_and_file_round_trip(family, saved, tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     ids = families.as_ours(families.draw_ids(37, 3), 3)
     np.testing.assert_array_equal(loaded(ids), backbone(ids))
-    names = {x.path.split("/", 1)[1] for x in backbone.weights}
+    names = {x.path.removeprefix(f"{backbone.name}/") for x in backbone.weights}
     assert "embedding/position_embeddings" not in names
     assert not any("bias" in x or "beta" in x for x in names)
     if family == "modernbert":
         assert {x for x in names if "attention_norm" in x} == {
-            f"encoder_{i}/attention_norm/gamma" for i in (1, 2, 3)
+            f"encoder_{i}/attention_norm/gamma" for i in (1, 2)
         }
     else:
         assert "encoder_0/attention_norm/scale" in names and "embedding_norm/scale" not in names
