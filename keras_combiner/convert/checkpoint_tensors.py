@@ -133,13 +133,20 @@ def import_safe_open():
 
 
 def read_json(path):
-    """Returns what a JSON file of a checkpoint holds.
+    """Returns the object in a JSON file of a checkpoint, a dict.
 
     Raises:
         FileNotFoundError: if there is no such file.
+        ValueError: if there is something else in it.
     """
     check_exists(path)
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}.") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is not a JSON object.")
+    return content
 
 
 def check_exists(path):

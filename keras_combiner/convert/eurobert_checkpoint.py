@@ -36,10 +36,8 @@ def read_eurobert(folder, config):
         Boizard et al., "EuroBERT: Scaling Multilingual Encoders for European Languages", 2025,
         https://arxiv.org/abs/2503.05500, section 2.
     """
-    features, num_heads = (
-        config.integer("hidden_size", 768),
-        config.integer("num_attention_heads", 12),
-    )
+    features = config.integer("hidden_size", 768)
+    num_heads = config.integer("num_attention_heads", 12)
     of_keys = config.get("num_key_value_heads", None) or num_heads
     sizes = BlockSizes(
         features,

@@ -88,10 +88,8 @@ def read_modernbert(folder, config):
 
 
 def _sizes(config):
-    features, num_heads = (
-        config.integer("hidden_size", 768),
-        config.integer("num_attention_heads", 12),
-    )
+    features = config.integer("hidden_size", 768)
+    num_heads = config.integer("num_attention_heads", 12)
     if features % num_heads:
         raise config.error("num_attention_heads", f"a divisor of {features}", num_heads)
     intermediate = config.integer("intermediate_size", 1152)

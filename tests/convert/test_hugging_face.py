@@ -241,6 +241,10 @@ def test_tokenizers_it_refuses(tmp_path):
 
 
 def test_missing_and_foreign_files(tmp_path):
+    for content, words in (("{", "is not JSON"), ("[]", "is not a JSON object")):
+        (tmp_path / "config.json").write_text(content)
+        with pytest.raises(ValueError, match=rf"config\.json {words}"):
+            use_combiner(tmp_path)
     with pytest.raises(FileNotFoundError, match="There is none at"):
         use_combiner(tmp_path / "nothing")
     write(tmp_path, bert_tensors())
