@@ -240,7 +240,8 @@ def add_model(parser, long_texts, long_texts_help, sequence_length=4096):
         f"(docs/plans.md): {', '.join(PLANS)}; one for all layers, or one for each, from the first "
         "to the last, such as: window fixed. With any but fixed and window, every document is "
         "padded to --sequence-length (default: fixed; with --pretrained, what a model of pretrain "
-        "has, and for others fixed with opened parts)",
+        "has, and for others fixed with opened parts; layers of a model such as ModernBERT that "
+        "read near tokens only keep their windows, unless there is a plan for each layer)",
     )
     parser.add_argument(
         "--block-size",

@@ -1,9 +1,11 @@
 """Models of Transformers with random weights, one of each family, to be converted."""
 
 import functools
+import importlib.util
 import json
 
 import numpy as np
+import pytest
 
 SIZES = {
     "vocab_size": 60,
@@ -38,6 +40,13 @@ FAMILIES = {
 }
 PADDING = {"modernbert": 3, "longformer": 1, "big_bird": 0, "gte": 1, "nomic_bert": 0}
 PADDING["eurobert"] = 3
+
+
+def skip_without_transformers():
+    """Skips the rest of a module; does not import what takes seconds while tests are collected."""
+    for name in ("transformers", "torch"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"needs {name}", allow_module_level=True)
 
 
 @functools.cache

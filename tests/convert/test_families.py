@@ -11,8 +11,7 @@ from keras_combiner.convert import use_combiner
 from keras_combiner.factorizations import Fixed, Window
 from tests.convert import families
 
-pytest.importorskip("transformers")
-pytest.importorskip("torch")
+families.skip_without_transformers()
 
 # As the first versions of Transformers with ModernBERT wrote it.
 OF_VERSION_4 = {

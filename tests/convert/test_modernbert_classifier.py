@@ -2,19 +2,19 @@
 
 import json
 
-import keras
 import numpy as np
 import pytest
 
 from keras_combiner import CombinerMaskedLM, LongDocumentClassifier
 from keras_combiner.export import export_litert, export_onnx, export_saved_model
 from keras_combiner.text import BytePairTokenizer
+from tests.backbones.test_modern_blocks import adapt
 from tests.convert import families
 from tests.convert.test_byte_pair_files import modern_bert
 from tests.export.test_export_litert import TOLERANCES
 
 tokenizers = pytest.importorskip("tokenizers")
-pytest.importorskip("transformers")
+families.skip_without_transformers()
 
 TEXTS = ["It will rain tomorrow, and the wind will be strong.", "Once upon a time: a king."] * 8
 LABELS = ["weather", "tale"] * 8
@@ -79,13 +79,14 @@ def test_trained_saved_and_exported(folder, tmp_path):
     classifier.save(tmp_path / "model.keras")
     loaded = LongDocumentClassifier.load(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded.predict(TEXTS[:2], verbose=0), expected, atol=1e-6)
-    options = {"documents": [*TEXTS[:2], "", "rain " * 200], "verbose": False}
+    documents = [*TEXTS[:2], "", "rain " * 200]
+    options = {"documents": documents, "verbose": False}
     report = export_saved_model(classifier, tmp_path / "saved/1", **options)
     assert report.largest_difference < 1e-5
     report = export_onnx(classifier, tmp_path / "model.onnx", **options)
     assert report.largest_difference < 1e-5
     for quantization in ("float32", "int8"):
-        calibration = {"calibration_data": TEXTS} if quantization == "int8" else {}
+        calibration = {"calibration_data": documents} if quantization == "int8" else {}
         path = tmp_path / f"{quantization}.tflite"
         report = export_litert(
             classifier, path, quantization=quantization, **calibration, **options
@@ -96,17 +97,13 @@ def test_trained_saved_and_exported(folder, tmp_path):
 @pytest.mark.slow
 def test_lora_trains_a_small_part(folder):
     classifier = classifier_of(folder, learning_rate=1e-2)
-    classifier.backbone.trainable = False
-    for layer in classifier.backbone._flatten_layers():
-        if isinstance(layer, keras.layers.Dense | keras.layers.EinsumDense):
-            layer.trainable = True
-            layer.enable_lora(4)
-    before = {x.path: np.array(x) for x in classifier.backbone.weights if "lora" not in x.path}
+    adapt(classifier.backbone, rank=4)
+    before = {x.path: np.array(x) for x in classifier.backbone.weights}
     losses = classifier.fit(TEXTS, LABELS, epochs=4, batch_size=4, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
     for weight in classifier.backbone.weights:
-        if weight.path in before and weight.dtype == "float32":
-            np.testing.assert_array_equal(weight, before[weight.path])
+        is_adapted = "lora" in weight.path
+        assert (np.abs(np.array(weight) - before[weight.path]).max() > 0) == is_adapted
 
 
 @pytest.mark.slow
@@ -116,5 +113,5 @@ def test_pretraining_goes_on(folder):
     assert masked_lm.tokenizer.mask_token_id == masked_lm.tokenizer.vocabulary.index("[MASK]")
     again = LongDocumentClassifier.from_pretrained(masked_lm, LABELS, sequence_length=96)
     plans = again.backbone.arguments["factorization"]
-    assert [type(x).__name__ for x in plans] == ["Fixed", "Window", "Window", "Fixed"]
+    assert [type(x).__name__ for x in plans] == ["Fixed", "Window", "Window"]
     assert np.isfinite(again.predict(TEXTS[:2], verbose=0)).all()
