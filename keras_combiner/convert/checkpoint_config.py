@@ -1,6 +1,7 @@
 """The config.json of a Hugging Face checkpoint, of which every key has to be understood."""
 
 import json
+import math
 
 from keras_combiner.layers import gelu_approximate
 
@@ -97,7 +98,7 @@ class CheckpointConfig:
     def checked_number(self, name, value, least=0.0):
         """Returns the value of a setting as a float, if it is a number of at least `least`."""
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or value < least:
+        if not is_number or not math.isfinite(value) or value < least:
             raise self.error(name, f"a number of at least {least:g}", value)
         return float(value)
 

@@ -139,7 +139,7 @@ def test_lora(eager, options):
     assert losses[-1] < losses[0]
 
 
-@pytest.mark.filterwarnings("ignore:Layer InputLayer does not have a:UserWarning")
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method:UserWarning")
 @pytest.mark.slow
 @every_kind
 @pytest.mark.parametrize("mode", ["int8", "int4"])

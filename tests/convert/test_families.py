@@ -304,6 +304,7 @@ REFUSED = {
         ({"global_attn_every_n_layers": 2}, "as global_attn_every_n_layers=2 says"),
         ({"layer_types": ["full_attention"]}, "layer_types in .* 3 times 'full_attention'"),
         ({"layer_types": ["chunked_attention"] * 3}, "layer_types in .*chunked"),
+        ({"norm_eps": float("nan")}, r"norm_eps in .* a number of at least 0\. Received: NaN"),
         ({"local_attention": 0}, "local_attention in .* an int of at least 1"),
         ({"hidden_activation": "mish"}, "hidden_activation in .* an activation of gelu"),
         ({"norm_bias": None}, "norm_bias in .* true or false. Received: null"),
