@@ -64,6 +64,7 @@ def test_without_a_position_table_only_distances_count(options):
         model(np.ones((1, 41), "int32"))
 
 
+@pytest.mark.slow
 @every_kind
 def test_decoding_one_token_at_a_time(options):
     model = backbone(**options, use_causal_mask=True)

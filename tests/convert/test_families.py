@@ -13,6 +13,7 @@ from tests.convert import families
 
 families.skip_without_transformers()
 
+SLOW = ("big_bird", "nomic_bert")  # read by the same functions as longformer and gte
 # As the first versions of Transformers with ModernBERT wrote it.
 OF_VERSION_4 = {
     "global_attn_every_n_layers": 2,
@@ -56,7 +57,10 @@ def as_it_is(family):
     return {} if family == "longformer" else {"block_size": 64}
 
 
-@pytest.mark.parametrize("family", families.FAMILIES)
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(x, marks=pytest.mark.slow if x in SLOW else ()) for x in families.FAMILIES],
+)
 def test_hidden_states_are_those_of_transformers(family, saved):
     folder, model = saved(family)
     backbone, tokenizer = use_combiner(folder, sequence_length=64, **as_it_is(family))

@@ -31,7 +31,7 @@ REFINEMENTS = {
     "as ModernBERT": {
         **MODERN,
         "num_layers": 2,
-        "factorization": [Fixed(8, part_size=4, opened=1), Window(7)],
+        "factorization": [Fixed(8, part_size=4), Window(7)],
         "rotary_base": [1000.0, 100.0],
         "normalization": "layer_norm_no_offset",
         "normalize_embeddings": True,
