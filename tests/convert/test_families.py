@@ -421,7 +421,8 @@ def test_every_other_setting_is_refused_or_understood(family, saved, tmp_path):
     assert understood > 10
 
 
-@pytest.mark.parametrize("family", ["modernbert", pytest.param("eurobert", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["modernbert", "eurobert"])
 def test_config_and_file_round_trip(family, saved, tmp_path):
     backbone, _ = use_combiner(saved(family)[0], sequence_length=64, block_size=8)
     config = json.loads(json.dumps(backbone.get_config()))
