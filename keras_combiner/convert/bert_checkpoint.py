@@ -53,6 +53,7 @@ def read_bert(folder, config):
     config.expect("position_embedding_type", "absolute")
     config.expect("is_decoder", False)
     config.expect("add_cross_attention", False)
+    config.expect("quantization_config", None)
     tensors = CheckpointTensors(folder, "embeddings.word_embeddings.weight")
     is_distilbert, is_roberta = model_type == "distilbert", model_type in _ROBERTA_TYPES
     if is_distilbert:

@@ -20,6 +20,8 @@ _BESIDE_THE_POINT = {
     *("architectures", "auto_map", "model_type", "name_or_path", "transformers_version"),
     *("dtype", "torch_dtype", "torchscript", "use_bfloat16", "tf_legacy_loss", "use_cache"),
     *("bos_token_id", "cls_token_id", "eos_token_id", "mask_token_id", "sep_token_id"),
+    *("bos_token", "cls_token", "eos_token", "mask_token", "sep_token", "pad_token", "unk_token"),
+    *("matryoshka_dimensions", "is_matryoshka"),
     *("decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id", "prefix"),
     *("tokenizer_class", "vocab_size", "max_position_embeddings", "tie_word_embeddings"),
     *(
@@ -52,7 +54,7 @@ _ONLY = {
     "tie_encoder_decoder": (False, None),
     "pruned_heads": ({}, [], None),
 }
-_MISSING = object()
+REQUIRED = object()  # in place of a default, for a setting that has to be there
 
 
 class CheckpointConfig:
@@ -72,7 +74,7 @@ class CheckpointConfig:
         """Says whether a setting is there, be its value null."""
         return name in self._content
 
-    def get(self, name, default=_MISSING):
+    def get(self, name, default=REQUIRED):
         """Returns a setting, or a default where it is left out.
 
         Raises:
@@ -80,18 +82,18 @@ class CheckpointConfig:
         """
         self._read.add(name)
         value = self._content.get(name, default)
-        if value is _MISSING:
+        if value is REQUIRED:
             raise ValueError(f"Expected {name} in {self.path}. It is missing.")
         return value
 
-    def integer(self, name, default=_MISSING):
+    def integer(self, name, default=REQUIRED):
         """Returns a setting that is an int of at least 1."""
         value = self.get(name, default)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise self.error(name, "an int of at least 1", value)
         return value
 
-    def number(self, name, default=_MISSING, least=0.0):
+    def number(self, name, default=REQUIRED, least=0.0):
         """Returns a setting that is a number above or equal to `least`, as a float."""
         return self.checked_number(name, self.get(name, default), least)
 
@@ -102,14 +104,14 @@ class CheckpointConfig:
             raise self.error(name, f"a number of at least {least:g}", value)
         return float(value)
 
-    def flag(self, name, default=_MISSING):
+    def flag(self, name, default=REQUIRED):
         """Returns a setting that is true or false."""
         value = self.get(name, default)
         if not isinstance(value, bool):
             raise self.error(name, "true or false", value)
         return value
 
-    def activation(self, name, default=_MISSING):
+    def activation(self, name, default=REQUIRED):
         """Returns an activation as our layers take it."""
         value = self.get(name, default)
         if not isinstance(value, str) or value not in ACTIVATIONS:
@@ -122,13 +124,17 @@ class CheckpointConfig:
         if value not in values:
             raise self.error(name, json.dumps(values[0]), value)
 
-    def padding(self, default, vocabulary_size):
+    def padding(self, default, other_tokens=None):
         """Returns `pad_token_id`; None if it is null, or the id of a token that texts have as well.
+
+        Args:
+            default: int, the family's id, or `REQUIRED`.
+            other_tokens: dict, the family's ids of other tokens, such as "eos_token_id".
 
         Raises:
             ValueError: if it is not a token id.
         """
-        value = self.get("pad_token_id", default)
+        value, vocabulary_size = self.get("pad_token_id", default), self.integer("vocab_size")
         if value is None:
             return None
         if (
@@ -140,7 +146,7 @@ class CheckpointConfig:
                 "pad_token_id", f"a token id, from 0 to {vocabulary_size - 1}, or null", value
             )
         for name in _OTHER_TOKENS:
-            ids = self._content.get(name)
+            ids = self._content.get(name, (other_tokens or {}).get(name))
             if value in (ids if isinstance(ids, list) else [ids]):
                 return None
         return value

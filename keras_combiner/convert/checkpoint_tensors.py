@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 
+_FLOATS = ("F64", "F32", "F16", "BF16")
+
 
 class CheckpointTensors:
     """The tensors of a checkpoint by name, whatever the model around the encoder is called.
@@ -53,6 +55,13 @@ class CheckpointTensors:
                 "model again with save_pretrained."
             )
         self._read.add(name)
+        dtype = self._files[name].get_slice(name).get_dtype()
+        if dtype not in _FLOATS:
+            raise ValueError(
+                f"Expected the tensor {name} in {self._folder} to have a dtype of "
+                f"{', '.join(_FLOATS)}. Received: {dtype}. If the checkpoint is quantized, convert "
+                "the one that it was made from."
+            )
         return np.asarray(self._files[name].get_tensor(name)).astype("float32")
 
     def of_shape(self, name, *shape):

@@ -1,6 +1,7 @@
 """Checkpoints of EuroBERT: the blocks of Llama, without the causal mask."""
 
 from keras_combiner.convert.block_tensors import FEEDFORWARD, PROJECTIONS, BlockSizes, read_block
+from keras_combiner.convert.checkpoint_config import REQUIRED
 from keras_combiner.convert.checkpoint_tensors import CheckpointTensors
 from keras_combiner.convert.encoder_weights import EncoderWeights
 from keras_combiner.convert.rotary_settings import read_rotation
@@ -16,6 +17,8 @@ _NAMES = {
     "feedforward_intermediate": "layers.{}.mlp.up_proj",
     "feedforward_output": "layers.{}.mlp.down_proj",
 }
+# Where they are left out.
+_OTHER_TOKENS = {"bos_token_id": 128000, "eos_token_id": 128001, "mask_token_id": 128002}
 _BESIDE_THE_POINT = ("attention_dropout", "pretraining_tp", "clf_pooling")
 
 
@@ -50,7 +53,16 @@ def read_eurobert(folder, config):
         *(PROJECTIONS if config.flag("attention_bias", False) else ()),
         *(FEEDFORWARD if config.flag("mlp_bias", False) else ()),
     }
-    rotation = read_rotation(config, 10000.0, sizes.head_dim)
+    # Where the base is left out, the published code takes another one than Transformers does.
+    rotation = read_rotation(config, REQUIRED, sizes.head_dim)
+    num_layers = config.integer("num_hidden_layers", 12)
+    settings = {
+        "activation": config.activation("hidden_act", "silu"),
+        "layer_norm_epsilon": config.number("rms_norm_eps", 1e-5),
+        "dropout": config.number("hidden_dropout", 0.0),
+        "pad_token_id": config.padding(128001, _OTHER_TOKENS),
+    }
+    config.refuse_unread(_BESIDE_THE_POINT)
     tensors = CheckpointTensors(folder, "embed_tokens.weight")
     tokens = tensors.token_embeddings("embed_tokens", config, features)
     weights = EncoderWeights(
@@ -65,13 +77,10 @@ def read_eurobert(folder, config):
                 with_bias,
                 has_offset=False,
             )
-            for i in range(config.integer("num_hidden_layers", 12))
+            for i in range(num_layers)
         ],
         final_norm=tensors.scale("norm", features, has_offset=False),
-        activation=config.activation("hidden_act", "silu"),
-        layer_norm_epsilon=config.number("rms_norm_eps", 1e-5),
-        dropout=config.number("hidden_dropout", 0.0),
-        pad_token_id=config.padding(128001, len(tokens)),
+        **settings,
         options={
             "rotary": True,
             "rotary_base": rotation.base,
@@ -82,6 +91,5 @@ def read_eurobert(folder, config):
             **sizes.options(),
         },
     )
-    config.refuse_unread(_BESIDE_THE_POINT)
     tensors.refuse_unread("inv_freq")
     return weights

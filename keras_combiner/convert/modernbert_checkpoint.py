@@ -16,6 +16,11 @@ _NAMES = {
     "feedforward_output": "layers.{}.mlp.Wo",
 }
 _GLOBAL, _LOCAL = "full_attention", "sliding_attention"
+# Where they are left out.
+_OTHER_TOKENS = {
+    **{"bos_token_id": 50281, "cls_token_id": 50281},
+    **{"eos_token_id": 50282, "sep_token_id": 50282},
+}
 # What the model does not read, or what belongs to its heads and to training.
 _BESIDE_THE_POINT = (
     *("position_embedding_type", "layer_norm_eps", "repad_logits_with_grad"),
@@ -54,6 +59,13 @@ def read_modernbert(folder, config):
     kinds = _kinds_of_layers(config, num_layers)
     rotations = _rotations(config, sizes.head_dim)
     window = Window(config.integer("local_attention", 128))
+    settings = {
+        "activation": config.activation("hidden_activation", "gelu"),
+        "layer_norm_epsilon": config.number("norm_eps", 1e-5),
+        "dropout": config.number("mlp_dropout", 0.0),
+        "pad_token_id": config.padding(50283, _OTHER_TOKENS),
+    }
+    config.refuse_unread(_BESIDE_THE_POINT)
     tensors = CheckpointTensors(folder, "embeddings.tok_embeddings.weight")
     tokens = tensors.token_embeddings("embeddings.tok_embeddings", config, sizes.features)
     layers = []
@@ -68,10 +80,7 @@ def read_modernbert(folder, config):
         embedding_norm=tensors.scale("embeddings.norm", sizes.features, has_offset),
         layers=layers,
         final_norm=tensors.scale("final_norm", sizes.features, has_offset),
-        activation=config.activation("hidden_activation", "gelu"),
-        layer_norm_epsilon=config.number("norm_eps", 1e-5),
-        dropout=config.number("mlp_dropout", 0.0),
-        pad_token_id=config.padding(50283, len(tokens)),
+        **settings,
         local_plans=[window if kind == _LOCAL else None for kind in kinds],
         options={
             "rotary": True,
@@ -82,7 +91,6 @@ def read_modernbert(folder, config):
             "normalization": "layer_norm" if has_offset else "layer_norm_no_offset",
         },
     )
-    config.refuse_unread(_BESIDE_THE_POINT)
     tensors.refuse_unread("inv_freq")
     return weights
 

@@ -1,9 +1,11 @@
 """Checkpoints of BERT with rotary positions and gated feed-forward networks: GTE and Nomic."""
 
+import functools
 import typing
 from collections.abc import Callable
 
 from keras_combiner.convert.block_tensors import PROJECTIONS, BlockSizes, read_block
+from keras_combiner.convert.checkpoint_config import REQUIRED
 from keras_combiner.convert.checkpoint_tensors import CheckpointTensors
 from keras_combiner.convert.encoder_weights import EncoderWeights
 from keras_combiner.convert.rotary_settings import Rotation, read_rotation
@@ -27,7 +29,8 @@ class _Settings(typing.NamedTuple):
     activation: str | Callable
     layer_norm_epsilon: float
     dropout: float
-    padding: int  # where none is said
+    pad_token_id: int | None
+    token_types: int
 
 
 _TOKENS = "embeddings.word_embeddings"
@@ -101,7 +104,19 @@ def read_gte(folder, config):
     config.expect("position_embedding_type", "rope")
     config.expect("logn_attention_scale", False)
     with_bias = {*PROJECTIONS, "feedforward_output"}
-    settings = _settings(config, with_bias, "gelu", base=160000.0, dropout=0.1, padding=1)
+    # Where these are left out, the published code takes others than Transformers does.
+    base, padding = 160000.0, 1
+    if config.get("model_type") == "new":
+        base = padding = REQUIRED
+    settings = _settings(
+        config,
+        with_bias,
+        "gelu",
+        read_rotation=functools.partial(read_rotation, config, base, is_gte=True),
+        dropout=0.1,
+        padding=padding,
+        token_types=1,
+    )
     return _read(folder, config, _OF_GTE, settings)
 
 
@@ -122,14 +137,33 @@ def read_nomic(folder, config):
         Nussbaum et al., "Nomic Embed: Training a Reproducible Long Context Text Embedder", 2024,
         https://arxiv.org/abs/2402.01613, section 3.
     """
+    if config.has("n_embd") and not config.has("hidden_size"):
+        return _read(folder, config, _OF_NOMIC, _published_nomic(config))
+    settings = _settings(
+        config,
+        set(),
+        "silu",
+        read_rotation=functools.partial(read_rotation, config, 1000.0),
+        dropout=0.0,
+        padding=0,
+        token_types=2,
+    )
     if config.has("n_embd"):
-        settings = _published_nomic(config)
-    else:
-        settings = _settings(config, set(), "silu", base=1000.0, dropout=0.0, padding=0)
+        _check_same(config, _published_nomic(config), settings)
     return _read(folder, config, _OF_NOMIC, settings)
 
 
-def _settings(config, with_bias, activation, base, dropout, padding):
+def _check_same(config, published, settings):
+    """Refuses a config.json with both spellings that do not say the same."""
+    for name, one, other in zip(_Settings._fields, published, settings, strict=True):
+        if one != other:
+            raise ValueError(
+                f"{config.path} spells settings as published and as Transformers does, and they "
+                f"disagree about {name}: {one} and {other}. Keep one of the spellings."
+            )
+
+
+def _settings(config, with_bias, activation, read_rotation, dropout, padding, token_types):
     """Reads a config.json in the words of Transformers; what it leaves out is as given."""
     features = config.integer("hidden_size", 768)
     num_heads = config.integer("num_attention_heads", 12)
@@ -141,18 +175,29 @@ def _settings(config, with_bias, activation, base, dropout, padding):
         BlockSizes(features, intermediate, num_heads, num_heads, head_dim),
         config.integer("num_hidden_layers", 12),
         with_bias,
-        read_rotation(config, base, head_dim),
+        read_rotation(head_dim),
         config.activation("hidden_act", activation),
         config.number("layer_norm_eps", 1e-12),
         config.number("hidden_dropout_prob", dropout),
-        padding,
+        config.padding(padding),
+        _token_types(config, token_types),
     )
 
 
+def _token_types(config, default):
+    """How many types tokens have; 0 if there is no table of them."""
+    name = "type_vocab_size"
+    return config.integer(name, default) if config.get(name, default) != 0 else 0
+
+
 def _published_nomic(config):
-    """Reads a config.json of Nomic's in the words of GPT-2, as it was published."""
+    """Reads a config.json of Nomic's in the words of GPT-2, as it was published.
+
+    What it may leave out has the value that it has in the published code.
+    """
     for name in ("prenorm", "parallel_block", "parallel_block_tied_norm", "use_rms_norm", "causal"):
         config.expect(name, False)
+    config.get("rotary_emb_fraction")  # where it is left out, nothing rotates
     config.expect("rotary_emb_fraction", 1.0)
     config.expect("rotary_emb_interleaved", False)
     config.expect("rotary_scaling_factor", None)
@@ -176,24 +221,27 @@ def _published_nomic(config):
         BlockSizes(features, intermediate, num_heads, num_heads, head_dim),
         config.integer("n_layer"),
         {x for name, layers in biases.items() if config.flag(name) for x in layers},
-        Rotation(config.number("rotary_emb_base", 10000.0, least=1)),
+        Rotation(config.number("rotary_emb_base", least=1)),
         _GATES[gate],
-        config.number("layer_norm_epsilon", 1e-12),
-        config.number("resid_pdrop", 0.0),
-        padding=0,
+        config.number("layer_norm_epsilon"),
+        config.number("resid_pdrop", 0.1),
+        config.padding(0),
+        _token_types(config, 2),
     )
 
 
 def _read(folder, config, published, settings):
     """Reads the tensors, by whichever names the checkpoint has."""
+    config.refuse_unread(published.beside_the_point)
     tensors, sizes = CheckpointTensors(folder, f"{_TOKENS}.weight"), settings.sizes
     names, norm = published.names, published.norm
     if tensors.has(_NAMES["attention_output"].format(0) + ".weight"):
         names, norm = _NAMES, "embeddings.LayerNorm"
     tokens = tensors.token_embeddings(_TOKENS, config, sizes.features)
-    if config.get("type_vocab_size", 0):
+    if settings.token_types:
+        name = "embeddings.token_type_embeddings.weight"
         # All tokens of a single text have the first type.
-        tokens = tokens + tensors["embeddings.token_type_embeddings.weight"][0]
+        tokens = tokens + tensors.of_shape(name, settings.token_types, sizes.features)[0]
     weights = EncoderWeights(
         token_embeddings=tokens,
         position_embeddings=None,
@@ -211,7 +259,7 @@ def _read(folder, config, published, settings):
         activation=settings.activation,
         layer_norm_epsilon=settings.layer_norm_epsilon,
         dropout=settings.dropout,
-        pad_token_id=config.padding(settings.padding, len(tokens)),
+        pad_token_id=settings.pad_token_id,
         options={
             "rotary": True,
             "rotary_base": settings.rotation.base,
@@ -221,6 +269,5 @@ def _read(folder, config, published, settings):
             **sizes.options(),
         },
     )
-    config.refuse_unread(published.beside_the_point)
     tensors.refuse_unread("inv_freq", "position_ids", "token_type_ids", "pooler.")
     return weights

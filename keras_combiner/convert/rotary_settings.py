@@ -8,7 +8,7 @@ _KNOWN = {
     "default": {"rope_type", "type", "rope_theta", "partial_rotary_factor"},
     "linear": {"rope_type", "type", "rope_theta", "partial_rotary_factor", "factor"},
 }
-_KNOWN["ntk"] = _KNOWN["linear"]
+_OF_GTE = {**_KNOWN, "ntk": _KNOWN["linear"]}
 
 
 class Rotation(typing.NamedTuple):
@@ -23,36 +23,39 @@ class Rotation(typing.NamedTuple):
     scaling_factor: float = 1.0
 
 
-def read_rotation(config, base, head_dim):
+def read_rotation(config, base, head_dim, is_gte=False):
     """Reads the rotation of a model whose layers all have the same.
 
     Transformers 5 writes `rope_parameters`, Transformers 4 `rope_theta` and `rope_scaling`.
 
     Args:
         config: `CheckpointConfig`.
-        base: float, the family's base, where none is said.
+        base: float, the family's base, where none is said; `REQUIRED` if it has to be said.
         head_dim: int, features of a head.
+        is_gte: bool, whether `rope_scaling` may be "ntk".
 
     Returns:
         `Rotation`.
 
     Raises:
-        ValueError: for angles that are scaled otherwise, and where two settings disagree.
+        ValueError: for angles that are scaled otherwise, where two settings disagree, and if the
+            base is missing.
     """
     config.expect("partial_rotary_factor", 1, None)
-    base = config.number("rope_theta", base, least=1)
     scaling, parameters = config.get("rope_scaling", None), config.get("rope_parameters", None)
     if None not in (scaling, parameters):
         raise config.error("rope_scaling", "null, since there are rope_parameters", scaling)
-    if parameters is None:
-        if scaling is None:
-            return Rotation(base)
-        return rotation_of(config, "rope_scaling", scaling, base, head_dim)
-    said = config.has("rope_theta")
-    return rotation_of(config, "rope_parameters", parameters, base, head_dim, base_is_said=said)
+    name = "rope_scaling" if parameters is None else "rope_parameters"
+    parameters = scaling if parameters is None else parameters
+    has_own_base = isinstance(parameters, dict) and parameters.get("rope_theta") is not None
+    is_said = config.has("rope_theta")
+    if is_said or not has_own_base:
+        base = config.number("rope_theta", base, least=1)
+    known = _OF_GTE if is_gte and name == "rope_scaling" else _KNOWN
+    return rotation_of(config, name, parameters, base, head_dim, is_said, known)
 
 
-def rotation_of(config, name, parameters, base, head_dim, base_is_said=True):
+def rotation_of(config, name, parameters, base, head_dim, base_is_said, known=_KNOWN):
     """Reads the rotation that a part of the settings describes.
 
     Args:
@@ -62,6 +65,7 @@ def rotation_of(config, name, parameters, base, head_dim, base_is_said=True):
         base: float, the base that is said elsewhere, or the family's.
         head_dim: int, features of a head.
         base_is_said: bool, whether the base is said elsewhere, so that another one is refused.
+        known: dict, from kinds of scaling to the names of what describes them.
 
     Returns:
         `Rotation`.
@@ -81,13 +85,13 @@ def rotation_of(config, name, parameters, base, head_dim, base_is_said=True):
         example = 'such as {"rope_type": "default", "rope_theta": 10000}'
         raise config.error(name, example, parameters)
     kind = parameters.get("rope_type", parameters.get("type", "default"))
-    if kind not in _KNOWN:
-        known = ", ".join(json.dumps(x) for x in _KNOWN)
-        raise config.error(f"{name}.rope_type", f"one of {known}", kind)
+    if kind not in known:
+        kinds = ", ".join(json.dumps(x) for x in known)
+        raise config.error(f"{name}.rope_type", f"one of {kinds}", kind)
     if parameters.get("partial_rotary_factor") not in (None, 1):
         value = parameters["partial_rotary_factor"]
         raise config.error(f"{name}.partial_rotary_factor", "1 (all features rotate)", value)
-    unknown = sorted(set(parameters) - _KNOWN[kind])
+    unknown = sorted(set(parameters) - known[kind])
     if unknown:
         what = f"without {json.dumps(unknown[0])}, which is not known"
         raise config.error(name, what, parameters)

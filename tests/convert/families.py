@@ -33,13 +33,41 @@ FAMILIES = {
         "pad_token_id": 3,
         "bos_token_id": 1,
         "eos_token_id": 2,
-        "num_key_value_heads": 1,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
         "head_dim": 6,
         "mask_token_id": 4,
     },
 }
 PADDING = {"modernbert": 3, "longformer": 1, "big_bird": 0, "gte": 1, "nomic_bert": 0}
 PADDING["eurobert"] = 3
+# The settings of "nomic_bert" in the words of GPT-2.
+PUBLISHED_NOMIC = {
+    "model_type": "nomic_bert",
+    "vocab_size": 60,
+    "n_embd": 16,
+    "n_inner": 20,
+    "n_head": 2,
+    "n_layer": 3,
+    "n_positions": 8192,
+    "type_vocab_size": 2,
+    "activation_function": "swiglu",
+    "layer_norm_epsilon": 1e-12,
+    "rotary_emb_base": 1000,
+    "rotary_emb_fraction": 1.0,
+    "rotary_emb_interleaved": False,
+    "rotary_emb_scale_base": None,
+    "rotary_scaling_factor": None,
+    "qkv_proj_bias": False,
+    "mlp_fc1_bias": False,
+    "mlp_fc2_bias": False,
+    "prenorm": False,
+    "parallel_block": False,
+    "causal": False,
+    "use_rms_norm": False,
+    "resid_pdrop": 0.0,
+    "use_flash_attn": True,
+}
 
 
 def skip_without_transformers():

@@ -123,6 +123,16 @@ def test_other_forms_of_the_same_checkpoint(form, tmp_path, token_ids):
     check(backbone, tensors, token_ids)
 
 
+def test_quantized_checkpoints_are_refused(tmp_path):
+    name, tensors = "encoder.layer.1.output.dense.weight", bert_tensors()
+    write(tmp_path, {**tensors, name: np.ones((8, 12), "int8")})
+    with pytest.raises(ValueError, match=rf"Expected the tensor {name} in .* F32.*Received: I8"):
+        use_combiner(tmp_path)
+    write(tmp_path, tensors, {"quantization_config": {"load_in_8bit": True}})
+    with pytest.raises(ValueError, match=r"quantization_config in .* to be null"):
+        use_combiner(tmp_path)
+
+
 @pytest.mark.slow
 def test_bfloat16_is_read(tmp_path):
     torch = pytest.importorskip("torch")
