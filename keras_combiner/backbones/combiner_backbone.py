@@ -108,8 +108,7 @@ class CombinerBackbone(keras.Model):
         }
         of_layers = options_by_layer(num_layers, of_encoders)
         options = of_layers[0]  # all have the same but for what is a list
-        if normalize_embeddings is None:
-            normalize_embeddings = not options.normalize_first
+        are_normalized = _are_normalized(normalize_embeddings, options.normalize_first)
         dtype = keras.dtype_policies.get(dtype)
         length = sequence_length if static_length else None
         token_ids = keras.Input((length,), dtype="int32", name="token_ids")
@@ -127,10 +126,10 @@ class CombinerBackbone(keras.Model):
             return normalization.make(options.normalization, epsilon, dtype=dtype, name=name)(x)
 
         x = embedding(token_ids)
-        if normalize_embeddings:
+        if are_normalized:
             x = normalized(x, "embedding_norm" if options.normalize_first else "norm")
         x = Dropout(dropout, dtype=dtype, name="embedding_dropout")(x)
-        if normalize_embeddings and options.normalize_first:
+        if are_normalized and options.normalize_first:
             of_layers[0] = dataclasses.replace(options, use_attention_norm=False)
         for i, of_layer in enumerate(of_layers):
             x = CombinerEncoder(**of_layer.arguments(), dtype=dtype, name=f"encoder_{i}")(x)
@@ -237,7 +236,7 @@ class CombinerBackbone(keras.Model):
         """
         normalize_first = self.arguments["normalize_first"]
         x = self.embedding.decode(token_ids, position)
-        if self.arguments["normalize_embeddings"]:
+        if _are_normalized(self.arguments["normalize_embeddings"], normalize_first):
             x = self.get_layer("embedding_norm" if normalize_first else "norm")(x)
         new_cache = {}
         for encoder in self._encoders():
@@ -265,6 +264,10 @@ class CombinerBackbone(keras.Model):
     def from_config(cls, config, custom_objects=None):
         """Undoes `get_config`."""
         return model_from_config(cls, config)
+
+
+def _are_normalized(normalize_embeddings, normalize_first):
+    return not normalize_first if normalize_embeddings is None else normalize_embeddings
 
 
 def check_backbone(backbone):

@@ -31,10 +31,12 @@ class CombinerWeights:
     @property
     def local_plans(self):
         """list, for each layer its plan if that covers near tokens only, or None; or empty."""
-        plans = self.backbone.arguments["factorization"]
-        if not isinstance(plans, list):
+        arguments = self.backbone.arguments
+        if not isinstance(arguments["factorization"], list):
             return []
-        return [None if factorizations.get(x).covers_all else x for x in plans]
+        # A name stands for a window of the size that the model has, whatever a new one has.
+        plans = [factorizations.get(x, arguments["block_size"]) for x in arguments["factorization"]]
+        return [None if x.covers_all else x for x in plans]
 
     def to_backbone(self, sequence_length, positions, **options):
         """Builds a backbone with these weights.

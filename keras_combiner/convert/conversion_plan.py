@@ -2,7 +2,6 @@
 
 from keras_combiner.convert.combiner_weights import CombinerWeights
 from keras_combiner.convert.defaults import DEFAULT_SUMMARY, default_locality, default_plan
-from keras_combiner.factorizations import Factorization
 
 
 def conversion_plan(weights, factorization, block_size, summary, locality):
@@ -31,7 +30,7 @@ def conversion_plan(weights, factorization, block_size, summary, locality):
         if factorization is not None:
             asked["factorization"] = _beside(local_plans, factorization)
         elif block_size is not None:
-            asked["factorization"] = _in_blocks_of(block_size, its_own)
+            asked["factorization"] = _in_blocks_of(block_size, its_own, local_plans)
         return {name: x for name, x in asked.items() if x is not None}
     if factorization is None and local_plans and None not in local_plans:
         factorization = local_plans
@@ -50,7 +49,7 @@ def conversion_plan(weights, factorization, block_size, summary, locality):
 
 def _refuse_without_blocks(local_plans, block_size):
     """Raises a ValueError if all layers have windows, which have a size of their own."""
-    if local_plans and all(isinstance(plan, Factorization) for plan in local_plans):
+    if local_plans and None not in local_plans:
         raise ValueError(
             "All layers of this model attend within windows, which are kept: none has blocks. "
             "Leave `block_size` out or, for another attention in all layers, pass "
@@ -68,10 +67,13 @@ def _beside(local_plans, factorization):
     return [factorization if plan is None else plan for plan in local_plans]
 
 
-def _in_blocks_of(block_size, factorization):
+def _in_blocks_of(block_size, factorization, local_plans):
     """The plan, or plans by layer, of a model of this package with blocks of another size."""
     if isinstance(factorization, list):
-        return [_in_blocks_of(block_size, x) if _covers_all(x) else x for x in factorization]
+        return [
+            _in_blocks_of(block_size, plan, []) if local is None else local
+            for plan, local in zip(factorization, local_plans, strict=True)
+        ]
     if isinstance(factorization, str):
         return factorization  # a name takes the size from the layer
     config = factorization.get_config()
@@ -88,7 +90,3 @@ def _in_blocks_of(block_size, factorization):
             f"`block_size` alone cannot change the plan of the model: {error} Or pass "
             "`factorization` as well, the plan that the model is to have."
         ) from error
-
-
-def _covers_all(plan):
-    return isinstance(plan, str) or plan.covers_all

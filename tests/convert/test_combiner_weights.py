@@ -152,3 +152,20 @@ def test_windows_among_plans_by_layer_stay_unless_there_is_a_list():
     with pytest.raises(ValueError, match=r"none has blocks.*block_size=16"):
         plans(block_size=16)
     assert plans(factorization=Fixed(16)) == [fixed, fixed]
+
+
+def test_windows_by_name_keep_their_width():
+    source = backbone(factorization=["window", "fixed"])
+    for options in ({"block_size": 8}, {"block_size": 8, "factorization": "fixed"}):
+        model, _ = use_combiner(source, **options)
+        plans = [model.get_layer(f"encoder_{i}").attention.plan.get_config() for i in range(2)]
+        assert plans == [Window(4).get_config(), Fixed(8).get_config()]
+    with pytest.raises(ValueError, match=r"none has blocks.*block_size=8"):
+        use_combiner(backbone(factorization=["window", "window"]), block_size=8)
+
+
+def test_whether_embeddings_are_normalized_goes_with_the_blocks():
+    """`normalize_embeddings` is None here, and still is where `normalize_first` changes."""
+    source = backbone()
+    assert source.get_config()["normalize_embeddings"] is None
+    assert CombinerBackbone(**{**source.arguments, "normalize_first": False}).get_layer("norm")
