@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+# What exports call their answers.
+OUTPUTS = ("probabilities", "value", "embedding")
 # Enough for a median that a pause of the machine does not move.
 RUNS = 20
 
@@ -119,15 +121,16 @@ def run_each(run, documents):
         documents: iterable of what it takes.
 
     Returns:
-        `(results, seconds)`: float32 `[documents, classes]`, the probabilities, or the values of a
-        regression in the export's shape, and float `[documents]`, the time that each took.
+        `(results, seconds)`: float32 `[documents, units]`, probabilities or embeddings, or the
+        values of a regression in the export's shape, and float `[documents]`, the time that each
+        took.
     """
     results, seconds = [], []
     for document in documents:
         start = time.perf_counter()
         outputs = run(document)
         seconds.append(time.perf_counter() - start)
-        results.append(outputs["probabilities"] if "probabilities" in outputs else outputs["value"])
+        results.append(next(outputs[name] for name in OUTPUTS if name in outputs))
     return np.concatenate(results), np.array(seconds)
 
 

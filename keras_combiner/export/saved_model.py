@@ -161,7 +161,8 @@ def _signatures(classifier):
     token_ids_spec = tf.TensorSpec([None, None], tf.int32, name="token_ids")
     add_endpoint(archive, "serving_default", serve_text, text_spec)
     add_endpoint(archive, "serving_token_ids", serve_token_ids, token_ids_spec)
-    add_endpoint(archive, "serving_scores", serve_scores, text_spec)
+    if task.has_evidence:
+        add_endpoint(archive, "serving_scores", serve_scores, text_spec)
     return archive
 
 
@@ -170,7 +171,7 @@ class _Truncated:
 
     def __init__(self, classifier):
         self._classifier = classifier
-        self._evidence = TokenEvidence(classifier)
+        self._evidence = TokenEvidence(classifier) if classifier.task.has_evidence else None
         self._tokenizer = classifier.tokenizer
         self._sequence_length = classifier.sequence_length
         self._length = classifier.backbone.input_shape[1]  # None for any length
@@ -219,7 +220,7 @@ class _Windows:
 
     def __init__(self, classifier):
         self._classifier = classifier
-        self._evidence = TokenEvidence(classifier)
+        self._evidence = TokenEvidence(classifier) if classifier.task.has_evidence else None
 
     def text(self, text):
         token_ids = self._classifier.tokenizer.encode(text)
