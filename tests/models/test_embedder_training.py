@@ -1,0 +1,208 @@
+"""Pairs and triplets: the loss, mini-batches of a batch, and `fit`."""
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keras_combiner.models import MultipleNegativesRanking
+from keras_combiner.models.gradient_caching import _Seeds, cached_gradients
+from keras_combiner.models.text_rows import documents_of_rows, texts_in_rows
+from tests.models.weather_embedder import SEQUENCE_LENGTH, make
+
+QUESTIONS = ["rain?", "king?", "wind?", "queen?", "sun?", "a tale?", "fog?"]
+ANSWERS = ["it pours", "he ruled", "it blows", "she ruled", "it shines", "long ago", "grey"]
+
+
+def loss_by_hand(numbers, vectors, scale):
+    """The definition, anchor by anchor, in Python."""
+    numbers, rows = np.asarray(numbers), len(numbers)
+    vectors = np.asarray(vectors, "float64").reshape(rows, numbers.shape[1], -1)
+    vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
+    losses = []
+    for i in range(rows):
+        logits = []
+        for j in range(rows):
+            for column in range(1, numbers.shape[1]):
+                is_own = i == j and column == 1
+                is_text_of_row = numbers[j, column] in (numbers[i, 0], numbers[i, 1])
+                is_positive_of_anchor = column == 1 and numbers[j, 0] == numbers[i, 0]
+                if is_own or not (is_text_of_row or is_positive_of_anchor):
+                    logits.append(scale * vectors[i, 0] @ vectors[j, column])
+        own = scale * vectors[i, 0] @ vectors[i, 1]
+        losses.append(math.log(sum(math.exp(x - max(logits)) for x in logits)) + max(logits) - own)
+    return np.mean(losses)
+
+
+@given(
+    st.integers(1, 6),
+    st.integers(2, 4),
+    st.integers(1, 12),
+    st.sampled_from([1.0, 20.0]),
+    st.data(),
+)
+def test_the_loss_is_its_definition(rows, texts, different, scale, data):
+    numbers = st.lists(st.integers(0, different), min_size=texts, max_size=texts)
+    numbers = np.array(data.draw(st.lists(numbers, min_size=rows, max_size=rows)))
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    vectors = rng.normal(size=(rows * texts, 5)).astype("float32")
+    received = float(MultipleNegativesRanking(scale=scale)(numbers, vectors))
+    assert received == pytest.approx(loss_by_hand(numbers, vectors, scale), abs=1e-4)
+
+
+def rows_of_ids(embedder, count=7):
+    texts, size = texts_in_rows(documents_of_rows(QUESTIONS[:count], ANSWERS[:count]))
+    numbers = np.array(texts.labels).reshape(-1, size)
+    return embedder.tokenizer(texts.texts, SEQUENCE_LENGTH), numbers
+
+
+def gradients_of_batch(embedder, token_ids, loss_of):
+    with tf.GradientTape() as tape:
+        outputs = embedder(token_ids, training=True)
+        loss = loss_of(outputs)
+    weights = [x.value for x in embedder.trainable_weights]
+    return outputs, tape.gradient(loss, weights, unconnected_gradients="zero")
+
+
+@pytest.mark.parametrize("size", [1, 4, 14, 100])
+def test_mini_batches_have_the_gradients_of_the_batch(size):
+    embedder = make(normalize=True)
+    token_ids, numbers = rows_of_ids(embedder)
+    assert len(token_ids) == 14
+
+    def loss_of(outputs):
+        return MultipleNegativesRanking()(numbers, outputs)
+
+    outputs, gradients = gradients_of_batch(embedder, token_ids, loss_of)
+    cached = tf.function(
+        lambda ids: cached_gradients(embedder, ids, loss_of, size), autograph=False
+    )
+    received, parts = cached(token_ids)
+    np.testing.assert_allclose(received, outputs, atol=1e-5)
+    assert max(np.abs(x).max() for x in gradients) > 0.1
+    for weight, x, y in zip(embedder.trainable_weights, parts, gradients, strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-5, rtol=1e-4, err_msg=weight.path)
+
+
+def test_both_passes_have_the_same_dropout():
+    embedder = make(dropout=0.4, backbone={"static_length": True})
+    token_ids, numbers = rows_of_ids(embedder)
+    # In one mini-batch, in the order of the lengths, all is as in one batch of that order.
+    lengths = np.count_nonzero(token_ids, axis=1)
+    order = np.argsort(lengths, kind="stable")
+    back = np.argsort(order)
+
+    def loss_of(outputs):
+        return MultipleNegativesRanking()(numbers, outputs)
+
+    seeds = _Seeds(embedder)
+    start = seeds.values()
+    outputs, gradients = gradients_of_batch(
+        embedder, tf.gather(token_ids, order), lambda x: loss_of(tf.gather(x, back))
+    )
+    after = seeds.values()
+    assert np.abs(after - start).max() > 0
+    seeds.assign(start)
+    received, parts = cached_gradients(embedder, token_ids, loss_of, 14)
+    np.testing.assert_allclose(received, tf.gather(outputs, back), atol=1e-5)
+    for x, y in zip(parts, gradients, strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-5, rtol=1e-4)
+    np.testing.assert_array_equal(seeds.values(), after)
+    # Without the seeds of the first pass, the second would drop other numbers.
+    other, _ = gradients_of_batch(embedder, tf.gather(token_ids, order), lambda x: tf.reduce_sum(x))
+    assert np.abs(other - outputs).max() > 0.01
+
+
+def accuracy(embedder):
+    similarity = embedder.similarity(QUESTIONS, ANSWERS)
+    return np.mean(similarity.argmax(axis=1) == np.arange(len(QUESTIONS)))
+
+
+@pytest.mark.parametrize("mini_batch_size", [None, 5])
+def test_fit_finds_what_belongs_together(mini_batch_size):
+    embedder = make(learning_rate=0.01)
+    before = accuracy(embedder)
+    history = embedder.fit(
+        QUESTIONS,
+        ANSWERS,
+        batch_size=7,
+        mini_batch_size=mini_batch_size,
+        epochs=12,
+        seed=0,
+        validation_data=(QUESTIONS, ANSWERS),
+        verbose=0,
+    ).history
+    assert history["loss"][-1] < 0.2 * history["loss"][0]
+    assert history["val_loss"][-1] < 0.2 * history["loss"][0]
+    assert accuracy(embedder) == 1 > before
+    assert embedder.evaluate(QUESTIONS, ANSWERS, batch_size=7, verbose=0) < 0.2
+
+
+def test_mini_batches_train_as_the_batch_does():
+    weights = []
+    for mini_batch_size in (None, 3):
+        embedder = make(learning_rate=0.01, normalize=True)
+        embedder.fit(
+            QUESTIONS,
+            list(zip(ANSWERS, reversed(ANSWERS), strict=True)),
+            batch_size=4,
+            mini_batch_size=mini_batch_size,
+            epochs=2,
+            seed=0,
+            verbose=0,
+        )
+        weights.append(embedder.get_weights())
+    for x, y in zip(*weights, strict=True):
+        np.testing.assert_allclose(x, y, atol=2e-4)
+
+
+def test_the_order_of_a_seed_and_a_loss_of_ones_own():
+    embedder = make()
+    embedder.compile("sgd", MultipleNegativesRanking(scale=1.0))
+    losses = embedder.fit(QUESTIONS, ANSWERS, batch_size=7, seed=0, verbose=0).history["loss"]
+    assert losses[0] < 3  # with cosines times 1, about log(7)
+    assert embedder.optimizer.name.lower() == "sgd"
+
+
+def test_long_texts_are_truncated_in_training():
+    embedder = make(long_texts="windows")
+    texts = [x * 20 for x in QUESTIONS]
+    batches = embedder._batches(embedder._documents(texts, ANSWERS), 4)
+    assert len(batches.documents.lengths) == 14
+    token_ids, numbers = next(batches.batches())
+    assert token_ids.shape[0] == 8 and numbers.shape == (4, 2) and token_ids.shape[1] <= 24
+
+
+REFUSED = {
+    "no positives": (QUESTIONS, None, ValueError, "Received: no positives"),
+    "fewer": (QUESTIONS, ANSWERS[:3], ValueError, "7 texts, 3 labels"),
+    "not text": (QUESTIONS[:2], ["a", 3], TypeError, "for anchor 1 its positive"),
+    "nothing": (QUESTIONS[:2], ["a", []], TypeError, "for anchor 1 its positive"),
+    "other numbers": (QUESTIONS[:2], ["a", ["b", "c"]], ValueError, "1 texts for anchor 0 and 2"),
+    "ids": (np.ones((2, 3)), np.ones((2, 3)), TypeError, "trained and evaluated on texts"),
+}
+
+
+@pytest.mark.parametrize(("x", "y", "error", "words"), REFUSED.values(), ids=list(REFUSED))
+def test_refused_texts(x, y, error, words):
+    embedder = make()
+    with pytest.raises(error, match=words):
+        embedder.fit(x, y, verbose=0)
+    with pytest.raises(error, match=words):
+        embedder.evaluate(x, y, verbose=0)
+
+
+def test_refused_numbers():
+    embedder = make()
+    with pytest.raises(ValueError, match="`batch_size` must be at least 2 for pairs"):
+        embedder.fit(QUESTIONS, ANSWERS, batch_size=1, verbose=0)
+    with pytest.raises(ValueError, match="`mini_batch_size` must be an int of at least 1"):
+        embedder.fit(QUESTIONS, ANSWERS, mini_batch_size=0, verbose=0)
+    with pytest.raises(ValueError, match="have no weights"):
+        embedder.fit(QUESTIONS, ANSWERS, sample_weight=[1] * 7, verbose=0)
+    routing = make(backbone={"factorization": "routing", "static_length": True})
+    with pytest.raises(ValueError, match="the plan Routing learns from each text"):
+        routing.fit(QUESTIONS, ANSWERS, mini_batch_size=2, verbose=0)
