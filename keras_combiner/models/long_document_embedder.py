@@ -12,6 +12,7 @@ from keras_combiner.backbones.trainable_layers import model_from_config, trainab
 from keras_combiner.batches import text_inputs
 from keras_combiner.batches.document_encoder import check_long_texts
 from keras_combiner.convert import use_combiner
+from keras_combiner.convert.combiner_weights import combiner_file
 from keras_combiner.convert.sentence_transformers import (
     POOLINGS,
     SIMILARITIES,
@@ -19,12 +20,14 @@ from keras_combiner.convert.sentence_transformers import (
 )
 from keras_combiner.data_warning import DataWarning
 from keras_combiner.export import export_litert, export_onnx, export_saved_model
+from keras_combiner.keras_files import load_model
 from keras_combiner.layers import MaskedAveragePooling
 from keras_combiner.models.embedding_model import EmbeddingModel
 from keras_combiner.models.not_finite_error import refuse_not_finite
 from keras_combiner.models.tokenizer_checks import check_fits, check_found
 from keras_combiner.tasks import Embedding
 
+_EMBEDS = ("pooling", "normalize", "truncate_dim", "similarity_function")
 _WEIGHTING = {"mean": "equal", "cls": "first", "last": "last", "weighted_mean": "position"}
 
 
@@ -134,8 +137,9 @@ class LongDocumentEmbedder(EmbeddingModel):
 
         Args:
             source: a directory of sentence-transformers, whose modules.json and 1_Pooling say how
-                texts are embedded; or what else `keras_combiner.convert.use_combiner` takes, whose
-                states are then averaged, as sentence-transformers does without a modules.json.
+                texts are embedded; an embedder, or its .keras file, which reads longer texts then;
+                or what else `keras_combiner.convert.use_combiner` takes, whose states are averaged,
+                as sentence-transformers does without a modules.json.
             sequence_length: int, the longest document, in tokens; see `long_texts` for longer ones.
             pooling: as in the constructor, in place of what the source says.
             normalize: bool, in place of what the source says.
@@ -160,16 +164,8 @@ class LongDocumentEmbedder(EmbeddingModel):
         check_long_texts(long_texts)
         options = {"pooling": pooling, "normalize": normalize, "truncate_dim": truncate_dim}
         options = {name: x for name, x in options.items() if x is not None}
-        if isinstance(source, (str, os.PathLike)):
-            found = read_sentence_transformer(source)
-            source = found.encoder
-            options = {
-                "pooling": found.pooling,
-                "normalize": found.normalize,
-                "truncate_dim": found.truncate_dim,
-                "similarity_function": found.similarity_function,
-                **options,
-            }
+        source, found = _read(source)
+        options = {**found, **options}
         backbone, tokenizer = use_combiner(source, sequence_length=sequence_length, **kwargs)
         check_backbone(backbone)
         check_found(tokenizer)
@@ -280,6 +276,19 @@ class LongDocumentEmbedder(EmbeddingModel):
                 config[name], custom_objects=custom_objects
             )
         return model_from_config(cls, config)
+
+
+def _read(source):
+    """What `use_combiner` is to read of a source, and how it embeds, a dict of arguments."""
+    if isinstance(source, (str, os.PathLike)):
+        file = combiner_file(source)
+        if file is None:
+            found = read_sentence_transformer(source)
+            return found.encoder, {name: getattr(found, name) for name in _EMBEDS}
+        source = load_model(file, compile=False)
+    if isinstance(source, LongDocumentEmbedder):
+        return source, {name: source.get_config()[name] for name in _EMBEDS}
+    return source, {}
 
 
 def _check_one_of(name, value, values):

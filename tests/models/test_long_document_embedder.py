@@ -144,6 +144,15 @@ def test_from_other_models_of_this_package():
     )
 
 
+def test_from_an_embedder_and_its_file(tmp_path):
+    embedder = make(pooling="cls", normalize=True, truncate_dim=9)
+    embedder.save(tmp_path / "model.keras")
+    for source in (embedder, tmp_path, tmp_path / "model.keras"):
+        longer = LongDocumentEmbedder.from_pretrained(source, sequence_length=48)
+        assert longer.sequence_length == 48
+        np.testing.assert_array_equal(longer.embed(["rain"]), embedder.embed(["rain"]))
+
+
 WRONG = {
     "pooling": ({"pooling": "max"}, "`pooling` must be one of 'mean', 'cls', 'last', 'weigh"),
     "long texts": ({"long_texts": "cut"}, "`long_texts` must be one of"),
