@@ -80,7 +80,7 @@ class MaskedAveragePooling(keras.layers.Layer):
         places = mask * ops.cast(places, mask.dtype)
         if self.weighting == "position":
             return places
-        is_highest = ops.equal(places, ops.max(places, axis=1, keepdims=True))
+        is_highest = ops.equal(places, ops.max(places, axis=1, keepdims=True, initial=0))
         return mask * ops.cast(is_highest, mask.dtype)
 
     def compute_mask(self, inputs, previous_mask=None):

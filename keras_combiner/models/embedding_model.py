@@ -57,7 +57,7 @@ class EmbeddingModel(DocumentAnswers, keras.Model):
         """
         if mini_batch_size is not None:
             mini_batch_size = fit_arguments.whole_number("mini_batch_size", mini_batch_size, 1)
-            check_caching(self)
+            check_caching(self, is_compiled_by_xla=self._compiled_by_user and self.jit_compile)
         if mini_batch_size != self._mini_batch_size:
             self._mini_batch_size, self.train_function = mini_batch_size, None
         return super().fit(x, y, batch_size=batch_size, **kwargs)
@@ -79,8 +79,10 @@ class EmbeddingModel(DocumentAnswers, keras.Model):
         return self.compute_metrics(token_ids, y, outputs)
 
     def loss_and_metrics(self):
-        """Returns the loss of in-batch negatives, a dict."""
-        return {"loss": MultipleNegativesRanking()}
+        """Returns the loss of in-batch negatives, and whether XLA compiles a step, a dict."""
+        # XLA wants to know all shapes: mini-batches are as long as their texts.
+        jit_compile = "auto" if self._mini_batch_size is None else False
+        return {"loss": MultipleNegativesRanking(), "jit_compile": jit_compile}
 
     def _documents(self, x, y=None, weights=None):
         if weights is not None:

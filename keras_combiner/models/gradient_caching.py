@@ -76,16 +76,22 @@ def cached_gradients(model, token_ids, loss_of, mini_batch_size):
     return outputs, gradients
 
 
-def check_caching(model):
+def check_caching(model, is_compiled_by_xla=False):
     """Raises a ValueError for a model or a backend that mini-batches do not go with.
 
     Args:
         model: `keras.Model` with layers of this package.
+        is_compiled_by_xla: bool, whether steps of training are compiled by XLA.
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             "`mini_batch_size` needs the TensorFlow backend of Keras. Received: "
             f"{keras.backend.backend()}. Leave it out, and take a `batch_size` that fits."
+        )
+    if is_compiled_by_xla:
+        raise ValueError(
+            "`mini_batch_size` makes steps whose shapes XLA does not know. Compile with "
+            "jit_compile=False."
         )
     for layer in model._flatten_layers():
         if isinstance(layer, CombinerAttention) and layer.plan.learns_without_gradients:

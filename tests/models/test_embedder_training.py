@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -67,8 +68,17 @@ def gradients_of_batch(embedder, token_ids, loss_of):
     return outputs, tape.gradient(loss, weights, unconnected_gradients="zero")
 
 
-@pytest.mark.parametrize("size", [1, 4, 14, 100])
-def test_mini_batches_have_the_gradients_of_the_batch(size):
+@pytest.mark.parametrize(
+    ("size", "graph"),
+    [
+        (4, False),
+        pytest.param(4, True, marks=pytest.mark.slow),
+        pytest.param(1, True, marks=pytest.mark.slow),
+        pytest.param(14, True, marks=pytest.mark.slow),
+        pytest.param(100, True, marks=pytest.mark.slow),
+    ],
+)
+def test_mini_batches_have_the_gradients_of_the_batch(size, graph):
     embedder = make(normalize=True)
     token_ids, numbers = rows_of_ids(embedder)
     assert len(token_ids) == 14
@@ -77,9 +87,11 @@ def test_mini_batches_have_the_gradients_of_the_batch(size):
         return MultipleNegativesRanking()(numbers, outputs)
 
     outputs, gradients = gradients_of_batch(embedder, token_ids, loss_of)
-    cached = tf.function(
-        lambda ids: cached_gradients(embedder, ids, loss_of, size), autograph=False
-    )
+
+    def cached(ids):
+        return cached_gradients(embedder, ids, loss_of, size)
+
+    cached = tf.function(cached, autograph=False) if graph else cached
     received, parts = cached(token_ids)
     np.testing.assert_allclose(received, outputs, atol=1e-5)
     assert max(np.abs(x).max() for x in gradients) > 0.1
@@ -121,50 +133,74 @@ def accuracy(embedder):
     return np.mean(similarity.argmax(axis=1) == np.arange(len(QUESTIONS)))
 
 
-@pytest.mark.parametrize("mini_batch_size", [None, 5])
-def test_fit_finds_what_belongs_together(mini_batch_size):
-    embedder = make(learning_rate=0.01)
+@pytest.mark.parametrize(
+    "mini_batch_size", [pytest.param(None, marks=pytest.mark.slow), pytest.param(5)]
+)
+def test_fit_finds_what_belongs_together(eager, mini_batch_size):
+    embedder = make(learning_rate=0.02)
     before = accuracy(embedder)
     history = embedder.fit(
         QUESTIONS,
         ANSWERS,
         batch_size=7,
         mini_batch_size=mini_batch_size,
+        epochs=8,
+        seed=0,
+        verbose=0,
+    ).history
+    assert history["loss"][-1] < 0.2 * history["loss"][0]
+    assert accuracy(embedder) > max(before, 0.8)
+
+
+@pytest.mark.slow
+def test_validation_and_evaluation():
+    embedder = make(learning_rate=0.01)
+    history = embedder.fit(
+        QUESTIONS,
+        ANSWERS,
+        batch_size=7,
+        mini_batch_size=5,
         epochs=12,
         seed=0,
         validation_data=(QUESTIONS, ANSWERS),
         verbose=0,
     ).history
-    assert history["loss"][-1] < 0.2 * history["loss"][0]
-    assert history["val_loss"][-1] < 0.2 * history["loss"][0]
-    assert accuracy(embedder) == 1 > before
-    assert embedder.evaluate(QUESTIONS, ANSWERS, batch_size=7, verbose=0) < 0.2
+    assert history["val_loss"][-1] < 0.2 * history["val_loss"][0]
+    loss = embedder.evaluate(QUESTIONS, ANSWERS, batch_size=7, verbose=0)
+    assert loss == pytest.approx(history["val_loss"][-1], rel=1e-4)
+    embedder.fit(QUESTIONS, ANSWERS, batch_size=3, validation_split=0.3, verbose=0)
 
 
+@pytest.mark.slow
 def test_mini_batches_train_as_the_batch_does():
     weights = []
     for mini_batch_size in (None, 3):
-        embedder = make(learning_rate=0.01, normalize=True)
+        embedder = make(normalize=True)
+        # Not Adam, which makes steps of rounding errors where a gradient is zero.
+        optimizer = keras.optimizers.SGD(0.05, gradient_accumulation_steps=2)
+        embedder.compile(optimizer, MultipleNegativesRanking(), jit_compile=False)
+        before = embedder.get_weights()
         embedder.fit(
             QUESTIONS,
             list(zip(ANSWERS, reversed(ANSWERS), strict=True)),
-            batch_size=4,
+            batch_size=2,
             mini_batch_size=mini_batch_size,
             epochs=2,
             seed=0,
             verbose=0,
         )
         weights.append(embedder.get_weights())
-    for x, y in zip(*weights, strict=True):
-        np.testing.assert_allclose(x, y, atol=2e-4)
+    for x, y, start in zip(*weights, before, strict=True):
+        np.testing.assert_allclose(x, y, atol=1e-4)
+    assert max(np.abs(x - y).max() for x, y in zip(weights[0], before, strict=True)) > 0.01
 
 
-def test_the_order_of_a_seed_and_a_loss_of_ones_own():
+def test_a_loss_of_ones_own(eager):
     embedder = make()
     embedder.compile("sgd", MultipleNegativesRanking(scale=1.0))
     losses = embedder.fit(QUESTIONS, ANSWERS, batch_size=7, seed=0, verbose=0).history["loss"]
     assert losses[0] < 3  # with cosines times 1, about log(7)
-    assert embedder.optimizer.name.lower() == "sgd"
+    assert isinstance(embedder.optimizer, keras.optimizers.SGD)
 
 
 def test_long_texts_are_truncated_in_training():
@@ -206,3 +242,6 @@ def test_refused_numbers():
     routing = make(backbone={"factorization": "routing", "static_length": True})
     with pytest.raises(ValueError, match="the plan Routing learns from each text"):
         routing.fit(QUESTIONS, ANSWERS, mini_batch_size=2, verbose=0)
+    embedder.compile("sgd", MultipleNegativesRanking(), jit_compile=True)
+    with pytest.raises(ValueError, match="Compile with jit_compile=False"):
+        embedder.fit(QUESTIONS, ANSWERS, mini_batch_size=2, verbose=0)
