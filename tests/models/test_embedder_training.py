@@ -133,23 +133,30 @@ def accuracy(embedder):
     return np.mean(similarity.argmax(axis=1) == np.arange(len(QUESTIONS)))
 
 
-@pytest.mark.parametrize(
-    "mini_batch_size", [pytest.param(None, marks=pytest.mark.slow), pytest.param(5)]
-)
-def test_fit_finds_what_belongs_together(eager, mini_batch_size):
-    embedder = make(learning_rate=0.02)
+def test_fit_in_mini_batches_learns(eager):
+    embedder = make(learning_rate=0.05)
+    losses = embedder.fit(
+        QUESTIONS, ANSWERS, batch_size=7, mini_batch_size=7, epochs=2, seed=0, verbose=0
+    ).history["loss"]
+    assert losses[1] < 0.8 * losses[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mini_batch_size", [None, 5])
+def test_fit_finds_what_belongs_together(mini_batch_size):
+    embedder = make(learning_rate=0.01)
     before = accuracy(embedder)
     history = embedder.fit(
         QUESTIONS,
         ANSWERS,
         batch_size=7,
         mini_batch_size=mini_batch_size,
-        epochs=8,
+        epochs=12,
         seed=0,
         verbose=0,
     ).history
     assert history["loss"][-1] < 0.2 * history["loss"][0]
-    assert accuracy(embedder) > max(before, 0.8)
+    assert accuracy(embedder) == 1 > before
 
 
 @pytest.mark.slow
@@ -190,7 +197,7 @@ def test_mini_batches_train_as_the_batch_does():
             verbose=0,
         )
         weights.append(embedder.get_weights())
-    for x, y, start in zip(*weights, before, strict=True):
+    for x, y in zip(*weights, strict=True):
         np.testing.assert_allclose(x, y, atol=1e-4)
     assert max(np.abs(x - y).max() for x, y in zip(weights[0], before, strict=True)) > 0.01
 
