@@ -183,13 +183,15 @@ def roads_of_embedder(exports, pooling, long_texts):
     return Roads.of(embedder, f"embedder-{pooling}-{long_texts}", exports)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pooling", "long_texts"),
     [
         ("mean", "windows"),
-        pytest.param("weighted_mean", "truncate", marks=pytest.mark.slow),
-        pytest.param("cls", "truncate", marks=pytest.mark.slow),
-        pytest.param("last", "truncate", marks=pytest.mark.slow),
+        ("mean", "truncate"),
+        ("weighted_mean", "truncate"),
+        ("cls", "truncate"),
+        ("last", "windows"),
     ],
 )
 @given(texts=st.lists(TEXT, min_size=1, max_size=5))

@@ -66,7 +66,7 @@ def test_score_takes_it_without_labels(embedder, saved_model):
     [
         ("float32", 0.999999),
         pytest.param("float16", 0.9999, marks=pytest.mark.slow),
-        ("dynamic_int8", 0.99),
+        pytest.param("dynamic_int8", 0.99, marks=pytest.mark.slow),
         pytest.param("int8", 0.98, marks=pytest.mark.slow),
         pytest.param("int16x8", 0.99, marks=pytest.mark.slow),
         pytest.param("int4", 0.8, marks=pytest.mark.slow),
@@ -105,6 +105,7 @@ def test_what_a_tflite_file_says(tmp_path):
     assert value["labels"] == [] and value["long_texts"] == "windows"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("long_texts", ["truncate", "windows"])
 def test_onnx(long_texts, tmp_path):
     embedder = make_embedder(long_texts=long_texts)
@@ -143,6 +144,7 @@ def test_what_is_refused(embedder, tmp_path):
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_the_command_exports_embedders(embedder, tmp_path, capsys):
     embedder.save(tmp_path / "model.keras")
     arguments = ["export", "--model", str(tmp_path), "--onnx", str(tmp_path / "out/a.onnx")]

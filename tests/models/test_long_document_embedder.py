@@ -26,8 +26,17 @@ def expected(embedder, pooling, token_ids):
     }[pooling]
 
 
-@pytest.mark.parametrize("pooling", POOLINGS)
-@pytest.mark.parametrize(("normalize", "truncate_dim"), [(False, None), (True, 5)])
+@pytest.mark.parametrize(
+    ("pooling", "normalize", "truncate_dim"),
+    [
+        ("mean", True, None),
+        ("cls", False, None),
+        ("last", True, 5),
+        ("weighted_mean", False, 5),
+        *(pytest.param(x, False, None, marks=pytest.mark.slow) for x in POOLINGS),
+        *(pytest.param(x, True, 5, marks=pytest.mark.slow) for x in POOLINGS),
+    ],
+)
 def test_the_definition(pooling, normalize, truncate_dim):
     embedder = make(pooling=pooling, normalize=normalize, truncate_dim=truncate_dim)
     texts = TEXTS[1:4]
