@@ -35,8 +35,8 @@ def test_the_page_runs_in_order(tmp_path, monkeypatch, capsys):
             continue
         exec(compile(code, "search.md", "exec"), names)
         if code.startswith("similarity ="):
-            found = capsys.readouterr().out.splitlines()
-            assert len(found) == 3 and LETTERS["1.txt"][:60] in found[0]
+            found = capsys.readouterr().out.splitlines()[-3:]  # before it, the progress of Keras
+            assert found[0][5:] == LETTERS["1.txt"][:60]
         if "faiss" in code:
             assert names["places"][0].tolist()[0] == 0
             assert (tmp_path / "letters.faiss").exists()
