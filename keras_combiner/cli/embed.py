@@ -7,6 +7,7 @@ from pathlib import Path
 from keras_combiner.cli import arguments as shared
 from keras_combiner.cli.label_counts import documents_in
 from keras_combiner.cli.reading_progress import ReadingProgress
+from keras_combiner.version import __version__
 
 ENDINGS = (".npy", ".parquet")
 # Spelled out, since the module that defines them imports Keras; the tests compare.
@@ -123,26 +124,35 @@ def _embed(arguments, output, documents, total):
         if part is None:
             if embedder is None:
                 embedder = _load(arguments)
-            part = parts.keep(number, some, *_embedded(embedder, some, arguments.batch_size))
+            done = number * PART
+            shown = lambda batch, done=done, of=len(some): progress(
+                done + min(of, (batch + 1) * arguments.batch_size)
+            )
+            embedded = _embedded(embedder, some, arguments.batch_size, shown)
+            part = parts.keep(number, some, *embedded)
         made.append(part)
         figures.append(read_part(part)[2])
-        progress(sum(x["documents"] for x in figures))
     progress.close()
     write_embeddings(output, made, arguments.overwrite)
     parts.remove()
     return _total(figures)
 
 
-def _embedded(embedder, some, batch_size):
+def _embedded(embedder, some, batch_size, progress):
     """The embeddings of pairs of place and text, and figures about them."""
+    import keras
+
     from keras_combiner.models.not_finite_error import NotFiniteError, refuse_not_finite
     from keras_combiner.text.unknown_tokens import UnknownTokensWarning
 
+    callback = keras.callbacks.LambdaCallback(
+        on_predict_batch_end=lambda batch, logs: progress(batch)
+    )
     with warnings.catch_warnings():
         # It would name documents by their place in the part.
         warnings.simplefilter("ignore", UnknownTokensWarning)
         embeddings, figures = embedder.predict_with_summary(
-            [text for _, text in some], batch_size, verbose=0
+            [text for _, text in some], batch_size, verbose=0, callbacks=[callback]
         )
     try:
         refuse_not_finite(embeddings)
@@ -214,6 +224,7 @@ def _stamp(arguments):
     options = ("long_texts", "sequence_length", "block_size", "truncate_dim")
     return {
         "model": [(name, x.st_size, x.st_mtime_ns) for name, x in stats],
+        "version": __version__,
         "options": {x: getattr(arguments, x) for x in options},
     }
 

@@ -94,11 +94,11 @@ def test_it_goes_on_where_it_was_stopped(saved, texts, truth, tmp_path, monkeypa
     monkeypatch.setattr(embed, "PART", 2)
     embedded, stops, predict = [], [2], LongDocumentEmbedder.predict_with_summary
 
-    def predict_until(self, some, batch_size, verbose):
+    def predict_until(self, some, batch_size, **options):
         if len(embedded) in stops:
             raise KeyboardInterrupt
         embedded.append(some)
-        return predict(self, some, batch_size, verbose=verbose)
+        return predict(self, some, batch_size, **options)
 
     monkeypatch.setattr(LongDocumentEmbedder, "predict_with_summary", predict_until)
     assert run("--model", saved, "--data", texts, "--output", output) == 130
