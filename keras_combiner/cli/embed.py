@@ -1,5 +1,6 @@
 """`keras-combiner embed`: a vector for every document."""
 
+import functools
 import itertools
 import warnings
 from pathlib import Path
@@ -124,12 +125,8 @@ def _embed(arguments, output, documents, total):
         if part is None:
             if embedder is None:
                 embedder = _load(arguments)
-            done = number * PART
-            shown = lambda batch, done=done, of=len(some): progress(
-                done + min(of, (batch + 1) * arguments.batch_size)
-            )
-            embedded = _embedded(embedder, some, arguments.batch_size, shown)
-            part = parts.keep(number, some, *embedded)
+            show = functools.partial(_show, progress, number * PART)
+            part = parts.keep(number, some, *_embedded(embedder, some, arguments.batch_size, show))
         made.append(part)
         figures.append(read_part(part)[2])
     progress.close()
@@ -138,7 +135,11 @@ def _embed(arguments, output, documents, total):
     return _total(figures)
 
 
-def _embedded(embedder, some, batch_size, progress):
+def _show(progress, before, count):
+    progress(before + count)
+
+
+def _embedded(embedder, some, batch_size, show):
     """The embeddings of pairs of place and text, and figures about them."""
     import keras
 
@@ -146,7 +147,7 @@ def _embedded(embedder, some, batch_size, progress):
     from keras_combiner.text.unknown_tokens import UnknownTokensWarning
 
     callback = keras.callbacks.LambdaCallback(
-        on_predict_batch_end=lambda batch, logs: progress(batch)
+        on_predict_batch_end=lambda batch, logs: show(min((batch + 1) * batch_size, len(some)))
     )
     with warnings.catch_warnings():
         # It would name documents by their place in the part.

@@ -41,7 +41,8 @@ def export_litert(
 
     The file takes `token_ids`, int32 `[1, length]` with 0 for padding, and returns
     `probabilities`, float32 `[1, classes]`; or `value`, float32 `[1, 1]`, if the task is
-    regression; or `embedding`, float32 `[1, dim]`, of an embedder. It holds built-in ops only, so every LiteRT runtime loads it. Its signature
+    regression; or `embedding`, float32 `[1, dim]`, of an embedder. It holds built-in ops only, so
+    every LiteRT runtime loads it. Its signature
     `serving_default` takes the longest documents. A file of several lengths also has a signature
     for each, such as `serving_512`, over the same weights: a short document need not pay for a
     long one. The runtime refuses ids that the vocabulary does not have: they are out of the bounds
@@ -301,7 +302,8 @@ def run_litert(path, documents, num_threads=1):
 
     Returns:
         `(probabilities, seconds)`: float32 `[documents, classes]`, or the values `[documents, 1]`
-        of a regression, or embeddings `[documents, dim]`, and float `[documents]`, the time that each took.
+        of a regression, or embeddings `[documents, dim]`, and float `[documents]`, the time that
+        each took.
 
     Raises:
         ImportError: if ai-edge-litert is missing (extra "litert"), or tensorflow-text (extra

@@ -112,7 +112,8 @@ def run_onnx(path, documents, num_threads=1):
 
     Returns:
         `(probabilities, seconds)`: float32 `[documents, classes]`, or the values `[documents, 1]`
-        of a regression, or embeddings `[documents, dim]`, and float `[documents]`, the time that each took.
+        of a regression, or embeddings `[documents, dim]`, and float `[documents]`, the time that
+        each took.
 
     Raises:
         ImportError: if onnxruntime is missing (extra "onnx").

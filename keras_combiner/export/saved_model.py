@@ -56,8 +56,10 @@ def export_saved_model(
     - `serving_scores` returns what `serving_default` does and for each token, `[batch, length]`
       with 0 for padding: `token_weights` (float32), how much the token speaks for the label (where
       there may be several, the most probable one), as `keras_combiner.models.TokenEvidence` defines
-      it (an embedder does not have this signature); `token_ids` (int32); `token_starts` and `token_ends` (int32), the bytes of the text that
+      it; `token_ids` (int32); `token_starts` and `token_ends` (int32), the bytes of the text that
       the token covers, as `keras_combiner.text.Tokenizer.encode_with_offsets` defines them.
+
+    An embedder has no `serving_scores`.
 
     Documents longer than the model reads are truncated or, with `long_texts="windows"`, read in
     windows, as `classify` does. Eight windows are in memory at a time, however long a document is.
