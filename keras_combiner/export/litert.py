@@ -42,11 +42,10 @@ def export_litert(
     The file takes `token_ids`, int32 `[1, length]` with 0 for padding, and returns
     `probabilities`, float32 `[1, classes]`; or `value`, float32 `[1, 1]`, if the task is
     regression; or `embedding`, float32 `[1, dim]`, of an embedder. It holds built-in ops only, so
-    every LiteRT runtime loads it. Its signature
-    `serving_default` takes the longest documents. A file of several lengths also has a signature
-    for each, such as `serving_512`, over the same weights: a short document need not pay for a
-    long one. The runtime refuses ids that the vocabulary does not have: they are out of the bounds
-    of the embedding table.
+    every LiteRT runtime loads it. Its signature `serving_default` takes the longest documents. A
+    file of several lengths also has a signature for each, such as `serving_512`, over the same
+    weights: a short document need not pay for a long one. The runtime refuses ids that the
+    vocabulary does not have: they are out of the bounds of the embedding table.
 
     Kinds; all of them store the embedding tables with as many bits as the other weights (the table
     of `lexical=True` with 8 in "int4"), and the queries of `pooling="label"` in float32:
