@@ -178,6 +178,12 @@ def _check(arguments, output):
         raise ValueError(f"--output must end in .npy or .parquet. Received: {output}")
     if output.is_dir():
         raise IsADirectoryError(f"{output} is a directory. Name a file for --output.")
+    data = Path(arguments.data)
+    if data.is_dir() and data.resolve() in output.resolve().parents:
+        raise ValueError(
+            f"--output {output} lies in --data {data}, of which every file is a document. Choose "
+            "another place."
+        )
     if output.suffix == ".parquet":
         from keras_combiner.datasets.parquet import import_pyarrow
 

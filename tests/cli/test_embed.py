@@ -123,6 +123,7 @@ def test_it_goes_on_where_it_was_stopped(saved, texts, truth, tmp_path, monkeypa
 BAD = {
     "an ending": ("--model {saved} --data t.jsonl --output a.csv", "end in .npy or .parquet"),
     "there already": ("--model {saved} --data t.jsonl --output old.npy", "replaced with --overwr"),
+    "among the data": ("--model {saved} --data . --output a.npy", "lies in --data ., of which"),
     "no data": ("--model {saved} --data no.jsonl --output a.npy", "): No such file or directory"),
     "no model": ("--model no.keras --data t.jsonl --output a.npy", "There is no model at no.keras"),
     "a classifier": (
