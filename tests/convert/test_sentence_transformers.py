@@ -71,8 +71,15 @@ READ = {
 @pytest.mark.parametrize(("options", "pooling", "normalize"), READ.values(), ids=list(READ))
 def test_what_the_files_say(options, pooling, normalize, tmp_path):
     write_modules(tmp_path, **options)
+    found = read_sentence_transformer(tmp_path)
+    assert (found.pooling, found.normalize) == (pooling, normalize)
+    assert (found.encoder / "config.json").exists()
+
+
+def test_arguments_take_precedence_over_the_files(tmp_path):
+    write_modules(tmp_path, flags("mean_tokens"), encoder="0_Transformer")
     embedder = LongDocumentEmbedder.from_pretrained(tmp_path, sequence_length=32)
-    assert (embedder.pooling, embedder.task.normalize) == (pooling, normalize)
+    assert (embedder.pooling, embedder.task.normalize) == ("mean", True)
     other = LongDocumentEmbedder.from_pretrained(
         tmp_path, sequence_length=32, pooling="cls", normalize=False, truncate_dim=3
     )
@@ -159,6 +166,7 @@ def test_damaged_files(tmp_path):
             read_sentence_transformer(tmp_path)
 
 
+@pytest.mark.slow
 def test_minilm_by_its_definition_in_float64(minilm):
     embedder = LongDocumentEmbedder.from_pretrained(minilm, sequence_length=128, block_size=128)
     assert (embedder.pooling, embedder.task.normalize) == ("mean", True)
