@@ -136,9 +136,9 @@ def accuracy(embedder):
 def test_fit_in_mini_batches_learns(eager):
     embedder = make(learning_rate=0.05)
     losses = embedder.fit(
-        QUESTIONS, ANSWERS, batch_size=7, mini_batch_size=7, epochs=2, seed=0, verbose=0
+        QUESTIONS, ANSWERS, batch_size=7, mini_batch_size=7, epochs=3, seed=0, verbose=0
     ).history["loss"]
-    assert losses[1] < 0.8 * losses[0]
+    assert losses[2] < 0.8 * losses[0]
 
 
 @pytest.mark.slow
