@@ -6,7 +6,7 @@ from keras_combiner import LongDocumentEmbedder
 
 
 def embedded_and_trained(path, texts, anchors, positives):
-    """Embeddings of an embedder's file, losses and weights of an epoch of plain SGD, and an error."""
+    """Embeddings of an embedder's file, losses and weights of an epoch of SGD, an error."""
     import keras
 
     from keras_combiner.models import MultipleNegativesRanking
