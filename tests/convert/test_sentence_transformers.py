@@ -186,6 +186,10 @@ def test_minilm_by_sentence_transformers(minilm):
     theirs = library.SentenceTransformer(str(minilm), device="cpu")
     received = embedder.embed(TEXTS, verbose=0)
     np.testing.assert_allclose(received, theirs.encode(TEXTS), atol=1e-5)
+    # Texts that fit into a block are embedded alike by the default.
+    default = LongDocumentEmbedder.from_pretrained(minilm, sequence_length=256)
+    np.testing.assert_allclose(default.embed(TEXTS[:2], verbose=0), received[:2], atol=1e-5)
+    assert np.sum(default.embed(TEXTS[2:], verbose=0) * received[2:]) > 0.98
     shorter = LongDocumentEmbedder.from_pretrained(
         minilm, sequence_length=256, block_size=256, truncate_dim=64
     )
