@@ -25,7 +25,7 @@ class EmbeddingModel(DocumentAnswers, keras.Model):
 
     _mini_batch_size = None  # of `fit`
 
-    def fit(self, x=None, y=None, batch_size=16, mini_batch_size=None, **kwargs):
+    def fit(self, x=None, y=None, batch_size=16, epochs=1, mini_batch_size=None, **kwargs):
         """Trains on pairs or triplets of texts, each of which is told from all others of a batch.
 
         An anchor's vector is to be nearer to that of its positive than to those of the other
@@ -40,11 +40,12 @@ class EmbeddingModel(DocumentAnswers, keras.Model):
             y: one an anchor: its positive, a text; or a list of its positive and one or more
                 negatives, as many for every anchor.
             batch_size: int, at least 2 for pairs: anchors a step.
+            epochs: int, passes over the anchors.
             mini_batch_size: int, texts that go through the model at once; None for all of a batch.
                 It needs the TensorFlow backend of Keras.
             **kwargs: what else `LongDocumentClassifier.fit` takes, except for weights:
-                `epochs`, `seed`, `callbacks`, and `validation_data`, a pair of anchors and the
-                texts that belong to them, for example. `compile` replaces the recipe, and the loss
+                `seed`, `callbacks`, and `validation_data`, a pair of anchors and the texts that
+                belong to them, for example. `compile` replaces the recipe, and the loss
                 (`keras_combiner.models.MultipleNegativesRanking`).
 
         Returns:
@@ -60,7 +61,7 @@ class EmbeddingModel(DocumentAnswers, keras.Model):
             check_caching(self, is_compiled_by_xla=self._compiled_by_user and self.jit_compile)
         if mini_batch_size != self._mini_batch_size:
             self._mini_batch_size, self.train_function = mini_batch_size, None
-        return super().fit(x, y, batch_size=batch_size, **kwargs)
+        return super().fit(x, y, batch_size=batch_size, epochs=epochs, **kwargs)
 
     def train_step(self, *args):
         """As that of Keras; in mini-batches if `fit` was asked for them."""
