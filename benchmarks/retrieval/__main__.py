@@ -19,7 +19,7 @@ def main():
     arguments = parser.parse_args()
     settings, output = measure.SETTINGS, files.DOCS
     if arguments.quick:
-        settings = {**settings, "documents": 12, "lengths": [64, 128]}
+        settings = {**settings, "documents": 12, "lengths": [64, 128], "own_length": 32}
         output = files.BUILD / "retrieval-quick"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
