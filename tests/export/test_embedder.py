@@ -61,15 +61,16 @@ def test_score_takes_it_without_labels(embedder, saved_model):
         SavedModelScorer(path, labels=["rain", "king"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("quantization", "cosine"),
     [
         ("float32", 0.999999),
-        pytest.param("float16", 0.9999, marks=pytest.mark.slow),
-        pytest.param("dynamic_int8", 0.99, marks=pytest.mark.slow),
-        pytest.param("int8", 0.98, marks=pytest.mark.slow),
-        pytest.param("int16x8", 0.99, marks=pytest.mark.slow),
-        pytest.param("int4", 0.8, marks=pytest.mark.slow),
+        ("float16", 0.9999),
+        ("dynamic_int8", 0.99),
+        ("int8", 0.98),
+        ("int16x8", 0.99),
+        ("int4", 0.8),
     ],
 )
 def test_litert(embedder, quantization, cosine, tmp_path):

@@ -64,7 +64,7 @@ def test_alone_in_a_batch_and_padded_a_text_has_one_embedding(pooling):
     assert np.abs(together[0] - together[2]).max() > 0.05
 
 
-@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("normalize", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_windows_are_averaged(normalize):
     embedder = make(normalize=normalize, long_texts="windows")
     windows = split_into_windows(embedder.tokenizer.encode([LONG]).numpy()[0], SEQUENCE_LENGTH)
@@ -120,7 +120,14 @@ def test_saved_and_loaded(tmp_path):
         LongDocumentClassifier.load(tmp_path)
 
 
-@pytest.mark.parametrize("dtype", ["mixed_float16", "bfloat16", "float64"])
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        "mixed_float16",
+        pytest.param("bfloat16", marks=pytest.mark.slow),
+        pytest.param("float64", marks=pytest.mark.slow),
+    ],
+)
 def test_other_precisions(dtype):
     embedder, truth = make(normalize=True, backbone={"dtype": dtype}), make(normalize=True)
     received = embedder.embed(TEXTS[:4], verbose=0)
@@ -159,7 +166,7 @@ def test_from_other_models_of_this_package():
 def test_from_an_embedder_and_its_file(tmp_path):
     embedder = make(pooling="cls", normalize=True, truncate_dim=9)
     embedder.save(tmp_path / "model.keras")
-    for source in (embedder, tmp_path, tmp_path / "model.keras"):
+    for source in (embedder, tmp_path):
         longer = LongDocumentEmbedder.from_pretrained(source, sequence_length=48)
         assert longer.sequence_length == 48
         np.testing.assert_array_equal(longer.embed(["rain"]), embedder.embed(["rain"]))
