@@ -138,6 +138,7 @@ def test_other_precisions(dtype):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize`:UserWarning")
 def test_quantized_by_keras(tmp_path):
     embedder = make(normalize=True, num_layers=2)
     truth = embedder.embed(TEXTS[:4], verbose=0)
