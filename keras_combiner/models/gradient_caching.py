@@ -115,7 +115,9 @@ class _MiniBatches:
 
     def __init__(self, token_ids, size, trims):
         self._token_ids, self._size, self._trims = token_ids, size, trims
-        self._lengths = tf.reduce_sum(tf.cast(token_ids != 0, "int32"), axis=1)
+        # The last id that is not 0: a tokenizer may have 0 amid a text that spells its padding.
+        places = tf.range(1, tf.shape(token_ids)[1] + 1)
+        self._lengths = tf.reduce_max(tf.where(token_ids != 0, places, 0), axis=1)
         self._order = tf.argsort(self._lengths, stable=True)
         self.count = -(-tf.shape(token_ids)[0] // size)
 

@@ -22,6 +22,8 @@ class MultipleNegativesRanking(keras.losses.Loss):
     Args:
         scale: float, what cosines are multiplied with.
         name: str.
+        dtype: "float32" or "float64", whatever Keras's default is: the numbers of texts pass
+            through it.
         **kwargs: what else `keras.losses.Loss` takes.
 
     Call arguments:
@@ -29,7 +31,10 @@ class MultipleNegativesRanking(keras.losses.Loss):
         y_pred: float tensor `[rows * texts a row, features]`, the texts' vectors, row by row.
 
     Returns:
-        float32 tensor, the mean over all rows.
+        tensor of the `dtype`, the mean over all rows.
+
+    Raises:
+        ValueError: for another `dtype`.
 
     Example:
 
@@ -46,8 +51,13 @@ class MultipleNegativesRanking(keras.losses.Loss):
         https://arxiv.org/abs/1705.00652, section 4.4.
     """
 
-    def __init__(self, scale=20.0, name="multiple_negatives_ranking", **kwargs):
-        super().__init__(name=name, **kwargs)
+    def __init__(self, scale=20.0, name="multiple_negatives_ranking", dtype="float32", **kwargs):
+        super().__init__(name=name, dtype=dtype, **kwargs)
+        if self.dtype not in ("float32", "float64"):
+            raise ValueError(
+                "`dtype` must be 'float32' or 'float64': others do not hold all numbers of texts. "
+                f"Received: {dtype!r}."
+            )
         self.scale = scale
 
     def call(self, y_true, y_pred):
@@ -65,7 +75,7 @@ class MultipleNegativesRanking(keras.losses.Loss):
 
     def get_config(self):
         """Returns the constructor's arguments as a dictionary."""
-        return {**super().get_config(), "scale": self.scale}
+        return {**super().get_config(), "scale": self.scale, "dtype": self.dtype}
 
 
 def _is_left_out(numbers):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_combiner.models import MultipleNegativesRanking
-from keras_combiner.models.gradient_caching import _Seeds, cached_gradients
+from keras_combiner.models.gradient_caching import _MiniBatches, _Seeds, cached_gradients
 from keras_combiner.models.text_rows import documents_of_rows, texts_in_rows
 from tests.models.weather_embedder import SEQUENCE_LENGTH, make
 
@@ -52,6 +52,25 @@ def test_the_loss_is_its_definition(rows, texts, different, scale, data):
     vectors = rng.normal(size=(rows * texts, 5)).astype("float32")
     received = float(MultipleNegativesRanking(scale=scale)(numbers, vectors))
     assert received == pytest.approx(loss_by_hand(numbers, vectors, scale), abs=1e-4)
+
+
+def test_the_loss_tells_many_texts_apart_whatever_the_default_precision():
+    numbers, vectors = np.array([[256, 257], [258, 259]]), np.eye(4, dtype="float32")
+    vectors[1] = vectors[0]
+    truth = loss_by_hand(numbers, vectors, 20.0)
+    default = keras.config.floatx()
+    keras.config.set_floatx("bfloat16")  # in which 256 and 257 are the same
+    try:
+        loss = MultipleNegativesRanking()
+        received = float(loss(numbers, vectors))
+    finally:
+        keras.config.set_floatx(default)
+    assert truth > 0.3 and received == pytest.approx(truth, abs=1e-4)
+    config = MultipleNegativesRanking(dtype="float64").get_config()
+    assert MultipleNegativesRanking.from_config(config).dtype == "float64"
+    for dtype in ("bfloat16", "mixed_float16"):
+        with pytest.raises(ValueError, match=f"`dtype` must be 'float32'.* Received: '{dtype}'"):
+            MultipleNegativesRanking(dtype=dtype)
 
 
 def rows_of_ids(embedder, count=7):
@@ -97,6 +116,13 @@ def test_mini_batches_have_the_gradients_of_the_batch(size, graph):
     assert max(np.abs(x).max() for x in gradients) > 0.1
     for weight, x, y in zip(embedder.trainable_weights, parts, gradients, strict=True):
         np.testing.assert_allclose(x, y, atol=1e-5, rtol=1e-4, err_msg=weight.path)
+
+
+def test_mini_batches_are_cut_behind_the_last_token():
+    token_ids = tf.constant([[1, 2, 3, 4, 0, 0], [1, 0, 0, 0, 2, 0], [1, 2, 3, 0, 0, 0]])
+    batches = _MiniBatches(token_ids, 2, trims=True)
+    assert [batches.at(i)[0].numpy().tolist() for i in range(2)] == [[2, 0], [1]]
+    assert [batches.at(i)[1].shape[1] for i in range(2)] == [4, 5]
 
 
 def test_both_passes_have_the_same_dropout():
