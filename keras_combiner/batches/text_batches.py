@@ -38,10 +38,12 @@ class TextBatches:
         group_size: int, how many examples, one after the other in `documents`, are in the same
             batch, next to each other. `batch_size` then counts groups, and the targets of a group
             are a row, which `target` describes.
+        fewest: int, groups that a batch must have; see `keras_combiner.batches.batch_plan`.
 
     Attributes:
         seed: int, as above.
         target: as above.
+        group_size: int, as above.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class TextBatches:
         augment=None,
         facts=None,
         group_size=1,
+        fewest=1,
     ):
         # Of a group, the longest example.
         lengths = documents.lengths.reshape(-1, group_size).max(axis=1)
@@ -71,14 +74,15 @@ class TextBatches:
             order=order,
             seed=seed,
             padded_lengths=padded_lengths,
+            fewest=fewest,
         )
         self.seed = seed
         self.target = target
+        self.group_size = group_size
         self._order = order
         self._augment = augment
         self._facts = facts or {}
         self._pool = (None, None)
-        self._group_size = group_size
         padded_lengths = self.plan.lengths
         self._length = int(padded_lengths[0]) if len(padded_lengths) == 1 else None
 
@@ -116,10 +120,10 @@ class TextBatches:
 
     def _padding(self):
         """The share of padding in all batches, of which the plan knows the longest of a group."""
-        if self._group_size == 1:
+        if self.group_size == 1:
             return self.plan.padding()
-        lengths = self.documents.lengths.reshape(-1, self._group_size)
-        longest = self._group_size * lengths.max(axis=1).sum(dtype="int64")
+        lengths = self.documents.lengths.reshape(-1, self.group_size)
+        longest = self.group_size * lengths.max(axis=1).sum(dtype="int64")
         filled = lengths.sum(dtype="int64") / longest if len(lengths) else 1.0
         return 1 - (1 - self.plan.padding()) * filled
 
@@ -244,17 +248,17 @@ class TextBatches:
 
     def _epoch(self, epoch, start):
         number, skip = divmod(start, self.plan.pool_batches)
-        examples = self.documents.examples(number * self.plan.pool_size * self._group_size)
+        examples = self.documents.examples(number * self.plan.pool_size * self.group_size)
         while number < self.plan.num_pools:
-            pool = list(itertools.islice(examples, self.plan.pool_size * self._group_size))
-            if len(pool) != self.plan.examples_in(number) * self._group_size:
+            pool = list(itertools.islice(examples, self.plan.pool_size * self.group_size))
+            if len(pool) != self.plan.examples_in(number) * self.group_size:
                 raise ValueError(
                     "There are fewer documents than at the start of training. Leave the files as "
                     "they are while they are read."
                 )
             for rows, length in itertools.islice(self.plan.pool(epoch, number), skip, None):
                 batch = _padded([pool[i] for i in self._in_group(rows)], length)
-                if self._group_size > 1 and self.target is not None:
+                if self.group_size > 1 and self.target is not None:
                     batch = (batch[0], batch[1].reshape(len(rows), -1), *batch[2:])
                 if self._augment is not None:
                     places = number * self.plan.pool_size + rows
@@ -264,10 +268,10 @@ class TextBatches:
 
     def _in_group(self, places):
         """The places of the examples of groups, group by group."""
-        if self._group_size == 1:
+        if self.group_size == 1:
             return places
-        offsets = np.arange(self._group_size)
-        return np.ravel(places[:, np.newaxis] * self._group_size + offsets)
+        offsets = np.arange(self.group_size)
+        return np.ravel(places[:, np.newaxis] * self.group_size + offsets)
 
 
 def _padded(examples, length):

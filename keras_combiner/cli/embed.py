@@ -1,6 +1,8 @@
 """`keras-combiner embed`: a vector for every document."""
 
 import functools
+import glob
+import hashlib
 import itertools
 import warnings
 from pathlib import Path
@@ -14,6 +16,8 @@ ENDINGS = (".npy", ".parquet")
 # Spelled out, since the module that defines them imports Keras; the tests compare.
 LONG_TEXTS = ("truncate", "windows")
 SEQUENCE_LENGTH = 4096
+# Files of a directory of weights that embeddings depend on.
+MODEL_FILES = (".json", ".txt", ".safetensors")
 # Documents that are embedded before they are kept: what an interruption loses at most.
 PART = 256
 
@@ -184,6 +188,11 @@ def _check(arguments, output):
             f"--output {output} lies in --data {data}, of which every file is a document. Choose "
             "another place."
         )
+    if any(x.resolve() == output.resolve() for x in _files_of(data)):
+        raise ValueError(
+            f"--output {output} is a file of --data {data}, which would be overwritten. Choose "
+            "another place."
+        )
     if output.suffix == ".parquet":
         from keras_combiner.datasets.parquet import import_pyarrow
 
@@ -197,6 +206,13 @@ def _check(arguments, output):
                 f"--{name.replace('_', '-')} is for a directory of weights. The model in "
                 f"{arguments.model} has its own: leave it out."
             )
+
+
+def _files_of(data):
+    """The files that `read_texts` would read."""
+    if data.is_dir():
+        return data.rglob("*")
+    return [data] if data.exists() else map(Path, glob.glob(str(data), recursive=True))
 
 
 def _is_directory_of_weights(model):
@@ -221,19 +237,21 @@ def _load(arguments):
 def _stamp(arguments):
     """What embeddings depend on besides texts: what JSON can hold."""
     path = Path(arguments.model)
-    path = (
-        path
-        if path.is_file() or not (path / shared.MODEL_FILE).is_file()
-        else path / shared.MODEL_FILE
-    )
-    files = [path] if path.is_file() else sorted(x for x in path.rglob("*") if x.is_file())
-    stats = [(str(x.relative_to(path.parent)), x.stat()) for x in files]
+    if _is_directory_of_weights(path):
+        files = sorted(x for x in path.rglob("*") if x.suffix in MODEL_FILES and x.is_file())
+    else:
+        files = [path / shared.MODEL_FILE if path.is_dir() else path]
     options = ("long_texts", "sequence_length", "block_size", "truncate_dim")
     return {
-        "model": [(name, x.st_size, x.st_mtime_ns) for name, x in stats],
+        "model": [(str(x.relative_to(path)), _digest(x)) for x in files],
         "version": __version__,
         "options": {x: getattr(arguments, x) for x in options},
     }
+
+
+def _digest(path):
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
 
 
 def _total(figures):

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -38,14 +40,18 @@ class EmbeddingParts:
         self._stamp = json.dumps(stamp, sort_keys=True).encode()
 
     def find(self, number, documents):
-        """Returns the file of a part, or None if it has not been made.
+        """Returns the file of a part; None if it has not been made, or cannot be read.
 
         Args:
             number: int, of the part, from 0.
             documents: list of pairs of str, the place and the text of each document.
         """
         path = self._path(number, documents)
-        return path if path.is_file() else None
+        try:
+            read_part(path)
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error):
+            return None
+        return path
 
     def keep(self, number, documents, embeddings, figures):
         """Writes a part.

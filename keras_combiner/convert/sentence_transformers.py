@@ -23,7 +23,17 @@ _MODES = {
     "pooling_mode_weightedmean_tokens": "weighted_mean",
 }
 _MODE = "pooling_mode"
+_PACKAGE = "sentence_transformers."
 _MODULES = (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"])
+# The file of a Transformer, by its name of today and those of before.
+_OF_ENCODERS = ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+# What it may say, besides the length that is its limit there: the states of the last layer.
+_OF_ENCODER = {
+    "transformer_task": "feature-extraction",
+    "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
+    "module_output_name": "token_embeddings",
+}
+_MODEL = "SentenceTransformer"
 _OUTPUT = "sentence_embedding"
 _REMEDY = "Fix the file if it is wrong; a LongDocumentEmbedder has nothing else."
 
@@ -33,11 +43,13 @@ class SentenceTransformer:
     """What the files of a directory say besides weights and tokenizer.
 
     Attributes:
-        encoder: `pathlib.Path`, the directory with the encoder's config.json and weights.
+        encoder: `pathlib.Path`, the directory with the encoder's config.json and weights; or what
+            else `use_combiner` takes.
         pooling: str, one of `POOLINGS`.
         normalize: bool, whether embeddings have length 1.
         truncate_dim: int, how many numbers of an embedding are kept; None for all.
         similarity_function: str, one of `SIMILARITIES`.
+        lowercase: bool, whether the tokenizer has to make texts lower-case.
     """
 
     encoder: Path
@@ -45,6 +57,22 @@ class SentenceTransformer:
     normalize: bool = False
     truncate_dim: int | None = None
     similarity_function: str = "cosine"
+    lowercase: bool = False
+
+    def check_tokenizer(self, tokenizer):
+        """Raises a ValueError for a `Tokenizer` that keeps capitals where they are unknown."""
+        if self.lowercase and not tokenizer.get_config().get("lowercase", False):
+            raise ValueError(
+                f"Expected a tokenizer that makes texts lower-case, for which the encoder in "
+                f"{self.encoder} asks by do_lower_case in sentence_bert_config.json. Received: a "
+                f"{type(tokenizer).__name__} that keeps capitals. Set do_lower_case to false if it "
+                "is wrong, or pass a `tokenizer` with lowercase=True."
+            )
+
+
+def is_directory_of_weights(path):
+    """Says whether a path is that of such a directory, or of an encoder's weights alone."""
+    return any((Path(path) / name).is_file() for name in ("config.json", MODULES))
 
 
 def read_sentence_transformer(folder):
@@ -70,7 +98,6 @@ def read_sentence_transformer(folder):
         return SentenceTransformer(folder)
     encoder, pooling, *normalize = _folders(folder, path)
     settings = JsonFile(folder / SETTINGS, remedy=_REMEDY)
-    _check_encoder(JsonFile(encoder / "sentence_bert_config.json", remedy=_REMEDY), encoder)
     for module in normalize:
         _check_normalize(JsonFile(module / "config.json", remedy=_REMEDY))
     config = JsonFile(encoder / "config.json", remedy=_REMEDY)
@@ -79,7 +106,8 @@ def read_sentence_transformer(folder):
         encoder,
         pooling=_read_pooling(pooling / "config.json", hidden_dim),
         normalize=bool(normalize),
-        **_read_settings(settings),
+        lowercase=_read_lowercase(encoder),
+        **_read_settings(settings, normalize=bool(normalize)),
     )
 
 
@@ -88,7 +116,7 @@ def _folders(folder, path):
     try:
         modules = json.loads(path.read_text(encoding="utf-8"))
         modules = sorted(modules, key=lambda x: x["idx"])
-        types = [x["type"].rpartition(".")[2] for x in modules]
+        types = [_known(x["type"]) for x in modules]
         paths = [folder / x["path"] for x in modules]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(
@@ -106,6 +134,11 @@ def _folders(folder, path):
         f"Received at [{place}]: {received}. Such a model is not supported; of its encoder alone, "
         f"{paths[0] if paths else folder}, `keras_combiner.convert.use_combiner` makes a backbone."
     )
+
+
+def _known(name):
+    """The last part of the name of a type of sentence-transformers, or all of another name."""
+    return name.rpartition(".")[2] if name.startswith(_PACKAGE) else name
 
 
 def _read_pooling(path, hidden_dim):
@@ -141,13 +174,17 @@ def _read_pooling(path, hidden_dim):
     return _MODES[chosen[0]]
 
 
-def _check_encoder(file, encoder):
-    """Refuses an encoder whose texts are made lower-case before a tokenizer that keeps case."""
-    if not file.get("do_lower_case", False):
-        return
-    tokenizer = JsonFile(encoder / "tokenizer_config.json", remedy=_REMEDY)
-    if tokenizer.get("do_lower_case") is not True:
-        raise file.error("do_lower_case", "false, or the tokenizer's do_lower_case to be true")
+def _read_lowercase(encoder):
+    """Whether the file of a Transformer asks for lower-case texts; refuses what else it asks."""
+    files = [JsonFile(encoder / f"sentence_{x}_config.json", _REMEDY) for x in _OF_ENCODERS]
+    file = next((x for x in files if x.content), files[0])
+    for key, expected in _OF_ENCODER.items():
+        if file.get(key, expected) != expected:
+            raise file.error(key, json.dumps(expected))
+    lowercase = file.get("do_lower_case", False)
+    if not isinstance(lowercase, bool):
+        raise file.error("do_lower_case", "true or false")
+    return lowercase
 
 
 def _check_normalize(file):
@@ -156,8 +193,10 @@ def _check_normalize(file):
             raise file.error(key, json.dumps(_OUTPUT))
 
 
-def _read_settings(file):
+def _read_settings(file, normalize):
     """What config_sentence_transformers.json says, as arguments of `SentenceTransformer`."""
+    if file.get("model_type", _MODEL) != _MODEL:
+        raise file.error("model_type", json.dumps(_MODEL))
     if file.get("default_prompt_name") is not None:
         raise file.error(
             "default_prompt_name", "null: write the prompt before the texts that need it"
@@ -169,6 +208,11 @@ def _read_settings(file):
     similarity = file.get("similarity_fn_name") or "cosine"
     if similarity not in SIMILARITIES:
         raise file.error("similarity_fn_name", f"one of {_named(SIMILARITIES)}")
+    if truncate_dim is not None and normalize and similarity == "dot":
+        # There, what is left of a vector of length 1 is shorter; here it is of length 1 again.
+        raise file.error(
+            "similarity_fn_name", f"cosine, beside a Normalize in {MODULES} and a truncate_dim"
+        )
     return {"truncate_dim": truncate_dim, "similarity_function": similarity}
 
 

@@ -124,13 +124,22 @@ def run_each(run, documents):
         `(results, seconds)`: float32 `[documents, units]`, probabilities or embeddings, or the
         values of a regression in the export's shape, and float `[documents]`, the time that each
         took.
+
+    Raises:
+        ValueError: if the export has none of these outputs.
     """
     results, seconds = [], []
     for document in documents:
         start = time.perf_counter()
         outputs = run(document)
         seconds.append(time.perf_counter() - start)
-        results.append(next(outputs[name] for name in OUTPUTS if name in outputs))
+        name = next((x for x in OUTPUTS if x in outputs), None)
+        if name is None:
+            raise ValueError(
+                f"Expected an export with an output {', '.join(OUTPUTS[:-1])} or {OUTPUTS[-1]}. "
+                f"Received one with {', '.join(outputs) or 'none'}. Run what this package exported."
+            )
+        results.append(outputs[name])
     return np.concatenate(results), np.array(seconds)
 
 

@@ -39,7 +39,8 @@ class EmbeddingModel(DocumentAnswers, keras.Model):
             x: anchors, texts as in `embed`, without a reader: questions, or titles, for example.
             y: one an anchor: its positive, a text; or a list of its positive and one or more
                 negatives, as many for every anchor.
-            batch_size: int, at least 2 for pairs: anchors a step.
+            batch_size: int, at least 2 for pairs: anchors a step. A single pair that is left over
+                is in the batch before it.
             epochs: int, passes over the anchors.
             mini_batch_size: int, texts that go through the model at once; None for all of a batch.
                 It needs the TensorFlow backend of Keras.
@@ -53,8 +54,9 @@ class EmbeddingModel(DocumentAnswers, keras.Model):
 
         Raises:
             TypeError: for what is not text.
-            ValueError: without positives, for anchors with different numbers of texts, for numbers
-                out of range, or if `mini_batch_size` does not go with the model or the backend.
+            ValueError: without positives, for a single pair, for anchors with different numbers of
+                texts, for numbers out of range, or if `mini_batch_size` does not go with the model
+                or the backend.
         """
         if mini_batch_size is not None:
             mini_batch_size = fit_arguments.whole_number("mini_batch_size", mini_batch_size, 1)
@@ -114,8 +116,16 @@ class EmbeddingModel(DocumentAnswers, keras.Model):
                     "`batch_size` must be at least 2 for pairs: the other texts of a batch are "
                     f"what a positive is told from. Received: {batch_size}."
                 )
-            target = tf.TensorSpec([group_size], tf.int32)
-            options = {"group_size": group_size, "target": target}
+            if len(documents.texts) == group_size == 2:
+                raise ValueError(
+                    "Expected at least 2 pairs: the other texts are what a positive is told from. "
+                    "Received: 1. Add pairs, or give the anchor negatives."
+                )
+            options = {
+                "group_size": group_size,
+                "target": tf.TensorSpec([group_size], tf.int32),
+                "fewest": 2 if group_size == 2 else 1,
+            }
         long_texts = "truncate" if with_targets else self.long_texts
         encoded = EncodedDocuments(
             documents,

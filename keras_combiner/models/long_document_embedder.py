@@ -16,6 +16,8 @@ from keras_combiner.convert.combiner_weights import combiner_file
 from keras_combiner.convert.sentence_transformers import (
     POOLINGS,
     SIMILARITIES,
+    SentenceTransformer,
+    is_directory_of_weights,
     read_sentence_transformer,
 )
 from keras_combiner.data_warning import DataWarning
@@ -131,6 +133,7 @@ class LongDocumentEmbedder(EmbeddingModel):
         truncate_dim=None,
         long_texts="truncate",
         learning_rate=2e-5,
+        similarity_function=None,
         **kwargs,
     ):
         """Builds an embedder on pretrained weights.
@@ -147,6 +150,7 @@ class LongDocumentEmbedder(EmbeddingModel):
             long_texts: "truncate" or "windows", how texts longer than `sequence_length` are read.
             learning_rate: float, the highest learning rate of `fit`'s own recipe: a small one
                 keeps what was learned before.
+            similarity_function: "cosine" or "dot", in place of what the source says.
             **kwargs: what else `use_combiner` takes, for example `block_size` or `tokenizer`. With
                 a `block_size` of at least `sequence_length`, embeddings are those of the source;
                 with smaller blocks they are close.
@@ -162,13 +166,20 @@ class LongDocumentEmbedder(EmbeddingModel):
                 the constructor or `use_combiner` refuses.
         """
         check_long_texts(long_texts)
-        options = {"pooling": pooling, "normalize": normalize, "truncate_dim": truncate_dim}
-        options = {name: x for name, x in options.items() if x is not None}
-        source, found = _read(source)
-        options = {**found, **options}
-        backbone, tokenizer = use_combiner(source, sequence_length=sequence_length, **kwargs)
+        options = {
+            "pooling": pooling,
+            "normalize": normalize,
+            "truncate_dim": truncate_dim,
+            "similarity_function": similarity_function,
+        }
+        found = _read(source)
+        for name in _EMBEDS:
+            if options[name] is None:
+                options[name] = getattr(found, name)
+        backbone, tokenizer = use_combiner(found.encoder, sequence_length=sequence_length, **kwargs)
         check_backbone(backbone)
         check_found(tokenizer)
+        found.check_tokenizer(tokenizer)
         return cls(
             backbone, tokenizer, long_texts=long_texts, learning_rate=learning_rate, **options
         )
@@ -279,16 +290,17 @@ class LongDocumentEmbedder(EmbeddingModel):
 
 
 def _read(source):
-    """What `use_combiner` is to read of a source, and how it embeds, a dict of arguments."""
+    """How a source embeds, with what `use_combiner` is to read as the encoder."""
     if isinstance(source, (str, os.PathLike)):
-        file = combiner_file(source)
+        # As `use_combiner`, which reads a config.json where there is a .keras file as well.
+        file = None if is_directory_of_weights(source) else combiner_file(source)
         if file is None:
-            found = read_sentence_transformer(source)
-            return found.encoder, {name: getattr(found, name) for name in _EMBEDS}
+            return read_sentence_transformer(source)
         source = load_model(file, compile=False)
     if isinstance(source, LongDocumentEmbedder):
-        return source, {name: source.get_config()[name] for name in _EMBEDS}
-    return source, {}
+        config = source.get_config()
+        return SentenceTransformer(source, **{name: config[name] for name in _EMBEDS})
+    return SentenceTransformer(source)
 
 
 def _check_one_of(name, value, values):

@@ -204,7 +204,7 @@ class TextTraining(TokenIdModel):
             return self._batches(documents, batch_size, **options)
         steps = fit_arguments.whole_number(name, steps, 1)
         batches = self._batches(documents.take(steps * batch_size), batch_size, **options)
-        num_documents = len(batches.documents.windows)
+        num_documents = len(batches.documents.windows) // batches.group_size
         if num_documents <= (steps - 1) * batch_size:
             warnings.warn(
                 f"`{name}` is {steps}, but there are only {num_documents} documents: "

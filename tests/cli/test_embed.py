@@ -1,6 +1,8 @@
 """`keras-combiner embed`."""
 
+import argparse
 import json
+import os
 
 import numpy as np
 import pyarrow.parquet
@@ -8,6 +10,7 @@ import pytest
 
 from keras_combiner.batches.document_encoder import LONG_TEXTS
 from keras_combiner.cli import embed
+from keras_combiner.cli.embedding_parts import EmbeddingParts
 from keras_combiner.cli.main import main
 from keras_combiner.models.long_document_embedder import LongDocumentEmbedder
 from tests.convert.test_sentence_transformers import write_modules
@@ -120,10 +123,51 @@ def test_it_goes_on_where_it_was_stopped(saved, texts, truth, tmp_path, monkeypa
     assert len(embedded) == 8
 
 
+@pytest.mark.parametrize("name", ["model.keras", "0_Transformer/model.safetensors"])
+def test_parts_are_of_the_contents_of_a_model(name, tmp_path):
+    model, file = tmp_path / "model", tmp_path / "model" / name
+    file.parent.mkdir(parents=True)
+    if name != "model.keras":
+        (model / "modules.json").write_text("[]")
+    options = dict.fromkeys(("long_texts", "sequence_length", "block_size", "truncate_dim"))
+    arguments = argparse.Namespace(model=str(model), **options)
+    documents = [("a.txt", "rain")]
+    file.write_text("weights of one")
+    time = file.stat().st_mtime_ns
+    parts = EmbeddingParts(tmp_path / "a.npy", embed._stamp(arguments))
+    part = parts.keep(0, documents, np.ones((1, 2), "float32"), {"documents": 1})
+    again = EmbeddingParts(tmp_path / "a.npy", embed._stamp(arguments))
+    assert again.find(0, documents) == part
+    file.write_text("weights of two")
+    os.utime(file, ns=(time, time))
+    other = EmbeddingParts(tmp_path / "a.npy", embed._stamp(arguments))
+    assert other.find(0, documents) is None
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, -1])
+def test_a_part_that_cannot_be_read_is_made_again(keep, tmp_path):
+    parts, documents = EmbeddingParts(tmp_path / "a.npy", "a model"), [("a.txt", "rain")]
+    part = parts.keep(0, documents, np.ones((1, 2), "float32"), {"documents": 1})
+    content = part.read_bytes()
+    for damaged in (content[:keep], content[:keep].ljust(len(content), b"\0")):
+        part.write_bytes(damaged)
+        assert parts.find(0, documents) is None
+        parts.keep(0, documents, np.ones((1, 2), "float32"), {"documents": 1})
+        assert parts.find(0, documents) == part
+
+
 BAD = {
     "an ending": ("--model {saved} --data t.jsonl --output a.csv", "end in .npy or .parquet"),
     "there already": ("--model {saved} --data t.jsonl --output old.npy", "replaced with --overwr"),
     "among the data": ("--model {saved} --data . --output a.npy", "lies in --data ., of which"),
+    "the data": (
+        "--model no.keras --data old.npy --output ./old.npy --overwrite",
+        "--output old.npy is a file of --data old.npy",
+    ),
+    "a file of a pattern": (
+        "--model no.keras --data *.npy --output old.npy --overwrite",
+        "--output old.npy is a file of --data *.npy",
+    ),
     "no data": ("--model {saved} --data no.jsonl --output a.npy", "): No such file or directory"),
     "no model": ("--model no.keras --data t.jsonl --output a.npy", "There is no model at no.keras"),
     "a classifier": (

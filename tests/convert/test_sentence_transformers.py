@@ -8,8 +8,9 @@ from safetensors.numpy import load_file
 
 from keras_combiner import LongDocumentEmbedder
 from keras_combiner.convert.sentence_transformers import read_sentence_transformer
+from keras_combiner.text import BertTokenizer, ByteTokenizer
 from tests.convert import bert_reference
-from tests.convert.test_hugging_face import bert_tensors, write
+from tests.convert.test_hugging_face import VOCABULARY, bert_tensors, write
 
 TEXTS = [
     "The house stood on unstable ground; it had cost half a million.",
@@ -24,11 +25,19 @@ def write_json(path, value):
     path.write_text(json.dumps(value))
 
 
-def write_modules(folder, pooling=None, names=NAMES, settings=None, encoder="", bert=None):
+def write_modules(
+    folder,
+    pooling=None,
+    names=NAMES,
+    settings=None,
+    encoder="",
+    bert=None,
+    package="sentence_transformers.models",
+):
     """A directory as sentence-transformers saves it, of a small BERT."""
     paths = [encoder, *(f"{i}_{name}" for i, name in enumerate(names[1:], start=1))]
     modules = [
-        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{name}"}
+        {"idx": i, "name": str(i), "path": path, "type": f"{package}.{name}"}
         for i, (path, name) in enumerate(zip(paths, names, strict=True))
     ]
     write_json(folder / "modules.json", modules)
@@ -65,6 +74,21 @@ READ = {
         "mean",
         True,
     ),
+    "what sentence-transformers 6 writes": (
+        {
+            "package": "sentence_transformers.base.modules",
+            "settings": {"model_type": "SentenceTransformer"},
+            "bert": {
+                "transformer_task": "feature-extraction",
+                "modality_config": {
+                    "text": {"method": "forward", "method_output_name": "last_hidden_state"}
+                },
+                "module_output_name": "token_embeddings",
+            },
+        },
+        "mean",
+        True,
+    ),
 }
 
 
@@ -81,14 +105,51 @@ def test_arguments_take_precedence_over_the_files(tmp_path):
     embedder = LongDocumentEmbedder.from_pretrained(tmp_path, sequence_length=32)
     assert (embedder.pooling, embedder.task.normalize) == ("mean", True)
     other = LongDocumentEmbedder.from_pretrained(
-        tmp_path, sequence_length=32, pooling="cls", normalize=False, truncate_dim=3
+        tmp_path,
+        sequence_length=32,
+        pooling="cls",
+        normalize=False,
+        truncate_dim=3,
+        similarity_function="dot",
     )
+    assert other.similarity_function == "dot"
     assert (other.pooling, other.task.normalize, other.output_shape) == ("cls", False, (None, 3))
+
+
+@pytest.mark.parametrize("name", ["sentence_bert_config.json", "sentence_xlnet_config.json"])
+def test_lower_case_is_what_the_tokenizer_makes(name, tmp_path):
+    write_modules(tmp_path, bert={})
+    write_json(tmp_path / name, {"do_lower_case": True})
+    found = read_sentence_transformer(tmp_path)
+    lower, cased = (BertTokenizer(VOCABULARY, lowercase=x) for x in (True, False))
+    found.check_tokenizer(lower)
+    for tokenizer in (cased, ByteTokenizer()):
+        with pytest.raises(
+            ValueError,
+            match=rf"that makes texts lower-case.* Received: a {type(tokenizer).__name__}",
+        ):
+            found.check_tokenizer(tokenizer)
+
+
+def test_an_encoder_with_capitals_is_refused(tmp_path):
+    write_modules(tmp_path, bert={"do_lower_case": True})
+    assert LongDocumentEmbedder.from_pretrained(tmp_path, sequence_length=32).tokenizer is not None
+    write_json(tmp_path / "tokenizer_config.json", {"do_lower_case": False})
+    with pytest.raises(ValueError, match="Received: a BertTokenizer that keeps capitals"):
+        LongDocumentEmbedder.from_pretrained(tmp_path, sequence_length=32)
+
+
+def test_files_come_before_a_model_beside_them(tmp_path):
+    (tmp_path / "model.keras").write_text("of something else")
+    settings = {"similarity_fn_name": "dot"}
+    write_modules(tmp_path, flags("cls_token"), names=NAMES[:2], settings=settings)
+    embedder = LongDocumentEmbedder.from_pretrained(tmp_path, sequence_length=32)
+    assert (embedder.pooling, embedder.similarity_function) == ("cls", "dot")
 
 
 def test_settings_and_a_directory_without_modules(tmp_path):
     settings = {"truncate_dim": 5, "similarity_fn_name": "dot"}
-    write_modules(tmp_path, settings=settings)
+    write_modules(tmp_path, settings=settings, names=NAMES[:2])
     found = read_sentence_transformer(tmp_path)
     assert (found.truncate_dim, found.similarity_function) == (5, "dot")
     embedder = LongDocumentEmbedder.from_pretrained(tmp_path, sequence_length=32)
@@ -140,7 +201,25 @@ REFUSED = {
         'similarity_fn_name in .* to be one of cosine, dot. Received: "euclidean"',
     ),
     "a size": ({"settings": {"truncate_dim": 0}}, "truncate_dim in .* to be an int of at least 1"),
-    "lower case": ({"bert": {"do_lower_case": True}}, "do_lower_case in .*sentence_bert_config"),
+    "a shorter dot product": (
+        {"settings": {"truncate_dim": 4, "similarity_fn_name": "dot"}},
+        "similarity_fn_name in .* to be cosine, beside a Normalize .*truncate_dim. Received: .dot",
+    ),
+    "another class": (
+        {"settings": {"model_type": "SparseEncoder"}},
+        'model_type in .* to be "SentenceTransformer". Received: "SparseEncoder"',
+    ),
+    "another type": (
+        {"package": "modeling_mine"},
+        r"modules.json to be Transformer.*Received at \[0\]: modeling_mine.Transformer",
+    ),
+    "a task": (
+        {"bert": {"transformer_task": "fill-mask"}},
+        'transformer_task in .*sentence_bert_config.json to be "feature-extraction"',
+    ),
+    "a modality": ({"bert": {"modality_config": {"image": {}}}}, "modality_config in .* to be {"),
+    "an output": ({"bert": {"module_output_name": "x"}}, "module_output_name in .*token_embedd"),
+    "lower case of what": ({"bert": {"do_lower_case": "yes"}}, "do_lower_case in .*sentence_bert"),
 }
 
 

@@ -236,6 +236,24 @@ def test_a_loss_of_ones_own(eager):
     assert isinstance(embedder.optimizer, keras.optimizers.SGD)
 
 
+def test_no_batch_has_a_single_pair():
+    embedder = make()
+    batches = embedder._batches(embedder._documents(QUESTIONS, ANSWERS), 3, "shuffled")
+    assert len(batches) == 2
+    assert sorted(y.shape for _, y in batches.finite()) == [(3, 2), (4, 2)]
+    triplets = embedder._documents(QUESTIONS, list(zip(ANSWERS, reversed(ANSWERS), strict=True)))
+    assert len(embedder._batches(triplets, 3)) == 3
+    for train in (embedder.fit, embedder.evaluate):
+        with pytest.raises(ValueError, match=r"Expected at least 2 pairs.* Received: 1"):
+            train(QUESTIONS[:1], ANSWERS[:1], verbose=0)
+
+
+def test_steps_count_rows():
+    embedder = make()
+    with pytest.warns(UserWarning, match="`steps` is 2, but there are only 7 documents: 1 batch"):
+        embedder._first_batches(embedder._documents(QUESTIONS, ANSWERS), 7, 2)
+
+
 def test_long_texts_are_truncated_in_training():
     embedder = make(long_texts="windows")
     texts = [x * 20 for x in QUESTIONS]
