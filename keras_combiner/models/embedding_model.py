@@ -43,7 +43,8 @@ class EmbeddingModel(DocumentAnswers, keras.Model):
                 is in the batch before it.
             epochs: int, passes over the anchors.
             mini_batch_size: int, texts that go through the model at once; None for all of a batch.
-                It needs the TensorFlow backend of Keras.
+                It needs the TensorFlow backend of Keras. Validation does not use it: its memory is
+                bounded by `validation_batch_size`.
             **kwargs: what else `LongDocumentClassifier.fit` takes, except for weights:
                 `seed`, `callbacks`, and `validation_data`, a pair of anchors and the texts that
                 belong to them, for example. `compile` replaces the recipe, and the loss

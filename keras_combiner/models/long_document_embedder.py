@@ -55,7 +55,8 @@ class LongDocumentEmbedder(EmbeddingModel):
         normalize: bool, whether embeddings are brought to length 1.
         truncate_dim: int, how many numbers of a vector are kept, for models that were trained so
             that the first ones say most ("Matryoshka"); None for all. This is done before vectors
-            are brought to length 1.
+            are brought to length 1 (in sentence-transformers after, which leaves them shorter;
+            cosines are the same).
         long_texts: "truncate" or "windows", how texts longer than the backbone reads are read.
         similarity_function: "cosine" or "dot", what `similarity` computes.
         learning_rate: float, the highest learning rate of `fit`'s own recipe. If None, one for a
@@ -152,8 +153,9 @@ class LongDocumentEmbedder(EmbeddingModel):
                 keeps what was learned before.
             similarity_function: "cosine" or "dot", in place of what the source says.
             **kwargs: what else `use_combiner` takes, for example `block_size` or `tokenizer`. With
-                a `block_size` of at least `sequence_length`, embeddings are those of the source;
-                with smaller blocks they are close.
+                a `block_size` of at least `sequence_length`, embeddings are those of the source,
+                for texts up to its `max_seq_length`, which is not applied here; with smaller blocks
+                they are close.
 
         Returns:
             `LongDocumentEmbedder`.

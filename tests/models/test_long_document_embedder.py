@@ -193,7 +193,7 @@ def test_wrong_inputs():
     embedder = make()
     with pytest.raises(ValueError, match="Received a single one"):
         embedder.embed("rain")
-    with pytest.raises(TypeError, match=r"text 1|Received"):
+    with pytest.raises(TypeError, match="Received at position 1: None"):
         embedder.embed(["rain", None])
     with pytest.raises(ValueError, match=r"Expected `b` to be texts, or embeddings of shape \[te"):
         embedder.similarity(["rain"], np.zeros((3, 4)))
