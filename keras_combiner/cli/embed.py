@@ -188,7 +188,7 @@ def _check(arguments, output):
             f"--output {output} lies in --data {data}, of which every file is a document. Choose "
             "another place."
         )
-    if any(x.resolve() == output.resolve() for x in _files_of(data)):
+    if output.exists() and any(x.resolve() == output.resolve() for x in _files_of(data)):
         raise ValueError(
             f"--output {output} is a file of --data {data}, which would be overwritten. Choose "
             "another place."
