@@ -93,5 +93,6 @@ def read_part(path):
     Returns:
         triple: float32 array `[documents, dim]`; list of str, places; and dict of figures.
     """
-    with np.load(path) as part:
+    # Opened here: numpy leaves a damaged file open.
+    with path.open("rb") as file, np.load(file) as part:
         return part["embeddings"], part["places"].tolist(), json.loads(str(part["figures"]))

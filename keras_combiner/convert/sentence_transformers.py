@@ -64,7 +64,7 @@ class SentenceTransformer:
         if self.lowercase and not tokenizer.get_config().get("lowercase", False):
             raise ValueError(
                 f"Expected a tokenizer that makes texts lower-case, for which the encoder in "
-                f"{self.encoder} asks by do_lower_case in sentence_bert_config.json. Received: a "
+                f"{self.encoder} asks by do_lower_case in sentence_*_config.json. Received: a "
                 f"{type(tokenizer).__name__} that keeps capitals. Set do_lower_case to false if it "
                 "is wrong, or pass a `tokenizer` with lowercase=True."
             )
