@@ -18,7 +18,7 @@ WEB := examples/web
 MODEL ?= saved_models/sotu_era
 LITERT_JS := $(WEB)/node_modules/@litertjs
 
-.PHONY: demo web ablation bench quality recall conversion starting-points deploy-report saved-models test test-slow test-beam lint format clean
+.PHONY: demo web ablation bench quality recall conversion retrieval starting-points deploy-report saved-models test test-slow test-beam lint format clean
 
 demo: $(INSTALLED)
 	$(BIN)/keras-combiner demo
@@ -66,6 +66,11 @@ recall: $(INSTALLED)
 # What a pretrained model keeps of its states when its attention is replaced: about ten minutes.
 conversion: $(INSTALLED)
 	$(BIN)/python -m benchmarks.conversion
+
+# Whether the first half of a document finds its second half, with MiniLM: about an hour on one core.
+# What is measured is kept in build/retrieval: a run that was cut off goes on.
+retrieval: $(INSTALLED)
+	$(BIN)/python -m benchmarks.retrieval
 
 # Random weights, pretraining on one's own texts, or MiniLM: hours, most of them for MiniLM on whole
 # documents. A training that was cut off goes on where it stopped.

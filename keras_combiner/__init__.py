@@ -2,7 +2,10 @@
 
 from keras_combiner.version import __version__
 
-_MODELS = ("CombinerBackbone", "CombinerCausalLM", "CombinerMaskedLM", "LongDocumentClassifier")
+_MODELS = (
+    *("CombinerBackbone", "CombinerCausalLM", "CombinerMaskedLM"),
+    *("LongDocumentClassifier", "LongDocumentEmbedder"),
+)
 
 __all__ = [*_MODELS, "__version__"]
 

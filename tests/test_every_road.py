@@ -15,6 +15,7 @@ from keras_combiner.export import runners
 from keras_combiner.scoring.saved_model_scorer import SavedModelScorer
 from keras_combiner.serving import SavedModelPredictor
 from tests.export.conftest import TEXTS, make
+from tests.export.embedders import make_embedder
 
 LABELS = {
     "single_label": ["weather", "tale", "weather", "näher"],
@@ -72,6 +73,12 @@ class Roads:
             runners.load_onnx(path("onnx", "model.onnx", classifier.export_onnx)),
             runners.load_litert(path("float32", "model.tflite", classifier.export_litert)),
         )
+
+    def from_embed(self, texts):
+        return self.classifier.embed(texts, batch_size=2, verbose=0)
+
+    def from_padded(self, texts):
+        return self.classifier(self.classifier.tokenizer(texts, self.classifier.sequence_length))
 
     @property
     def output(self):
@@ -166,5 +173,40 @@ def test_every_road_gives_the_same_answer(shared_exports, task, long_texts, head
     assert np.isfinite(expected).all()
     names = ROADS if roads.takes_windows else [*ROADS, "litert"]
     for name in names:
+        received = getattr(roads, f"from_{name}")(texts)
+        np.testing.assert_allclose(received, expected, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+@functools.cache
+def roads_of_embedder(exports, pooling, long_texts):
+    embedder = make_embedder(pooling, long_texts)
+    return Roads.of(embedder, f"embedder-{pooling}-{long_texts}", exports)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("pooling", "long_texts"),
+    [
+        ("mean", "windows"),
+        ("mean", "truncate"),
+        ("weighted_mean", "truncate"),
+        ("cls", "truncate"),
+        ("last", "windows"),
+    ],
+)
+@given(texts=st.lists(TEXT, min_size=1, max_size=5))
+@example(texts=["㍿" * 300 + " the king was old", "rain"])
+@example(texts=["", " ", "\n"])
+@settings(
+    max_examples=settings.default.max_examples // 3,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@pytest.mark.filterwarnings("ignore:.* are longer than .*:UserWarning")
+def test_every_road_gives_the_same_embedding(shared_exports, pooling, long_texts, texts):
+    roads = roads_of_embedder(shared_exports, pooling, long_texts)
+    expected = roads.from_keras(texts)
+    np.testing.assert_allclose(np.linalg.norm(expected, axis=-1), 1, atol=1e-6)
+    names = ["keras_alone", "embed", "saved_model", "server", "score", "onnx"]
+    for name in names if roads.takes_windows else [*names, "padded", "litert"]:
         received = getattr(roads, f"from_{name}")(texts)
         np.testing.assert_allclose(received, expected, rtol=1e-5, atol=1e-5, err_msg=name)

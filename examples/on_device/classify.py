@@ -138,8 +138,9 @@ class _Signature:
             )
         self.sequence_length = shape[1]
         self.output, details = self._only(self._runner.get_output_details(), "output", path)
-        if self.output == "value":
-            raise ValueError(f"{path} gives a number, not the probabilities of labels.")
+        if self.output in ("value", "embedding"):
+            kind = "a number" if self.output == "value" else "a vector"
+            raise ValueError(f"{path} gives {kind}, not the probabilities of labels.")
         shape = details["shape"].tolist()
         if len(shape) != 2 or shape[0] != 1:
             raise ValueError(f"{path} must give scores of shape [1, labels], but gives {shape}.")

@@ -17,7 +17,8 @@ class BatchPlan:
     are padded to one of a few lengths. No pool depends on another, so an epoch can be resumed in
     its middle by skipping pools.
 
-    Every batch has `batch_size` examples, except one of the last pool.
+    Every batch has `batch_size` examples, except one of the last pool, which has what is left over;
+    if that is fewer than `fewest`, they are in the batch before.
 
     Args:
         lengths: int array `[examples]`, token ids of each, in the order in which they are read.
@@ -29,9 +30,12 @@ class BatchPlan:
         seed: int, of the shuffling.
         padded_lengths: list of int, the lengths to pad to, the last of which is `longest`; chosen
             for little padding if None.
+        fewest: int, examples that a batch must have, at most `batch_size`; where there are fewer in
+            all, a batch has all of them. Above 1 it needs a single pool.
 
     Raises:
-        ValueError: for an unknown order, or a `batch_size` that is not a positive int.
+        ValueError: for an unknown order, a `batch_size` that is not a positive int, or `fewest`
+            beside a `pool_size`.
 
     Example:
 
@@ -51,6 +55,7 @@ class BatchPlan:
         order="shuffled",
         seed=0,
         padded_lengths=None,
+        fewest=1,
     ):
         if order not in ORDERS:
             raise ValueError(
@@ -60,6 +65,8 @@ class BatchPlan:
             raise ValueError(
                 f"`batch_size` must be an int of at least 1. Received: {batch_size!r}."
             )
+        if fewest > 1 and pool_size is not None:
+            raise ValueError(f"`fewest` needs a single pool. Received: pool_size={pool_size}.")
         lengths = np.asarray(lengths)
         self.batch_size = batch_size
         self.pool_batches = max(1, math.ceil((pool_size or len(lengths)) / batch_size))
@@ -70,11 +77,12 @@ class BatchPlan:
         self._bucket_of = np.searchsorted(self.lengths, lengths).astype("uint8")
         self._num_tokens = int(lengths.sum())
         self._order = order
+        self._fewest = fewest
         self._seed = seed
 
     def __len__(self):
         """How many batches an epoch has."""
-        return math.ceil(len(self._bucket_of) / self.batch_size)
+        return self._num_batches(len(self._bucket_of))
 
     @property
     def num_pools(self):
@@ -99,7 +107,7 @@ class BatchPlan:
         start = number * self.pool_size
         bucket_of = self._bucket_of[start : start + self.pool_size]
         rows = np.arange(len(bucket_of))
-        sizes = np.full(math.ceil(len(rows) / self.batch_size), self.batch_size)
+        sizes = np.full(self._num_batches(len(rows)), self.batch_size)
         if len(rows) == 0:
             return []
         # What is left over in the very last pool: there, the lengths are made for whole batches.
@@ -113,6 +121,11 @@ class BatchPlan:
             rows = rows[np.argsort(bucket_of[rows], kind="stable")]
         batches = np.split(rows, np.cumsum(sizes)[:-1])
         return [(batches[i], int(self.lengths[bucket_of[batches[i]].max()])) for i in order]
+
+    def _num_batches(self, num_examples):
+        """How many batches some examples make, in the last of which is what is left over."""
+        whole, left_over = divmod(num_examples, self.batch_size)
+        return whole + (left_over >= self._fewest if whole else left_over > 0)
 
     def order(self):
         """Returns the place of every example of the first epoch's batches, as they come.

@@ -35,10 +35,15 @@ class TextBatches:
             describes the targets that it makes.
         facts: dict that JSON can hold: what else a training on the batches depends on, such as
             class weights, under names that tell users what it is.
+        group_size: int, how many examples, one after the other in `documents`, are in the same
+            batch, next to each other. `batch_size` then counts groups, and the targets of a group
+            are a row, which `target` describes.
+        fewest: int, groups that a batch must have; see `keras_combiner.batches.batch_plan`.
 
     Attributes:
         seed: int, as above.
         target: as above.
+        group_size: int, as above.
     """
 
     def __init__(
@@ -51,29 +56,35 @@ class TextBatches:
         target=None,
         augment=None,
         facts=None,
+        group_size=1,
+        fewest=1,
     ):
-        check_divisible(len(documents.lengths), batch_size)
+        # Of a group, the longest example.
+        lengths = documents.lengths.reshape(-1, group_size).max(axis=1)
+        check_divisible(len(lengths), batch_size)
         pool_size = None
         if documents.is_stream:
             pool_size = min(POOL_EXAMPLES, POOL_TOKENS // documents.sequence_length)
         self.documents = documents
         self.plan = BatchPlan(
-            documents.lengths,
+            lengths,
             documents.sequence_length,
             batch_size,
             pool_size=pool_size,
             order=order,
             seed=seed,
             padded_lengths=padded_lengths,
+            fewest=fewest,
         )
         self.seed = seed
         self.target = target
+        self.group_size = group_size
         self._order = order
         self._augment = augment
         self._facts = facts or {}
         self._pool = (None, None)
-        lengths = self.plan.lengths
-        self._length = int(lengths[0]) if len(lengths) == 1 else None
+        padded_lengths = self.plan.lengths
+        self._length = int(padded_lengths[0]) if len(padded_lengths) == 1 else None
 
     def __len__(self):
         """How many batches an epoch has."""
@@ -91,7 +102,7 @@ class TextBatches:
         return (
             f"{_counted(len(documents.windows), 'document')}, "
             f"{_counted(int(documents.tokens.sum(dtype='int64')), 'token')}{unknown}; {long}; "
-            f"{self.plan.padding():.1%} padding in batches of "
+            f"{self._padding():.1%} padding in batches of "
             f"{_counted(len(self.plan.lengths), 'length')}"
         )
 
@@ -104,8 +115,17 @@ class TextBatches:
             "tokens": int(documents.tokens.sum(dtype="int64")),
             "unknown_share": documents.unknown_share,
             "longer_than_sequence_length": int(documents.is_long.sum()),
-            "padding": self.plan.padding(),
+            "padding": self._padding(),
         }
+
+    def _padding(self):
+        """The share of padding in all batches, of which the plan knows the longest of a group."""
+        if self.group_size == 1:
+            return self.plan.padding()
+        lengths = self.documents.lengths.reshape(-1, self.group_size)
+        longest = self.group_size * lengths.max(axis=1).sum(dtype="int64")
+        filled = lengths.sum(dtype="int64") / longest if len(lengths) else 1.0
+        return 1 - (1 - self.plan.padding()) * filled
 
     def fingerprint(self, role="training"):
         """Returns all that the batches depend on.
@@ -139,7 +159,7 @@ class TextBatches:
         key = epoch, number
         if self._pool[0] != key:
             self._pool = key, self.plan.pool(epoch, number)
-        return number * self.plan.pool_size + self._pool[1][skip][0]
+        return self._in_group(number * self.plan.pool_size + self._pool[1][skip][0])
 
     def size(self, position):
         """Returns how many examples and tokens a batch has, without padding: pair of int."""
@@ -223,26 +243,35 @@ class TextBatches:
             array of the same shape, in the order of the documents.
         """
         rows = np.empty_like(outputs)
-        rows[self.plan.order()] = outputs
+        rows[self._in_group(self.plan.order())] = outputs
         return rows
 
     def _epoch(self, epoch, start):
         number, skip = divmod(start, self.plan.pool_batches)
-        examples = self.documents.examples(number * self.plan.pool_size)
+        examples = self.documents.examples(number * self.plan.pool_size * self.group_size)
         while number < self.plan.num_pools:
-            pool = list(itertools.islice(examples, self.plan.pool_size))
-            if len(pool) != self.plan.examples_in(number):
+            pool = list(itertools.islice(examples, self.plan.pool_size * self.group_size))
+            if len(pool) != self.plan.examples_in(number) * self.group_size:
                 raise ValueError(
                     "There are fewer documents than at the start of training. Leave the files as "
                     "they are while they are read."
                 )
             for rows, length in itertools.islice(self.plan.pool(epoch, number), skip, None):
-                batch = _padded([pool[i] for i in rows], length)
+                batch = _padded([pool[i] for i in self._in_group(rows)], length)
+                if self.group_size > 1 and self.target is not None:
+                    batch = (batch[0], batch[1].reshape(len(rows), -1), *batch[2:])
                 if self._augment is not None:
                     places = number * self.plan.pool_size + rows
                     batch += (np.stack([np.full_like(places, epoch), places], axis=1),)
                 yield batch
             number, skip = number + 1, 0
+
+    def _in_group(self, places):
+        """The places of the examples of groups, group by group."""
+        if self.group_size == 1:
+            return places
+        offsets = np.arange(self.group_size)
+        return np.ravel(places[:, np.newaxis] * self.group_size + offsets)
 
 
 def _padded(examples, length):

@@ -231,24 +231,28 @@ def check_model(path):
         raise ValueError(f"{path} is not a .keras file. Name one that train wrote.")
 
 
-def load_model(path):
+def load_model(path, *names):
     """Loads a --model.
 
     Args:
         path: str, the argument.
+        *names: str, the classes of `keras_combiner.models` that it may be of;
+            "LongDocumentClassifier" if none is named.
 
     Returns:
-        `keras_combiner.LongDocumentClassifier`.
+        A model of one of these classes.
 
     Raises:
         FileNotFoundError: if there is none.
-        ValueError: if the file is not a model of this package.
+        ValueError: if the file is not such a model.
     """
     check_model(path)
-    from keras_combiner.models import LongDocumentClassifier
+    from keras_combiner import models
+    from keras_combiner.models.text_training import load_one_of
 
+    classes = tuple(getattr(models, x) for x in names or ("LongDocumentClassifier",))
     try:
-        return LongDocumentClassifier.load(path)
+        return load_one_of(path, classes)
     except TypeError as error:
         # How Keras says that it cannot make a model of a config, and then prints the config.
         reason = str(error).splitlines()[0]

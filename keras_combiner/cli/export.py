@@ -39,6 +39,7 @@ def add_parser(subparsers):
             keras-combiner export --model runs/a/model.keras --litert out/model.tflite \\
                 --quantization int8 --calibration-data train.jsonl --sequence-lengths 512 4096
             keras-combiner export --model runs/a/model.keras --onnx out/model.onnx
+            keras-combiner export --model embedder.keras --onnx out/embedder.onnx
             keras-combiner export --model runs/a/model.keras --saved-model serving/a --tf-serving
             docker compose -f serving/compose.yaml up
         """,
@@ -128,7 +129,9 @@ def run(arguments):
     calibration_data, _ = _documents_and_labels(
         arguments, arguments.calibration_data, CALIBRATION_DOCUMENTS
     )
-    classifier = shared.load_model(arguments.model)
+    classifier = shared.load_model(
+        arguments.model, "LongDocumentClassifier", "LongDocumentEmbedder"
+    )
     options = {
         "documents": documents,
         "labels": labels,

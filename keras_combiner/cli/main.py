@@ -10,6 +10,7 @@ import warnings
 from keras_combiner.cli import (
     check_data,
     demo,
+    embed,
     evaluate,
     export,
     predict,
@@ -27,6 +28,7 @@ COMMANDS = {
     "train": train,
     "evaluate": evaluate,
     "predict": predict,
+    "embed": embed,
     "export": export,
     "score": score,
     "serve": serve,
@@ -48,8 +50,8 @@ def build_parser():
     parser = _Parser(
         prog="keras-combiner",
         description=(
-            "Classify whole long documents: check the data, pretrain, train, evaluate, predict, "
-            "export, score, serve."
+            "Classify and embed whole long documents: check the data, pretrain, train, evaluate, "
+            "predict, embed, export, score, serve."
         ),
         epilog="keras-combiner COMMAND --help explains a command and shows an example.",
     )

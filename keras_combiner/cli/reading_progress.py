@@ -45,7 +45,8 @@ class ReadingProgress:
         self._is_shown = True
         speed = done / (now - self._start)
         left = duration(max(self._total - done, 0) / speed)
-        line = f"{done:,} of {self._total:,} documents, {speed:,.0f} a second, {left} left"
+        shown = f"{speed:,.0f}" if speed >= 1 else f"{speed:.2f}"
+        line = f"{done:,} of {self._total:,} documents, {shown} a second, {left} left"
         start, end = ("\r\x1b[K", "") if self._is_terminal else ("", "\n")
         print(f"{start}{line}", end=end, file=self._file, flush=True)
 

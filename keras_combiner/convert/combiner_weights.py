@@ -95,9 +95,8 @@ def read_combiner(path):
     Raises:
         ValueError: if the file holds another model.
     """
-    path = Path(path)
-    file = path / MODEL_FILE if path.is_dir() else path
-    if file.suffix != ".keras" or not file.is_file():
+    file = combiner_file(path)
+    if file is None:
         return None
     found = as_combiner(load_model(file, compile=False))
     if found is None:
@@ -106,6 +105,13 @@ def read_combiner(path):
             "such as what `keras-combiner pretrain` writes."
         )
     return found
+
+
+def combiner_file(path):
+    """Returns the .keras file at a path or in a directory, a `pathlib.Path`; None without one."""
+    path = Path(path)
+    file = path / MODEL_FILE if path.is_dir() else path
+    return file if file.suffix == ".keras" and file.is_file() else None
 
 
 def as_combiner(source):

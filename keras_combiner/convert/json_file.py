@@ -11,21 +11,23 @@ class JsonFile:
 
     Args:
         path: `pathlib.Path`.
+        remedy: str, what a user can do about a wrong file.
 
     Raises:
         ValueError: if there is something else in the file.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, remedy=REMEDY):
         self.path = path
+        self._remedy = remedy
         self.content = {}
         if path.exists():
             try:
                 self.content = json.loads(path.read_text(encoding="utf-8"))
             except ValueError as error:
-                raise ValueError(f"{path} is not JSON: {error}. {REMEDY}") from None
+                raise ValueError(f"{path} is not JSON: {error}. {remedy}") from None
         if not isinstance(self.content, dict):
-            raise ValueError(f"{path} is not a JSON object. {REMEDY}")
+            raise ValueError(f"{path} is not a JSON object. {remedy}")
 
     def get(self, key, default=None):
         """Returns the value of a key such as "model.vocab", or a default."""
@@ -45,5 +47,6 @@ class JsonFile:
         """Returns a ValueError that says what was expected and received at a key."""
         shown = json.dumps(self.get(key), ensure_ascii=False)
         return ValueError(
-            f"Expected {key} in {self.path} to be {expected}. Received: {shown[:80]}. {REMEDY}"
+            f"Expected {key} in {self.path} to be {expected}. Received: {shown[:80]}. "
+            f"{self._remedy}"
         )

@@ -53,7 +53,7 @@ class ParquetReader(RecordReader):
 
     def records(self):
         """Yields every row; see `RecordReader`."""
-        pyarrow, parquet = _import_pyarrow()
+        pyarrow, parquet = import_pyarrow()
         try:
             with parquet.ParquetFile(self._path, buffer_size=_BUFFER, pre_buffer=False) as file:
                 yield from self._documents(file)
@@ -150,13 +150,21 @@ def _class_name(label, names, field):
     return names[int(label)]
 
 
-def _import_pyarrow():
+def import_pyarrow():
+    """Imports what reads and writes Parquet files.
+
+    Returns:
+        pair of the modules `pyarrow` and `pyarrow.parquet`.
+
+    Raises:
+        ImportError: if pyarrow is missing (extra "parquet").
+    """
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
         raise ImportError(
-            "Parquet files are read with pyarrow. "
+            "Parquet files are read and written with pyarrow. "
             "Install it with: pip install keras_combiner[parquet]"
         ) from error
     return pyarrow, pyarrow.parquet

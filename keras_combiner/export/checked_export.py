@@ -51,7 +51,7 @@ def checked_export(classifier, path, prepare, options, require=()):
     """Writes an export, reads it back, compares it with its model, and only then names it `path`.
 
     Args:
-        classifier: `keras_combiner.LongDocumentClassifier`.
+        classifier: `keras_combiner.LongDocumentClassifier` or `LongDocumentEmbedder`.
         path: str or path of the file or directory to make.
         prepare: function of the documents (list of str) that returns a `Candidate`.
         options: `ExportOptions`.
@@ -129,6 +129,11 @@ def documents_to_compare(classifier, documents, labels, max_accuracy_drop):
         ValueError: if there are no documents, labels and documents differ in number, a label is
             unknown to the model, or `max_accuracy_drop` is not a share or comes without labels.
     """
+    if classifier.task.name == "embedding" and (labels, max_accuracy_drop) != (None, None):
+        raise ValueError(
+            "Embeddings are compared with those of the model, and have no accuracy: leave `labels` "
+            "and `max_accuracy_drop` out."
+        )
     if max_accuracy_drop is not None:
         if not 0 <= max_accuracy_drop <= 1:
             raise ValueError(
@@ -203,7 +208,9 @@ def in_float32(classifier, others=("float64", "float16", "bfloat16")):
     if all(x.compute_dtype not in others for x in layers if x.weights):
         return classifier
     config = classifier.get_config()
-    config["backbone"]["config"]["dtype"] = config["head_dtype"] = "float32"
+    config["backbone"]["config"]["dtype"] = "float32"
+    if "head_dtype" in config:  # an embedder has no head
+        config["head_dtype"] = "float32"
     copy = type(classifier).from_config(config)
     with tempfile.TemporaryDirectory() as folder:
         # Not one by one: files hold LoRA's additions as part of the weights that they add to.

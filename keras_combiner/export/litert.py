@@ -41,11 +41,11 @@ def export_litert(
 
     The file takes `token_ids`, int32 `[1, length]` with 0 for padding, and returns
     `probabilities`, float32 `[1, classes]`; or `value`, float32 `[1, 1]`, if the task is
-    regression. It holds built-in ops only, so every LiteRT runtime loads it. Its signature
-    `serving_default` takes the longest documents. A file of several lengths also has a signature
-    for each, such as `serving_512`, over the same weights: a short document need not pay for a
-    long one. The runtime refuses ids that the vocabulary does not have: they are out of the bounds
-    of the embedding table.
+    regression; or `embedding`, float32 `[1, dim]`, of an embedder. It holds built-in ops only, so
+    every LiteRT runtime loads it. Its signature `serving_default` takes the longest documents. A
+    file of several lengths also has a signature for each, such as `serving_512`, over the same
+    weights: a short document need not pay for a long one. The runtime refuses ids that the
+    vocabulary does not have: they are out of the bounds of the embedding table.
 
     Kinds; all of them store the embedding tables with as many bits as the other weights (the table
     of `lexical=True` with 8 in "int4"), and the queries of `pooling="label"` in float32:
@@ -80,7 +80,7 @@ def export_litert(
     A model of another precision is converted to float32 first.
 
     Args:
-        classifier: `keras_combiner.LongDocumentClassifier`.
+        classifier: `keras_combiner.LongDocumentClassifier` or `LongDocumentEmbedder`.
         path: str or path of the file to make, ending in ".tflite".
         quantization: str, one of the kinds above.
         calibration_data: list of str, texts like those to come, for "int8" and "int16x8"; a
@@ -90,7 +90,8 @@ def export_litert(
             `sequence_length`; that one alone if None.
         input_type: "token_ids", or "text" for a file of one length.
         documents: list of str to compare on; texts that ship with the package if None.
-        labels: list of labels, one a document, to report the accuracy of both; optional.
+        labels: list of labels, one a document, to report the accuracy of both; optional, and not
+            for an embedder.
         max_accuracy_drop: float, by how much the accuracy on `documents` may be below the model's;
             if it is lower, nothing is written. None for no limit.
         measure: bool, whether to measure latency and memory, in processes of their own.
@@ -300,7 +301,8 @@ def run_litert(path, documents, num_threads=1):
 
     Returns:
         `(probabilities, seconds)`: float32 `[documents, classes]`, or the values `[documents, 1]`
-        of a regression, and float `[documents]`, the time that each took.
+        of a regression, or embeddings `[documents, dim]`, and float `[documents]`, the time that
+        each took.
 
     Raises:
         ImportError: if ai-edge-litert is missing (extra "litert"), or tensorflow-text (extra

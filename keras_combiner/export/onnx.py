@@ -31,7 +31,8 @@ def export_onnx(
     """Writes an .onnx file, reads it back into onnxruntime and compares it with the model.
 
     The file takes `token_ids`, int32 `[batch, length]` with 0 for padding, and returns
-    `probabilities`, float32 `[batch, classes]`. A batch may have any size, and any length up to
+    `probabilities`, float32 `[batch, classes]`; or `value`, `[batch, 1]`, of a regression; or
+    `embedding`, `[batch, dim]`, of an embedder. A batch may have any size, and any length up to
     the model's `sequence_length`; a model that was built with `static_length=True` takes its one
     length. With `long_texts="windows"` documents may have any length and are read in windows as
     `classify` does, eight at a time in an ONNX Loop; the last id that is not padding is the end
@@ -41,10 +42,11 @@ def export_onnx(
     A model of another precision is converted to float32 first.
 
     Args:
-        classifier: `keras_combiner.LongDocumentClassifier`.
+        classifier: `keras_combiner.LongDocumentClassifier` or `LongDocumentEmbedder`.
         path: str or path of the file to make, ending in ".onnx".
         documents: list of str to compare on; texts that ship with the package if None.
-        labels: list of labels, one a document, to report the accuracy of both; optional.
+        labels: list of labels, one a document, to report the accuracy of both; optional, and not
+            for an embedder.
         max_accuracy_drop: float, by how much the accuracy on `documents` may be below the model's;
             if it is lower, nothing is written. None for no limit.
         measure: bool, whether to measure latency and memory, in processes of their own.
@@ -110,7 +112,8 @@ def run_onnx(path, documents, num_threads=1):
 
     Returns:
         `(probabilities, seconds)`: float32 `[documents, classes]`, or the values `[documents, 1]`
-        of a regression, and float `[documents]`, the time that each took.
+        of a regression, or embeddings `[documents, dim]`, and float `[documents]`, the time that
+        each took.
 
     Raises:
         ImportError: if onnxruntime is missing (extra "onnx").

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+# What exports call their answers.
+OUTPUTS = ("probabilities", "value", "embedding")
 # Enough for a median that a pause of the machine does not move.
 RUNS = 20
 
@@ -119,15 +121,25 @@ def run_each(run, documents):
         documents: iterable of what it takes.
 
     Returns:
-        `(results, seconds)`: float32 `[documents, classes]`, the probabilities, or the values of a
-        regression in the export's shape, and float `[documents]`, the time that each took.
+        `(results, seconds)`: float32 `[documents, units]`, probabilities or embeddings, or the
+        values of a regression in the export's shape, and float `[documents]`, the time that each
+        took.
+
+    Raises:
+        ValueError: if the export has none of these outputs.
     """
     results, seconds = [], []
     for document in documents:
         start = time.perf_counter()
         outputs = run(document)
         seconds.append(time.perf_counter() - start)
-        results.append(outputs["probabilities"] if "probabilities" in outputs else outputs["value"])
+        name = next((x for x in OUTPUTS if x in outputs), None)
+        if name is None:
+            raise ValueError(
+                f"Expected an export with an output {', '.join(OUTPUTS[:-1])} or {OUTPUTS[-1]}. "
+                f"Received one with {', '.join(outputs) or 'none'}. Run what this package exported."
+            )
+        results.append(outputs[name])
     return np.concatenate(results), np.array(seconds)
 
 

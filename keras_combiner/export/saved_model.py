@@ -1,4 +1,4 @@
-"""A classifier as a SavedModel that TF Serving loads."""
+"""A classifier or an embedder as a SavedModel that TF Serving loads."""
 
 import functools
 from pathlib import Path
@@ -46,7 +46,8 @@ def export_saved_model(
           `LongDocumentClassifier.calibrate` chose a threshold that the probability is not above);
           where a document may have several labels, `is_label` (bool `[batch, labels]`, by their
           thresholds, in the order of `probabilities`) in place of `label`; for a regression only
-          `value` (float32 `[batch]`), in all signatures;
+          `value` (float32 `[batch]`), and for an embedder only `embedding` (float32
+          `[batch, dim]`), in all signatures;
         - `tokens` (int32 `[batch]`), how many the model read, and `truncated` (bool `[batch]`),
           whether the text had more; with `long_texts="windows"` also `windows` (int32 `[batch]`),
           the number of windows.
@@ -57,6 +58,8 @@ def export_saved_model(
       there may be several, the most probable one), as `keras_combiner.models.TokenEvidence` defines
       it; `token_ids` (int32); `token_starts` and `token_ends` (int32), the bytes of the text that
       the token covers, as `keras_combiner.text.Tokenizer.encode_with_offsets` defines them.
+
+    An embedder has no `serving_scores`.
 
     Documents longer than the model reads are truncated or, with `long_texts="windows"`, read in
     windows, as `classify` does. Eight windows are in memory at a time, however long a document is.
@@ -71,11 +74,12 @@ def export_saved_model(
     A model in float64 is written in float32.
 
     Args:
-        classifier: `keras_combiner.LongDocumentClassifier`.
+        classifier: `keras_combiner.LongDocumentClassifier` or `LongDocumentEmbedder`.
         path: str or path of the directory to make; TF Serving expects a number as its last part,
             as in "saved_models/my_model/1".
         documents: list of str to compare on; texts that ship with the package if None.
-        labels: list of labels, one a document, to report the accuracy of both; optional.
+        labels: list of labels, one a document, to report the accuracy of both; optional, and not
+            for an embedder.
         max_accuracy_drop: float, by how much the accuracy on `documents` may be below the model's;
             if it is lower, nothing is written. None for no limit.
         measure: bool, whether to measure latency and memory, in processes of their own; for a
@@ -161,7 +165,8 @@ def _signatures(classifier):
     token_ids_spec = tf.TensorSpec([None, None], tf.int32, name="token_ids")
     add_endpoint(archive, "serving_default", serve_text, text_spec)
     add_endpoint(archive, "serving_token_ids", serve_token_ids, token_ids_spec)
-    add_endpoint(archive, "serving_scores", serve_scores, text_spec)
+    if task.has_evidence:
+        add_endpoint(archive, "serving_scores", serve_scores, text_spec)
     return archive
 
 
@@ -170,7 +175,7 @@ class _Truncated:
 
     def __init__(self, classifier):
         self._classifier = classifier
-        self._evidence = TokenEvidence(classifier)
+        self._evidence = TokenEvidence(classifier) if classifier.task.has_evidence else None
         self._tokenizer = classifier.tokenizer
         self._sequence_length = classifier.sequence_length
         self._length = classifier.backbone.input_shape[1]  # None for any length
@@ -219,7 +224,7 @@ class _Windows:
 
     def __init__(self, classifier):
         self._classifier = classifier
-        self._evidence = TokenEvidence(classifier)
+        self._evidence = TokenEvidence(classifier) if classifier.task.has_evidence else None
 
     def text(self, text):
         token_ids = self._classifier.tokenizer.encode(text)

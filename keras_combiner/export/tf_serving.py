@@ -67,7 +67,7 @@ def export_for_tf_serving(classifier, directory, version=None, **options):
     that the model is added to models.config if it is missing there.
 
     Args:
-        classifier: `keras_combiner.LongDocumentClassifier`.
+        classifier: `keras_combiner.LongDocumentClassifier` or `LongDocumentEmbedder`.
         directory: str or path of the model's directory; its last part names the model in requests.
         version: int, at least 1; the number after the newest version there if None.
         **options: `documents`, `labels`, `max_accuracy_drop`, `measure`, `overwrite` and `verbose`,

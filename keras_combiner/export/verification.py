@@ -26,14 +26,17 @@ class ExportReport:
         size: int, bytes on disk.
         documents: int, number of documents compared, each counted once for every length of a
             .tflite file.
-        largest_difference: float, the largest difference of a probability.
+        largest_difference: float, the largest difference of a probability (or of a value, or of a
+            number of an embedding).
         agreement: float, share of documents for which both name the same class, or of the single
-            labels where there may be several; None for a regression.
+            labels where there may be several; None for a regression or embeddings.
         accuracy: float, share of documents for which the export names the right class; None
             without labels.
         model_accuracy: float, the same for the model.
         error: float, the mean absolute error of a regression; None without targets.
         model_error: float, the same for the model.
+        smallest_cosine: float, of the angle between the vectors that export and model have for a
+            document, the smallest of all; None unless the outputs are embeddings.
         milliseconds_1_thread: float, median time of a document, or of a window for a .tflite file
             of a model that reads windows; None if it was not measured.
         milliseconds_2_threads: float, the same with two threads.
@@ -66,12 +69,14 @@ class ExportReport:
     peak_memory: int | None = None
     error: float | None = None
     model_error: float | None = None
+    smallest_cosine: float | None = None
 
     def __str__(self):
         output = "probability" if self.agreement is not None else "value"
         rows = [
             ("size", self.size, lambda x: f"{x / 1e6:.2f} MB"),
             (f"largest difference of a {output}", self.largest_difference, "{:.1e}".format),
+            ("smallest cosine", self.smallest_cosine, "{:.6f}".format),
             ("same class", self.agreement, "{:.1%}".format),
             ("accuracy", self.accuracy, "{:.3f}".format),
             ("accuracy of the model", self.model_accuracy, "{:.3f}".format),
@@ -131,7 +136,7 @@ def compare(
             None.
         max_accuracy_drop: float, by how much the accuracy may be below the model's, or None. A drop
             of 0.01 is one document in a hundred.
-        task: `keras_combiner.tasks.Task` or its name, what the outputs mean.
+        task: `keras_combiner.tasks.Outputs`, or the name of a task: what the outputs mean.
 
     Returns:
         `ExportReport`.
@@ -145,14 +150,15 @@ def compare(
         raise RuntimeError(
             f"The export {path} returns values that are not finite; nothing was written."
         )
-    task = tasks.get(task)
-    same = task.same(expected, received)
+    task = task if isinstance(task, tasks.Outputs) else tasks.get(task)
+    same, cosines = task.same(expected, received), task.cosines(expected, received)
     report = ExportReport(
         path=str(path),
         size=size,
         documents=len(expected),
         largest_difference=float(np.max(np.abs(expected - received))),
         agreement=None if same is None else float(np.mean(same)),
+        smallest_cosine=None if cosines is None else float(np.min(cosines)),
     )
     if class_ids is None:
         return report

@@ -61,4 +61,5 @@ def _requests(classifier):
         token_ids = classifier.tokenizer.encode(text, limit).to_tensor().numpy()
         yield "serving_default", {"text": text}
         yield "serving_token_ids", {"token_ids": token_ids}
-        yield "serving_scores", {"text": text}
+        if classifier.task.has_evidence:
+            yield "serving_scores", {"text": text}

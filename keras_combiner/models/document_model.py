@@ -12,16 +12,15 @@ from keras_combiner.batches import text_batches, text_inputs
 from keras_combiner.batches.document_encoder import DocumentEncoder
 from keras_combiner.batches.documents import Documents
 from keras_combiner.batches.encoded_documents import EncodedDocuments
-from keras_combiner.models import fit_arguments
 from keras_combiner.models.class_weights import (
     ClassWeights,
     check_loss_of_labels,
     class_weights,
     weighed_labels,
 )
+from keras_combiner.models.document_answers import DocumentAnswers
 from keras_combiner.models.pooled_evaluation import evaluate_pooled
 from keras_combiner.models.target_shapes import refuse_other_shapes, shape_of_targets
-from keras_combiner.models.text_training import TextTraining
 
 _TARGETS = 4096  # of documents, that are counted at once
 # What to do, by task, where the compiled loss does not fit the targets.
@@ -32,7 +31,7 @@ _ADVICE = {
 }
 
 
-class DocumentModel(TextTraining, keras.Model):
+class DocumentModel(DocumentAnswers, keras.Model):
     """A functional model from token ids `[batch, length]` to the outputs of a task.
 
     It trains on texts with targets and weights, and answers for whole documents: where these take
@@ -44,71 +43,6 @@ class DocumentModel(TextTraining, keras.Model):
 
     _label_weights = None  # of a task of several labels, while `fit` weighs them
     _expects_weights = False  # those that the task was calibrated with
-
-    def predict(self, x, batch_size=16, **kwargs):
-        """Returns probabilities of texts, or, as `keras.Model.predict`, of token ids.
-
-        Args:
-            x: texts as in `fit`, a reader, or what `keras.Model.predict` takes.
-            batch_size: int, documents a step.
-            **kwargs: what else `keras.Model.predict` takes. With `steps`, only the first
-                `steps * batch_size` documents are read.
-
-        Returns:
-            float32 array (or of the `head_dtype`) `[documents, classes]`, in the order of `labels`;
-            of values `[documents, 1]` for a regression.
-
-        Raises:
-            TypeError: for an unknown argument, or a data set of strings.
-        """
-        batch_size, settings = fit_arguments.evaluation_settings("predict", batch_size, kwargs)
-        if not text_inputs.is_text(x):
-            x = self._checked_token_ids(x)
-            return super().predict(x, batch_size=batch_size, **settings)
-        steps = settings.pop("steps", None)
-        batches = self._first_batches(Documents(x), batch_size, steps, with_targets=False)
-        return self._predict_batches(batches, settings)
-
-    def predict_with_summary(self, texts, batch_size=16, **kwargs):
-        """As `predict` of texts, and figures about the texts that were read.
-
-        Args:
-            texts: texts as in `fit`, or a reader.
-            batch_size: int, documents a step.
-            **kwargs: as for `predict`, without `steps`.
-
-        Returns:
-            pair: what `predict` returns, and a dict of "documents", "windows", "tokens",
-            "longer_than_sequence_length" (int), "unknown_share" and "padding" (float).
-
-        Raises:
-            TypeError: as `predict`.
-            ValueError: for what is not texts.
-        """
-        batch_size, settings = fit_arguments.evaluation_settings("predict", batch_size, kwargs)
-        batches = self._batches(Documents(texts), batch_size, with_targets=False)
-        return self._predict_batches(batches, settings), batches.summary()
-
-    def _predict_batches(self, batches, settings):
-        if len(batches) == 0:
-            return np.zeros((0, self.task.units(self.labels)), self.outputs[0].dtype)
-        outputs = super().predict(batches.whole_dataset(), **settings)
-        return self.pooled(batches.in_order(outputs), batches.documents.windows)
-
-    def pooled(self, outputs, windows):
-        """Turns answers for windows into one for each document: the mean of their logits.
-
-        Args:
-            outputs: float array `[windows, classes]`, of one document after the other, as
-                `predict` returns them for the token ids of windows.
-            windows: int array `[documents]`, how many are of each, at least one.
-
-        Returns:
-            float array `[documents, classes]`.
-        """
-        if len(outputs) == len(windows):
-            return outputs
-        return keras.ops.convert_to_numpy(self.task.pool(outputs, windows))
 
     def loss_and_metrics(self):
         """Returns the loss and the metrics of the task, a dict."""

@@ -204,7 +204,7 @@ class TextTraining(TokenIdModel):
             return self._batches(documents, batch_size, **options)
         steps = fit_arguments.whole_number(name, steps, 1)
         batches = self._batches(documents.take(steps * batch_size), batch_size, **options)
-        num_documents = len(batches.documents.windows)
+        num_documents = len(batches.documents.windows) // batches.group_size
         if num_documents <= (steps - 1) * batch_size:
             warnings.warn(
                 f"`{name}` is {steps}, but there are only {num_documents} documents: "
@@ -375,14 +375,32 @@ class TextTraining(TokenIdModel):
             FileNotFoundError: if there is no such file.
             ValueError: if the file holds another model.
         """
-        path = Path(path)
-        file = path / "model.keras" if path.is_dir() else path
-        if not file.is_file():
-            raise FileNotFoundError(f"Expected a .keras file. There is none at {file}.")
-        model = load_model(file)
-        if not isinstance(model, cls):
-            raise ValueError(f"{file} holds a {type(model).__name__}, not a {cls.__name__}.")
-        return model
+        return load_one_of(path, (cls,))
+
+
+def load_one_of(path, classes):
+    """Loads a model that may be of several classes.
+
+    Args:
+        path: as for `TextTraining.load`.
+        classes: tuple of classes.
+
+    Returns:
+        A model of one of them.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file holds another model.
+    """
+    path = Path(path)
+    file = path / "model.keras" if path.is_dir() else path
+    if not file.is_file():
+        raise FileNotFoundError(f"Expected a .keras file. There is none at {file}.")
+    model = load_model(file)
+    if not isinstance(model, classes):
+        names = " or ".join(x.__name__ for x in classes)
+        raise ValueError(f"{file} holds a {type(model).__name__}, not a {names}.")
+    return model
 
 
 def _check_execution(steps_per_execution, steps):

@@ -18,7 +18,8 @@ class SavedModelScorer:
 
     Raises:
         ImportError: if tensorflow-text is missing (extra "text").
-        ValueError: if the SavedModel takes no text, or the labels are not those of its classes.
+        ValueError: if the SavedModel takes no text, or the labels are not those of its classes, or
+            it has none.
     """
 
     def __init__(self, path, labels=None):
@@ -41,6 +42,11 @@ class SavedModelScorer:
                 f"{path} with the signatures {sorted(signatures) or 'none'}."
             )
         self._names = sorted(signatures[_DEFAULT].structured_outputs)
+        if labels is not None and "probabilities" not in self._names:
+            raise ValueError(
+                f"Names of labels are for a model with probabilities. Received: {path}, which "
+                f"returns {', '.join(self._names)}. Leave them out."
+            )
         # Older exports tell what they read in their scores only.
         self._counts_tokens = (
             "truncated" not in self._names
@@ -60,10 +66,11 @@ class SavedModelScorer:
 
         Returns:
             list of dict, one a text, of what JSON can hold: "label" (None where there is none) and
-            "probabilities", or "value", as the model has it; of several labels "labels", the most
-            probable first, if their names are known, or else "is_label" (list of bool); "tokens"
-            (int, how many the model read) and "truncated" (bool, whether there was more), unless
-            an old export does not tell; "windows" (int), if the model reads long texts in windows.
+            "probabilities", or "value", or "embedding", as the model has it; of several labels
+            "labels", the most probable first, if their names are known, or else "is_label" (list of
+            bool); "tokens" (int, how many the model read) and "truncated" (bool, whether there was
+            more), unless an old export does not tell; "windows" (int), if the model reads long
+            texts in windows.
 
         Raises:
             ValueError: if what the model computes of a text is not a finite number.

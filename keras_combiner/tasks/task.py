@@ -5,19 +5,19 @@ import warnings
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_combiner.batches.text_inputs import as_list, each, is_stream
 from keras_combiner.data_warning import DataWarning
 from keras_combiner.datasets.label_names import alike, alike_error, spelled_alike
 from keras_combiner.factorizations import precision
 from keras_combiner.shortened_repr import shortened_repr
+from keras_combiner.tasks.outputs import Outputs
 
 # As in Keras, so that one confident wrong answer does not make a loss infinite.
 LEAST_PROBABILITY = 1e-7
 
 
-class Task(abc.ABC):
+class Task(Outputs):
     """What the outputs of a `LongDocumentClassifier` mean, from the labels to the answer.
 
     Everything that tells one kind of target from another stands in a subclass: how a label becomes
@@ -34,9 +34,7 @@ class Task(abc.ABC):
             them; see `keras_combiner.LongDocumentClassifier.calibrate`.
     """
 
-    name: str
     output = "probabilities"
-    activation: str
     loss: str
     headline = "accuracy"
     temperature = 1.0
@@ -122,18 +120,6 @@ class Task(abc.ABC):
         return outputs
 
     @abc.abstractmethod
-    def linear(self, outputs):
-        """Undoes the activation.
-
-        Args:
-            outputs: float tensor `[batch, units]`, of the model.
-
-        Returns:
-            float tensor `[batch, units]`: numbers that add up and can be averaged, as `ops` or
-            numpy have them.
-        """
-
-    @abc.abstractmethod
     def logit_weights(self, classes, units):
         """Says how much each logit counts in what `linear` returns for a class.
 
@@ -144,25 +130,6 @@ class Task(abc.ABC):
         Returns:
             float32 tensor `[batch, units]`.
         """
-
-    def pool(self, outputs, windows):
-        """Turns answers for windows into one for each document: the mean of what is linear.
-
-        Args:
-            outputs: float array or tensor `[windows, units]`, of one document after the other.
-            windows: int array or tensor `[documents]`, how many are of each, at least one.
-
-        Returns:
-            float tensor `[documents, units]`. The outputs of a single window are left as they are.
-        """
-        count = ops.shape(windows)[0]
-        documents = ops.repeat(ops.arange(count), windows)
-        sums = ops.segment_sum(self.linear(outputs), documents, num_segments=count)
-        means = sums / ops.expand_dims(ops.cast(windows, sums.dtype), -1)
-        pooled = keras.activations.get(self.activation)(means)
-        firsts = ops.take(outputs, ops.cumsum(windows) - windows, axis=0)
-        is_single = ops.expand_dims(ops.equal(windows, 1), -1)
-        return ops.where(is_single, firsts, ops.cast(pooled, firsts.dtype))
 
     def activated(self, logits):
         """Turns logits into probabilities, float64 arrays `[..., units]`; not for a regression."""
@@ -246,24 +213,8 @@ class Task(abc.ABC):
     def sentence(self, result):
         """The same in words: str, from what `result` returned."""
 
-    @abc.abstractmethod
-    def signature(self, outputs, names):
-        """The outputs of a SavedModel: dict of name to tensor, in TensorFlow operations."""
-
-    def evidence_for(self, outputs, names):
-        """The output that token weights are evidence for, if `signature` lacks it: a dict."""
-        return {}
-
     def same(self, expected, received):
-        """Compares the answers of a model and its export.
-
-        Args:
-            expected: float array `[documents, units]`.
-            received: float array `[documents, units]`.
-
-        Returns:
-            float array `[documents]`, 1 where both say the same; or None where that has no meaning.
-        """
+        """1 where the answer of a model is right by that of its export, or None."""
         return self.right(self.named(expected), received)
 
     def named(self, outputs):
@@ -302,10 +253,6 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def table(self, figures):
         """What `measure` returned, as text of several lines."""
-
-    def get_config(self):
-        """Returns a dict from which `keras_combiner.tasks.get` makes an equal task."""
-        return {"name": self.name}
 
     def _names(self, label):
         """The names in a label, an iterable; of tasks that leave `learned` as it is."""

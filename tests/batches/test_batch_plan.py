@@ -57,6 +57,18 @@ def test_every_example_is_in_one_batch_that_it_fits(order, count, pool_size):
     assert sorted(plan.order()) == list(range(count))
 
 
+@pytest.mark.parametrize(
+    ("count", "sizes"),
+    [(0, []), (1, [1]), (3, [3]), (8, [8]), (9, [9]), (10, [10]), (11, [8, 3]), (17, [8, 9])],
+)
+def test_too_few_that_are_left_over_are_in_the_batch_before(count, sizes):
+    plan = BatchPlan(np.arange(count) + 3, 4096, batch_size=8, fewest=3)
+    batches = places(plan, epoch=3)
+    assert len(plan) == len(batches)
+    assert sorted(len(rows) for rows, _ in batches) == sorted(sizes)
+    assert sorted(x for rows, _ in batches for x in rows) == list(range(count))
+
+
 def test_batches_are_a_function_of_seed_and_epoch():
     def batches(seed, epoch):
         plan = BatchPlan(log_normal(200), 4096, batch_size=8, pool_size=64, seed=seed)
@@ -98,7 +110,11 @@ def test_lengths_hold_the_longest(longest):
 
 @pytest.mark.parametrize(
     ("options", "words"),
-    [({"order": "random"}, "`order` must be one of"), ({"batch_size": 0}, "`batch_size` must be")],
+    [
+        ({"order": "random"}, "`order` must be one of"),
+        ({"batch_size": 0}, "`batch_size` must be"),
+        ({"fewest": 2, "pool_size": 8}, "`fewest` needs a single pool. Received: pool_size=8"),
+    ],
 )
 def test_bad_input_is_refused(options, words):
     with pytest.raises(ValueError, match=words):

@@ -195,3 +195,27 @@ def test_what_a_distribution_cannot_divide_is_refused(monkeypatch):
     for num_examples, batch_size in ((61, 16), (60, 6)):
         with pytest.raises(ValueError, match="must be multiples of 4"):
             text_batches.check_divisible(num_examples, batch_size)
+
+
+@pytest.mark.parametrize("order", ["shuffled", "grouped", "given"])
+def test_groups_stay_together(order):
+    rows = encoded(TEXTS[:60], LABELS[:60])
+    target = tf.TensorSpec([3], "int32")
+    batches = TextBatches(rows, 4, order=order, target=target, group_size=3)
+    assert len(batches) == 5
+    seen = []
+    for position, (token_ids, numbers) in enumerate(batches.finite()):
+        assert numbers.shape == (4, 3) and len(token_ids) == 12
+        assert (numbers[:, 0] % 3 == 0).all() and (np.diff(numbers) == 1).all()
+        np.testing.assert_array_equal(batches.rows(position), np.ravel(numbers))
+        for ids, number in zip(token_ids, np.ravel(numbers), strict=True):
+            assert ByteTokenizer().decode([ids[ids != 0]]) == [TEXTS[number]]
+        # Padded to the longest text of the batch, or a little more.
+        assert token_ids.shape[1] - max(len(TEXTS[x]) + 2 for x in np.ravel(numbers)) < LENGTH / 2
+        seen += np.ravel(numbers).tolist()
+    assert sorted(seen) == list(range(60))
+    ids, numbers = next(iter(batches.dataset(count=1)))
+    assert ids.shape[0] == 12 and numbers.shape == (4, 3)
+    held = sum(x.size for x, _ in batches.finite())
+    assert batches.summary()["padding"] == pytest.approx(1 - rows.lengths.sum() / held)
+    np.testing.assert_array_equal(batches.in_order(np.array(seen)), np.arange(60))

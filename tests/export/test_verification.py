@@ -72,6 +72,11 @@ def test_values_that_are_no_numbers_are_an_error(value):
         verification.compare("somewhere", 1, EXPECTED, received)
 
 
+def test_an_export_of_something_else_is_refused():
+    with pytest.raises(ValueError, match=r"probabilities, value or embedding.* with logits, x\."):
+        runners.run_each(lambda document: {"logits": EXPECTED, "x": EXPECTED}, [b"rain"])
+
+
 def test_reports_are_written_as_json(tmp_path):
     path = tmp_path / "report.json"
     report = verification.compare("somewhere", 7, EXPECTED, EXPECTED, np.array([0, 1, 0]))

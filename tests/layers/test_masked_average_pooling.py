@@ -33,6 +33,32 @@ def test_a_row_of_padding_gives_zeros_and_teaches_nothing():
     )
 
 
+# For the masks [1 1 0], [0 0 1], [0 0 0], and for no mask.
+BY_WEIGHTING = {
+    "position": ([[7 / 3, 4 / 3], [9, 7], [0, 0]], [[34 / 6, 25 / 6]]),
+    "first": ([[1, 0], [9, 7], [0, 0]], [[1, 0]]),
+    "last": ([[3, 2], [9, 7], [0, 0]], [[9, 7]]),
+}
+
+
+@pytest.mark.parametrize("weighting", BY_WEIGHTING)
+def test_other_weightings(weighting):
+    masked, whole = BY_WEIGHTING[weighting]
+    layer = MaskedAveragePooling(weighting)
+    np.testing.assert_allclose(layer(X, mask=MASK), masked, atol=1e-6)
+    np.testing.assert_allclose(layer(X[:1]), whole, atol=1e-6)
+    again = MaskedAveragePooling.from_config(layer.get_config())
+    np.testing.assert_array_equal(again(X, mask=MASK), layer(X, mask=MASK))
+    padding = np.where(MASK[..., np.newaxis], X, np.float32(1e4))
+    np.testing.assert_array_equal(layer(padding, mask=MASK), layer(X, mask=MASK))
+    assert layer(X[:, :0], mask=MASK[:, :0]).numpy().tolist() == [[0, 0]] * 3
+
+
+def test_an_unknown_weighting():
+    with pytest.raises(ValueError, match="must be one of 'equal', 'position', 'first', 'last'"):
+        MaskedAveragePooling("max")
+
+
 def test_implicit_mask_is_used_and_ends_here():
     ids = np.array([[1, 2, 0], [2, 0, 0], [0, 0, 0]])
     x = keras.layers.Embedding(3, 2, mask_zero=True)(ids)
