@@ -64,23 +64,24 @@ class MaskedAveragePooling(keras.layers.Layer):
         x = precision.at_least_float32(inputs)
         if mask is None and self.weighting == "equal":
             return ops.cast(ops.mean(x, axis=1), self.compute_dtype)
-        mask = ops.ones_like(x[:, :, 0]) if mask is None else ops.cast(mask, x.dtype)
-        weights = ops.expand_dims(self._weights(mask), 1)  # [batch, 1, length]
+        mask = ops.ones_like(x[:, :, 0]) if mask is None else mask
+        # In this order the mask is the one that attention reads, once in a graph.
+        weights = self._weights(ops.cast(ops.expand_dims(mask, 1), x.dtype))  # [batch, 1, length]
         count = ops.maximum(ops.sum(weights, axis=-1), 1.0)  # [batch, 1]
         total = ops.squeeze(ops.matmul(weights, x), 1)
         return ops.cast(total / count, self.compute_dtype)
 
     def _weights(self, mask):
-        """Weights `[batch, length]` of a mask of the same shape, in its float dtype."""
+        """Weights of a mask of ones and zeros, both `[batch, 1, length]`, in its dtype."""
         if self.weighting == "equal":
             return mask
-        places = ops.arange(1, ops.shape(mask)[1] + 1, dtype="int32")
+        places = ops.arange(1, ops.shape(mask)[2] + 1, dtype="int32")
         if self.weighting == "first":
             places = ops.flip(places)  # the first position has the highest place
         places = mask * ops.cast(places, mask.dtype)
         if self.weighting == "position":
             return places
-        is_highest = ops.equal(places, ops.max(places, axis=1, keepdims=True, initial=0))
+        is_highest = ops.equal(places, ops.max(places, axis=2, keepdims=True, initial=0))
         return mask * ops.cast(is_highest, mask.dtype)
 
     def compute_mask(self, inputs, previous_mask=None):
