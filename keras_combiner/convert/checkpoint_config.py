@@ -93,6 +93,10 @@ class CheckpointConfig:
             raise self.error(name, "an int of at least 1", value)
         return value
 
+    def integer_or_null(self, name, default):
+        """Returns a setting that is an int of at least 1, or `default` if it is null."""
+        return default if self.get(name, None) is None else self.integer(name)
+
     def number(self, name, default=REQUIRED, least=0.0):
         """Returns a setting that is a number above or equal to `least`, as a float."""
         return self.checked_number(name, self.get(name, default), least)

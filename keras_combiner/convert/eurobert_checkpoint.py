@@ -41,13 +41,13 @@ def read_eurobert(folder, config):
     """
     features = config.integer("hidden_size", 768)
     num_heads = config.integer("num_attention_heads", 12)
-    of_keys = config.get("num_key_value_heads", None) or num_heads
+    of_keys = config.integer_or_null("num_key_value_heads", num_heads)
     sizes = BlockSizes(
         features,
         config.integer("intermediate_size", 3072),
         num_heads,
         of_keys,
-        config.get("head_dim", None) or features // num_heads,
+        config.integer_or_null("head_dim", features // num_heads),
     )
     with_bias = {
         *(PROJECTIONS if config.flag("attention_bias", False) else ()),

@@ -169,7 +169,7 @@ def _settings(config, with_bias, activation, read_rotation, dropout, padding, to
     num_heads = config.integer("num_attention_heads", 12)
     if features % num_heads:
         raise config.error("num_attention_heads", f"a divisor of {features}", num_heads)
-    head_dim = config.get("head_dim", None) or features // num_heads
+    head_dim = config.integer_or_null("head_dim", features // num_heads)
     intermediate = config.integer("intermediate_size", 3072)
     return _Settings(
         BlockSizes(features, intermediate, num_heads, num_heads, head_dim),

@@ -5,15 +5,17 @@ import numpy as np
 
 from keras_combiner.batches import text_inputs
 from keras_combiner.batches.documents import Documents
+from keras_combiner.export import export_litert, export_onnx, export_saved_model
 from keras_combiner.models import fit_arguments
 from keras_combiner.models.text_training import TextTraining
 
 
 class DocumentAnswers(TextTraining):
-    """A part of a `keras.Model` from token ids to one row of numbers for each: `predict` on texts.
+    """What a model says of whole documents: `predict` on texts, and exports that do the same.
 
-    A subclass sets `task`, a `keras_combiner.tasks.Outputs`, besides what `TextTraining` asks for,
-    and its `_batches` take `with_targets=False`.
+    A part of a `keras.Model` from token ids to one row of numbers for each. A subclass sets
+    `task`, a `keras_combiner.tasks.Outputs`, besides what `TextTraining` asks for, and its
+    `_batches` take `with_targets=False`.
     """
 
     def predict(self, x, batch_size=16, **kwargs):
@@ -81,3 +83,15 @@ class DocumentAnswers(TextTraining):
         if len(outputs) == len(windows):
             return outputs
         return keras.ops.convert_to_numpy(self.task.pool(outputs, windows))
+
+    def export_saved_model(self, path, **kwargs):
+        """Writes a SavedModel for TF Serving; see `keras_combiner.export.export_saved_model`."""
+        return export_saved_model(self, path, **kwargs)
+
+    def export_litert(self, path, **kwargs):
+        """Writes a .tflite file for devices; see `keras_combiner.export.export_litert`."""
+        return export_litert(self, path, **kwargs)
+
+    def export_onnx(self, path, **kwargs):
+        """Writes an .onnx file for other runtimes; see `keras_combiner.export.export_onnx`."""
+        return export_onnx(self, path, **kwargs)

@@ -11,7 +11,6 @@ from keras_combiner.batches.document_encoder import check_long_texts, with_long_
 from keras_combiner.batches.documents import Documents
 from keras_combiner.convert import use_combiner
 from keras_combiner.datasets.label_names import label_name
-from keras_combiner.export import export_litert, export_onnx, export_saved_model
 from keras_combiner.layers import TokenDropout
 from keras_combiner.models import calibration
 from keras_combiner.models.classifier_head import ClassifierHead, check_head
@@ -355,18 +354,6 @@ class LongDocumentClassifier(DocumentModel):
         https://arxiv.org/abs/1706.04599.
         """
         return calibration.calibrate(self, texts, labels, precision, batch_size)
-
-    def export_saved_model(self, path, **kwargs):
-        """Writes a SavedModel for TF Serving; see `keras_combiner.export.export_saved_model`."""
-        return export_saved_model(self, path, **kwargs)
-
-    def export_litert(self, path, **kwargs):
-        """Writes a .tflite file for devices; see `keras_combiner.export.export_litert`."""
-        return export_litert(self, path, **kwargs)
-
-    def export_onnx(self, path, **kwargs):
-        """Writes an .onnx file for other runtimes; see `keras_combiner.export.export_onnx`."""
-        return export_onnx(self, path, **kwargs)
 
     def get_config(self):
         """Returns the constructor's arguments as a dictionary."""

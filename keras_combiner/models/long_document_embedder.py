@@ -21,7 +21,6 @@ from keras_combiner.convert.sentence_transformers import (
     read_sentence_transformer,
 )
 from keras_combiner.data_warning import DataWarning
-from keras_combiner.export import export_litert, export_onnx, export_saved_model
 from keras_combiner.keras_files import load_model
 from keras_combiner.layers import MaskedAveragePooling
 from keras_combiner.models.embedding_model import EmbeddingModel
@@ -251,18 +250,6 @@ class LongDocumentEmbedder(EmbeddingModel):
                 f"an array of shape {x.shape}."
             )
         return x
-
-    def export_saved_model(self, path, **kwargs):
-        """Writes a SavedModel for TF Serving; see `keras_combiner.export.export_saved_model`."""
-        return export_saved_model(self, path, **kwargs)
-
-    def export_litert(self, path, **kwargs):
-        """Writes a .tflite file for devices; see `keras_combiner.export.export_litert`."""
-        return export_litert(self, path, **kwargs)
-
-    def export_onnx(self, path, **kwargs):
-        """Writes an .onnx file for other runtimes; see `keras_combiner.export.export_onnx`."""
-        return export_onnx(self, path, **kwargs)
 
     def get_config(self):
         """Returns the constructor's arguments as a dictionary."""

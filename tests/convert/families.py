@@ -74,7 +74,7 @@ def skip_without_transformers():
     """Skips the rest of a module; does not import what takes seconds while tests are collected."""
     for name in ("transformers", "torch"):
         if importlib.util.find_spec(name) is None:
-            pytest.skip(f"needs {name}", allow_module_level=True)
+            pytest.skip(f"compares with {name}, of the extra dev", allow_module_level=True)
 
 
 @functools.cache

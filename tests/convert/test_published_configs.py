@@ -107,6 +107,15 @@ def test_a_base_beside_the_scaling(tmp_path):
         use_combiner(tmp_path)
 
 
+@pytest.mark.parametrize("value", [0, "6", 8.0, False])
+@pytest.mark.parametrize("name", ["head_dim", "num_key_value_heads"])
+def test_a_size_that_is_not_null_is_a_size(name, value, tmp_path):
+    write_published(tmp_path, "eurobert")
+    families.change_config(tmp_path, **{name: value})
+    with pytest.raises(ValueError, match=rf"{name} in .* an int of at least 1\. Received: "):
+        use_combiner(tmp_path)
+
+
 def test_ntk_is_of_gte_alone(tmp_path):
     ntk = {"type": "ntk", "factor": 4.0}
     write_published(tmp_path, "eurobert")
