@@ -56,6 +56,14 @@ CHANGES = {
         {"model": lambda: compiled(classifier(False, token_dropout=0.5))},
         r"token_dropout of the model \(it was 0\.3, now 0\.5\)",
     ),
+    "head": (  # as a training that was begun before a default changed
+        {"model": lambda: compiled(classifier(False, lexical=False))},
+        r"lexical of the model \(it was True, now False\)",
+    ),
+    "another plan": (
+        {"model": lambda: compiled(classifier(False, factorization="window"))},
+        r"factorization of the backbone of the model[^a-z]",
+    ),
     "precision": (
         {"model": lambda: compiled(classifier(False, dtype="mixed_bfloat16"))},
         r"dtype of the backbone of the model \(it was float32, now mixed_bfloat16\)",
